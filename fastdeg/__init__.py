@@ -1,0 +1,63 @@
+"""Craft the training degradation distribution of a real-world super-resolution model.
+
+Everything public is importable from here; each name is loaded on first use, so that ``import fastdeg``
+compiles nothing and loads neither OpenCV, scikit-learn nor matplotlib.
+
+The method is Zhang et al., "Crafting Training Degradation Distribution for the Accuracy-Generalization
+Trade-off in Real-World Super-Resolution", ICML 2023 (arXiv:2305.18107).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# public name -> module that defines it
+_PUBLIC = {
+    "Axis": "space",
+    "DegradationSpace": "space",
+    "GridBins": "bins",
+    "CentroidBins": "bins",
+    "BinnedDistribution": "distribution",
+    "weighted_moments": "moments",
+    "frechet_distance": "distances",
+    "frechet_distances": "distances",
+    "emd": "distances",
+    "emd_1d": "distances",
+    "emd_grid": "distances",
+    "EMDResult": "distances",
+    "sinkhorn": "distances",
+    "SinkhornResult": "distances",
+    "degradation_distance": "distances",
+    "craft": "crafting",
+    "tradeoff_path": "crafting",
+    "CraftResult": "crafting",
+    "TradeoffPath": "crafting",
+    "farthest_points": "references",
+    "select_references": "references",
+    "ReferenceSelection": "references",
+    "degrade": "images",
+    "DegradationEstimator": "images",
+    "DegradationTransform": "images",
+    "warmup": "runtime",
+    "show_config": "runtime",
+}
+_MODULES = ("baselines",)
+
+__all__ = ["__version__", *_MODULES, *_PUBLIC]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

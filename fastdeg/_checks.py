@@ -1,0 +1,118 @@
+"""Checks of arguments, shared by all wrappers: each failure is one sentence naming the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+PMF_TOLERANCE = 1e-9
+
+
+def float_array(
+    value: ArrayLike,
+    name: str,
+    shape: Sequence[int | str] | None = None,
+    *,
+    finite: bool = True,
+    keep_float32: bool = False,
+    contiguous: bool = True,
+) -> NDArray[Any]:
+    """Return the value as a float array without copying where it is one already.
+
+    ``shape`` gives the expected lengths; a letter stands for any length. float64 unless ``keep_float32``.
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiub":
+            if array.dtype.kind != "O":
+                raise TypeError
+            array = array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected an array of real numbers, got {_describe(value)}") from None
+    dtype = np.float32 if keep_float32 and array.dtype == np.float32 else np.float64
+    if shape is not None and not _matches(array.shape, shape):
+        raise ValueError(f"{name}: expected shape {_shape_text(shape)}, got {_shape_text(array.shape)}")
+    array = np.ascontiguousarray(array, dtype=dtype) if contiguous else np.asarray(array, dtype=dtype)
+    if finite and array.size and not np.isfinite(array).all():
+        where = np.argwhere(~np.isfinite(array))[0]
+        index = ", ".join(str(i) for i in where)
+        raise ValueError(f"{name}: expected finite numbers, got {array[tuple(where)]} at index [{index}]")
+    return array
+
+
+def masses(value: ArrayLike, name: str, shape: Sequence[int | str] = ("N",)) -> NDArray[np.float64]:
+    """Return finite, non-negative masses with a positive total, as float64."""
+    array = float_array(value, name, shape)
+    if array.size and array.min() < 0:
+        raise ValueError(f"{name}: expected masses >= 0, got {array.min()!s}")
+    if not array.sum() > 0:
+        raise ValueError(f"{name}: expected a positive total mass, got {array.sum()!s}")
+    return array
+
+
+def pmf(value: ArrayLike, name: str, n_bins: int | None = None) -> NDArray[np.float64]:
+    """Return a probability mass function as float64, renormalised when within 1e-9 of sum one and refused otherwise."""
+    array = masses(value, name, ("N" if n_bins is None else n_bins,))
+    total = array.sum()
+    if abs(total - 1) > PMF_TOLERANCE:
+        raise ValueError(f"{name}: expected probabilities that sum to 1 (within 1e-9), got a sum of {float(total)!r}")
+    return array / total
+
+
+def integer(value: Any, name: str, low: int | None = None, high: int | None = None) -> int:
+    """Return a whole number within [low, high]."""
+    limits = _limits(low, high)
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: expected an integer{limits}, got {value!r}")
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ValueError(f"{name}: expected an integer{limits}, got {value}")
+    return int(value)
+
+
+def number(
+    value: Any, name: str, low: float | None = None, high: float | None = None, *, positive: bool = False
+) -> float:
+    """Return a finite real number within [low, high], or above zero where ``positive``."""
+    limits = " above 0" if positive else _limits(low, high)
+    if isinstance(value, bool | str) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected a number{limits}, got {value!r}")
+    result = float(value)
+    if not np.isfinite(result) or (positive and result <= 0):
+        raise ValueError(f"{name}: expected a finite number{limits}, got {value}")
+    if (low is not None and result < low) or (high is not None and result > high):
+        raise ValueError(f"{name}: expected a number{limits}, got {value}")
+    return result
+
+
+def choice(value: Any, name: str, options: Sequence[str]) -> str:
+    """Return one of the named options."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, options))}, got {value!r}")
+    return value
+
+
+def _limits(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f" from {low} to {high}"
+    if low is not None:
+        return f" >= {low}"
+    return "" if high is None else f" <= {high}"
+
+
+def _matches(actual: tuple[int, ...], expected: Sequence[int | str]) -> bool:
+    return len(actual) == len(expected) and all(
+        isinstance(e, str) or a == e for a, e in zip(actual, expected, strict=True)
+    )
+
+
+def _shape_text(shape: Sequence[int | str]) -> str:
+    return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+
+
+def _describe(value: Any) -> str:
+    dtype = getattr(value, "dtype", None)
+    return f"dtype {dtype}" if dtype is not None else f"{type(value).__name__} {str(value)[:60]!r}"

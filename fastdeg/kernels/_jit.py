@@ -1,0 +1,180 @@
+"""The only file that touches ``numba.njit``: one decorator, its defaults, and the parallel kernel with its serial twin.
+
+``@kernel`` compiles a serial function. ``@parallel_kernel`` compiles one body (loops over ``prange``) twice:
+``f.parallel`` and ``f.serial``; calling ``f(*args, threads=..., work=...)`` from Python picks one of them.
+Inside other kernels, and inside a user's own ``@njit`` code, name the twin: ``f_serial = f.serial``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import threading
+from collections.abc import Callable, Iterable
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numba
+
+# Below this many elementary operations the launch of the threads costs more than it saves.
+SMALL_WORK = 20_000
+
+# Accuracy-neutral subset of fastmath for reductions: NaN and infinity keep their meaning.
+REASSOCIATE = frozenset({"nsz", "arcp", "contract", "reassoc"})
+
+_digests: dict[int, str] = {}  # id of a compiled function -> digest of its code and of all that it calls
+_launched_in_process: int | None = None  # process that made the first parallel launch
+_forked_after_launch = False
+
+
+def kernel(
+    function: Callable[..., Any] | None = None,
+    *,
+    fastmath: bool | Iterable[str] = False,
+    inline: str = "never",
+) -> Any:
+    """Compile a serial function with the package's defaults: cached on disk, without the GIL, NumPy's error model."""
+    if function is None:
+        return lambda f: kernel(f, fastmath=fastmath, inline=inline)
+    return _compile(function, fastmath=fastmath, inline=inline)
+
+
+def parallel_kernel(function: Callable[..., Any] | None = None, *, fastmath: bool | Iterable[str] = False) -> Any:
+    """Compile a function that loops over ``prange``, once parallel and once serial (see `ParallelKernel`)."""
+    if function is None:
+        return lambda f: parallel_kernel(f, fastmath=fastmath)
+    return ParallelKernel(function, fastmath)
+
+
+class ParallelKernel:
+    """A compiled function in two versions with the same results, ``.parallel`` and ``.serial``.
+
+    A call runs the parallel version on ``threads`` threads (default: the caller's numba setting, which is put back
+    afterwards), and the serial one where that is the better or the only safe choice.
+    """
+
+    def __init__(self, function: Callable[..., Any], fastmath: bool | Iterable[str] = False) -> None:
+        self.__doc__ = function.__doc__
+        self.__name__ = getattr(function, "__name__", "kernel")
+        self.serial = _compile(function, name="serial", fastmath=fastmath)
+        self.parallel = _compile(function, name="parallel", fastmath=fastmath, parallel=True)
+
+    def __call__(self, *args: Any, threads: int | None = None, work: float = float("inf")) -> Any:
+        global _launched_in_process
+        count = thread_count(threads, work)
+        if count == 1:
+            return self.serial(*args)
+        callers_count = numba.get_num_threads()
+        numba.set_num_threads(count)
+        try:
+            return self.parallel(*args)
+        finally:
+            numba.set_num_threads(callers_count)
+            _launched_in_process = os.getpid()
+
+
+def thread_count(threads: int | None = None, work: float = float("inf")) -> int:
+    """Threads to launch for ``work`` elementary operations: 1 where serial is faster or the only safe choice."""
+    if threads is not None and (isinstance(threads, bool) or not hasattr(threads, "__index__") or threads < 1):
+        raise ValueError(f"threads: expected a positive integer or None, got {threads!r}")
+    if work < SMALL_WORK or threads == 1 or _forked_after_launch:
+        return 1
+    if threading.current_thread() is not threading.main_thread() and not _layer_is_threadsafe():
+        return 1
+    available = numba.get_num_threads() if threads is None else int(numba.config.NUMBA_NUM_THREADS)
+    return available if threads is None else min(int(threads), available)
+
+
+def layer() -> str:
+    """Name of numba's threading layer: the one in use, or the one that the first launch would pick."""
+    try:
+        return str(numba.threading_layer())
+    except ValueError:  # nothing launched yet
+        wanted = str(numba.config.THREADING_LAYER)
+        if wanted in ("tbb", "omp", "workqueue"):
+            return wanted
+        safe = wanted in ("safe", "threadsafe", "forksafe")
+        for name in numba.config.THREADING_LAYER_PRIORITY:
+            if safe and name == "workqueue":
+                continue
+            try:  # the library behind a layer may be missing
+                importlib.import_module(f"numba.np.ufunc.{name}pool")
+            except ImportError:
+                continue
+            return str(name)
+        return "workqueue"
+
+
+def _layer_is_threadsafe() -> bool:
+    return layer() in ("tbb", "omp")
+
+
+def _after_fork() -> None:
+    global _forked_after_launch
+    _forked_after_launch = _launched_in_process is not None and layer() != "workqueue"
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _compile(
+    function: Callable[..., Any],
+    *,
+    name: str = "",
+    fastmath: bool | Iterable[str] = False,
+    inline: str = "never",
+    parallel: bool = False,
+) -> Any:
+    """Compile a copy of the function under a name that tells its flags and what it calls.
+
+    Numba's disk cache sees neither: an index file is named after the function's qualified name, and only a change of
+    the file that holds the function makes it stale. With both in the name, no edit leaves stale machine code behind.
+    """
+    assert isinstance(function, FunctionType)
+    flags = fastmath if isinstance(fastmath, bool) else set(fastmath)
+    options = f"{sorted(flags) if isinstance(flags, set) else flags} {parallel} {inline}"
+    called = _digest(options, *_referenced(function.__code__, function.__globals__))
+    copy = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__doc__, copy.__module__, copy.__kwdefaults__ = function.__doc__, function.__module__, function.__kwdefaults__
+    copy.__qualname__ = "_".join(part for part in (function.__qualname__, name, called[:10]) if part)
+    compiled = numba.njit(
+        cache=not os.environ.get("FASTDEG_NO_CACHE"),
+        nogil=True,
+        error_model="numpy",
+        fastmath=flags,
+        inline=inline,
+        parallel=parallel,
+    )(copy)
+    _digests[id(compiled)] = _digest(called, *_code_parts(function.__code__))
+    return compiled
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha1("\0".join(parts).encode()).hexdigest()
+
+
+def _code_parts(code: CodeType) -> list[str]:
+    parts = [code.co_code.hex(), repr(code.co_names)]
+    for constant in code.co_consts:
+        parts += _code_parts(constant) if isinstance(constant, CodeType) else [repr(constant)]
+    return parts
+
+
+def _referenced(code: CodeType, namespace: dict[str, Any]) -> list[str]:
+    """What the code takes from its module: digests of the compiled functions, values of the constants."""
+    parts = []
+    for name in code.co_names:
+        value = namespace.get(name)
+        if isinstance(value, ModuleType) and value.__name__.startswith("fastdeg."):
+            raise TypeError(f"{value.__name__}: kernels import the functions they call by name")
+        if id(value) in _digests:
+            parts += [name, _digests[id(value)]]
+        elif isinstance(value, int | float | str | tuple):
+            parts += [name, repr(value)]
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            parts += _referenced(constant, namespace)
+    return parts
