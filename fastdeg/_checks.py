@@ -1,4 +1,4 @@
-"""Checks of arguments, shared by all wrappers: each failure is one sentence naming the argument, what was expected and what came."""
+"""Checks of arguments, shared by all wrappers: one sentence names the argument, what was expected and what came."""
 
 from __future__ import annotations
 
