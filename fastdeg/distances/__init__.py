@@ -1,0 +1,1 @@
+"""Distances between degradation distributions: Fréchet, earth mover's, Sinkhorn, and their weighted sum."""

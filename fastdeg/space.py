@@ -1,0 +1,280 @@
+"""The degradation space: named axes (blur, noise, downsampling, JPEG quality …), each cut into cells or levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdeg._checks import choice, float_array, integer, number
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """One axis of a degradation space; made by `Axis.regular`, `Axis.edges` or `Axis.levels`.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``"blur_sigma"``.
+    unit : str
+        For labels only.
+    discrete : bool
+        True for levels, False for cells.
+    boundaries : ndarray, shape (n_bins + 1,)
+        Edges of the cells. Around levels: the midpoints, and half a step beyond the outer levels.
+    centers : ndarray, shape (n_bins,)
+        Centres of the cells, or the levels themselves.
+
+    Examples
+    --------
+    >>> import fastdeg as fd
+    >>> axis = fd.Axis.regular("noise_sigma", 0, 50, 5)
+    >>> axis.centers
+    array([ 5., 15., 25., 35., 45.])
+    >>> fd.Axis.levels("downsampling", [2, 4]).n_bins
+    2
+    """
+
+    name: str
+    unit: str
+    discrete: bool
+    boundaries: Float
+    centers: Float
+
+    @classmethod
+    def regular(cls, name: str, low: float, high: float, n_bins: int, unit: str = "") -> Axis:
+        """Return an axis of ``n_bins`` equal cells from ``low`` to ``high``.
+
+        Raises
+        ------
+        ValueError
+            When the range is empty or not finite, or ``n_bins`` is below one.
+        """
+        low, high = number(low, f"axis {name!r}, low"), number(high, f"axis {name!r}, high")
+        if not low < high:
+            raise ValueError(f"axis {name!r}: expected low < high, got {low} and {high}")
+        return cls.edges(name, np.linspace(low, high, integer(n_bins, f"axis {name!r}, n_bins", 1) + 1), unit)
+
+    @classmethod
+    def edges(cls, name: str, edges: ArrayLike, unit: str = "") -> Axis:
+        """Return an axis of uneven cells between strictly increasing ``edges``, shape (n_bins + 1,)."""
+        values = float_array(edges, f"axis {name!r}, edges", ("n_bins + 1",)).copy()
+        if len(values) < 2 or not (np.diff(values) > 0).all():
+            raise ValueError(f"axis {name!r}, edges: expected at least two strictly increasing numbers, got {edges}")
+        return cls(_checked_name(name), str(unit), False, values, (values[:-1] + values[1:]) / 2)
+
+    @classmethod
+    def levels(cls, name: str, values: ArrayLike, unit: str = "") -> Axis:
+        """Return an axis of discrete, strictly increasing levels (downsampling factors, say), shape (n_bins,)."""
+        levels = float_array(values, f"axis {name!r}, levels", ("n_bins",)).copy()
+        if len(levels) < 1 or not (np.diff(levels) > 0).all():
+            raise ValueError(f"axis {name!r}, levels: expected strictly increasing numbers, got {values}")
+        if len(levels) == 1:  # nothing to be nearest among: only the level itself is inside
+            slack = 1e-9 * max(1.0, abs(levels[0]))
+            boundaries = np.array([levels[0] - slack, levels[0] + slack])
+        else:
+            middle = (levels[:-1] + levels[1:]) / 2
+            boundaries = np.concatenate(([2 * levels[0] - middle[0]], middle, [2 * levels[-1] - middle[-1]]))
+        return cls(_checked_name(name), str(unit), True, boundaries, levels)
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> Axis:
+        """Return the axis that a configuration describes: ``name`` with ``levels``, ``edges``, or ``low``/``high``/``n_bins``."""
+        rest = dict(config)
+        name, unit = _checked_name(rest.pop("name", None)), rest.pop("unit", "")
+        if set(rest) == {"levels"}:
+            return cls.levels(name, rest["levels"], unit)
+        if set(rest) == {"edges"}:
+            return cls.edges(name, rest["edges"], unit)
+        if set(rest) == {"low", "high", "n_bins"}:
+            return cls.regular(name, rest["low"], rest["high"], rest["n_bins"], unit)
+        raise ValueError(
+            f"axis {name!r}: expected the keys levels, or edges, or low, high and n_bins, got {', '.join(rest) or 'none'}"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration that `from_dict` reads."""
+        cells = {"levels": self.centers.tolist()} if self.discrete else {"edges": self.boundaries.tolist()}
+        return {"name": self.name, "unit": self.unit, **cells}
+
+    @property
+    def n_bins(self) -> int:
+        """Number of cells or levels."""
+        return len(self.centers)
+
+    @property
+    def low(self) -> float:
+        """Lower end of the range: the first edge or level."""
+        return float(self.centers[0] if self.discrete else self.boundaries[0])
+
+    @property
+    def high(self) -> float:
+        """Upper end of the range: the last edge or level."""
+        return float(self.centers[-1] if self.discrete else self.boundaries[-1])
+
+    @property
+    def widths(self) -> Float:
+        """Widths of the cells, shape (n_bins,); zero for levels."""
+        return np.zeros(self.n_bins) if self.discrete else np.diff(self.boundaries)
+
+    @property
+    def variances(self) -> Float:
+        """Variance of a sample within its cell, width² / 12, shape (n_bins,); zero for levels."""
+        return self.widths**2 / 12
+
+    @property
+    def volumes(self) -> Float:
+        """Share of the axis that each cell covers, shape (n_bins,); equal shares for levels."""
+        return np.full(self.n_bins, 1 / self.n_bins) if self.discrete else self.widths / self.widths.sum()
+
+
+class DegradationSpace:
+    """A product of axes. Bins are numbered with the last axis fastest (C order).
+
+    Parameters
+    ----------
+    axes : sequence of Axis
+        At least one, with different names.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an axis is not an `Axis`, there is none, or a name comes twice.
+
+    Examples
+    --------
+    >>> import fastdeg as fd
+    >>> space = fd.DegradationSpace.preset("paper")
+    >>> space.names, space.shape, space.n_bins
+    (('blur_sigma', 'noise_sigma', 'jpeg_quality'), (5, 5, 3), 75)
+    >>> space.standardize([[2.5, 50, 30]])
+    array([[0.5, 1. , 0. ]])
+    """
+
+    def __init__(self, axes: Sequence[Axis]) -> None:
+        self.axes = tuple(axes)
+        for axis in self.axes:
+            if not isinstance(axis, Axis):
+                raise TypeError(f"axes: expected Axis objects, got {type(axis).__name__}")
+        if not self.axes or len(set(self.names)) < len(self.axes):
+            raise ValueError(f"axes: expected at least one axis, each with its own name, got {list(self.names)}")
+
+    @classmethod
+    def preset(cls, name: str) -> DegradationSpace:
+        """Return a named space.
+
+        ``"paper"``: 5 × 5 × 3 cells of blur_sigma [0, 5], noise_sigma [0, 50] and jpeg_quality [30, 90], the space of
+        Zhang et al. ``"dense"``: 50 × 51 × 7 levels of blur_sigma 0.1 … 5.0, noise_sigma 0 … 50 and downsampling 2 … 8.
+        """
+        if choice(name, "preset", ("paper", "dense")) == "paper":
+            return cls(
+                [
+                    Axis.regular("blur_sigma", 0, 5, 5, "px"),
+                    Axis.regular("noise_sigma", 0, 50, 5, "of 255"),
+                    Axis.regular("jpeg_quality", 30, 90, 3),
+                ]
+            )
+        return cls(
+            [
+                Axis.levels("blur_sigma", np.arange(1, 51) / 10, "px"),
+                Axis.levels("noise_sigma", np.arange(51), "of 255"),
+                Axis.levels("downsampling", np.arange(2, 9), "×"),
+            ]
+        )
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> DegradationSpace:
+        """Return the space of a configuration ``{"axes": [{"name": …, "low": …, "high": …, "n_bins": …}, …]}``."""
+        axes = config.get("axes") if isinstance(config, Mapping) else None
+        if not isinstance(axes, list) or not all(isinstance(axis, Mapping) for axis in axes):
+            raise ValueError("space: expected a mapping with a list 'axes' of mappings, each with a name")
+        return cls([Axis.from_dict(axis) for axis in axes])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the configuration that `from_dict` reads."""
+        return {"axes": [axis.to_dict() for axis in self.axes]}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the axes."""
+        return tuple(axis.name for axis in self.axes)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of bins along each axis."""
+        return tuple(axis.n_bins for axis in self.axes)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes, d."""
+        return len(self.axes)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins, N: the product of `shape`."""
+        return int(np.prod(self.shape))
+
+    def points(self) -> Float:
+        """Return the centres of all bins, shape (N, d)."""
+        return grid_product([axis.centers for axis in self.axes])
+
+    def standardize(self, x: ArrayLike) -> Float:
+        """Map points of the space, shape (..., d), so that every axis' range becomes [0, 1] (a single level: 0)."""
+        low, span = self._ranges()
+        return (self._points(x) - low) / span
+
+    def unstandardize(self, z: ArrayLike) -> Float:
+        """Undo `standardize`, shape (..., d)."""
+        low, span = self._ranges()
+        return self._points(z) * span + low
+
+    def axis_index(self, axis: int | str) -> int:
+        """Return the position of an axis given by name or position."""
+        if isinstance(axis, str):
+            return self.names.index(choice(axis, "axis", self.names))
+        return integer(axis, "axis", -self.ndim, self.ndim - 1) % self.ndim
+
+    def scales(self) -> Float:
+        """Return the lengths of the axes' ranges, shape (d,), 1 for a single level: what `standardize` divides by."""
+        return self._ranges()[1]
+
+    def _ranges(self) -> tuple[Float, Float]:
+        low = np.array([axis.low for axis in self.axes])
+        span = np.array([axis.high for axis in self.axes]) - low
+        return low, np.where(span > 0, span, 1.0)
+
+    def _points(self, x: ArrayLike) -> Float:
+        points = float_array(x, "points", finite=False)
+        if points.ndim < 1 or points.shape[-1] != self.ndim:
+            raise ValueError(f"points: expected shape (..., {self.ndim}) for axes {self.names}, got {points.shape}")
+        return points
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DegradationSpace) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.names, self.shape))
+
+    def __repr__(self) -> str:
+        axes = ", ".join(
+            f"{axis.name} {axis.low:g}..{axis.high:g} ({axis.n_bins} {'levels' if axis.discrete else 'cells'})"
+            for axis in self.axes
+        )
+        return f"DegradationSpace({axes})"
+
+
+def grid_product(values: Sequence[Float]) -> Float:
+    """Return the product grid of per-axis values as rows, the last axis fastest, shape (N, d)."""
+    return np.stack(np.meshgrid(*values, indexing="ij"), axis=-1).reshape(-1, len(values))
+
+
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"axis: expected a name (a non-empty string), got {name!r}")
+    return name
