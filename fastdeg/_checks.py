@@ -68,9 +68,10 @@ def integer(value: Any, name: str, low: int | None = None, high: int | None = No
     limits = _limits(low, high)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: expected an integer{limits}, got {value!r}")
-    if (low is not None and value < low) or (high is not None and value > high):
+    result = int(value)
+    if (low is not None and result < low) or (high is not None and result > high):
         raise ValueError(f"{name}: expected an integer{limits}, got {value}")
-    return int(value)
+    return result
 
 
 def number(

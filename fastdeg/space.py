@@ -47,6 +47,10 @@ class Axis:
     boundaries: Float
     centers: Float
 
+    def __post_init__(self) -> None:
+        self.boundaries.setflags(write=False)
+        self.centers.setflags(write=False)
+
     @classmethod
     def regular(cls, name: str, low: float, high: float, n_bins: int, unit: str = "") -> Axis:
         """Return an axis of ``n_bins`` equal cells from ``low`` to ``high``.
@@ -66,7 +70,7 @@ class Axis:
         """Return an axis of uneven cells between strictly increasing ``edges``, shape (n_bins + 1,)."""
         values = float_array(edges, f"axis {name!r}, edges", ("n_bins + 1",)).copy()
         if len(values) < 2 or not (np.diff(values) > 0).all():
-            raise ValueError(f"axis {name!r}, edges: expected at least two strictly increasing numbers, got {edges}")
+            raise ValueError(f"axis {name!r}, edges: expected at least two strictly increasing numbers, got {values}")
         return cls(_checked_name(name), str(unit), False, values, (values[:-1] + values[1:]) / 2)
 
     @classmethod
@@ -74,7 +78,7 @@ class Axis:
         """Return an axis of discrete, strictly increasing levels (downsampling factors, say), shape (n_bins,)."""
         levels = float_array(values, f"axis {name!r}, levels", ("n_bins",)).copy()
         if len(levels) < 1 or not (np.diff(levels) > 0).all():
-            raise ValueError(f"axis {name!r}, levels: expected strictly increasing numbers, got {values}")
+            raise ValueError(f"axis {name!r}, levels: expected strictly increasing numbers, got {levels}")
         if len(levels) == 1:  # nothing to be nearest among: only the level itself is inside
             slack = 1e-9 * max(1.0, abs(levels[0]))
             boundaries = np.array([levels[0] - slack, levels[0] + slack])
@@ -85,7 +89,7 @@ class Axis:
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Axis:
-        """Return the axis that a configuration describes: ``name`` with ``levels``, ``edges``, or ``low``/``high``/``n_bins``."""
+        """Return the axis of a configuration: a name with levels, or edges, or low, high and n_bins."""
         rest = dict(config)
         name, unit = _checked_name(rest.pop("name", None)), rest.pop("unit", "")
         if set(rest) == {"levels"}:
@@ -95,7 +99,7 @@ class Axis:
         if set(rest) == {"low", "high", "n_bins"}:
             return cls.regular(name, rest["low"], rest["high"], rest["n_bins"], unit)
         raise ValueError(
-            f"axis {name!r}: expected the keys levels, or edges, or low, high and n_bins, got {', '.join(rest) or 'none'}"
+            f"axis {name!r}: expected levels, or edges, or low, high and n_bins, got {', '.join(rest) or 'none'}"
         )
 
     def to_dict(self) -> dict[str, Any]:

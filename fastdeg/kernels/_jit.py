@@ -23,6 +23,7 @@ SMALL_WORK = 20_000
 # Accuracy-neutral subset of fastmath for reductions: NaN and infinity keep their meaning.
 REASSOCIATE = frozenset({"nsz", "arcp", "contract", "reassoc"})
 
+_numba_config: Any = numba.config
 _digests: dict[int, str] = {}  # id of a compiled function -> digest of its code and of all that it calls
 _launched_in_process: int | None = None  # process that made the first parallel launch
 _forked_after_launch = False
@@ -82,7 +83,7 @@ def thread_count(threads: int | None = None, work: float = float("inf")) -> int:
         return 1
     if threading.current_thread() is not threading.main_thread() and not _layer_is_threadsafe():
         return 1
-    available = numba.get_num_threads() if threads is None else int(numba.config.NUMBA_NUM_THREADS)
+    available = numba.get_num_threads() if threads is None else int(_numba_config.NUMBA_NUM_THREADS)
     return available if threads is None else min(int(threads), available)
 
 
@@ -91,11 +92,11 @@ def layer() -> str:
     try:
         return str(numba.threading_layer())
     except ValueError:  # nothing launched yet
-        wanted = str(numba.config.THREADING_LAYER)
+        wanted = str(_numba_config.THREADING_LAYER)
         if wanted in ("tbb", "omp", "workqueue"):
             return wanted
         safe = wanted in ("safe", "threadsafe", "forksafe")
-        for name in numba.config.THREADING_LAYER_PRIORITY:
+        for name in _numba_config.THREADING_LAYER_PRIORITY:
             if safe and name == "workqueue":
                 continue
             try:  # the library behind a layer may be missing
@@ -140,7 +141,8 @@ def _compile(
     )
     copy.__doc__, copy.__module__, copy.__kwdefaults__ = function.__doc__, function.__module__, function.__kwdefaults__
     copy.__qualname__ = "_".join(part for part in (function.__qualname__, name, called[:10]) if part)
-    compiled = numba.njit(
+    njit: Any = numba.njit
+    compiled = njit(
         cache=not os.environ.get("FASTDEG_NO_CACHE"),
         nogil=True,
         error_model="numpy",

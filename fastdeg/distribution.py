@@ -1,0 +1,199 @@
+"""A probability distribution over the bins of a degradation space."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdeg import _checks
+from fastdeg._files import replaced_file
+from fastdeg.bins import Bins, bins_from_arrays
+
+Float = NDArray[np.float64]
+
+
+class BinnedDistribution:
+    """A probability mass function over bins.
+
+    Parameters
+    ----------
+    bins : GridBins or CentroidBins
+    pmf : array_like, shape (N,)
+        Non-negative, of sum one; within 1e-9 it is renormalised, beyond refused.
+    n_samples : int, optional
+        Number of independent samples the pmf was estimated from, where it was: the evidence behind it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When the pmf is not one, or not as long as there are bins.
+
+    Examples
+    --------
+    >>> import fastdeg as fd
+    >>> bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 2)]))
+    >>> q = fd.BinnedDistribution.from_samples(bins, [[10.0], [20.0], [40.0], [21.0]])
+    >>> q.pmf, q.n_samples
+    (array([0.75, 0.25]), 4)
+    >>> mean, cov = q.moments()
+    >>> mean
+    array([18.75])
+    """
+
+    def __init__(self, bins: Bins, pmf: ArrayLike, *, n_samples: int | None = None) -> None:
+        if not isinstance(bins, Bins):
+            raise TypeError(f"bins: expected GridBins or CentroidBins, got {type(bins).__name__}")
+        self.bins = bins
+        self.pmf = _checks.pmf(pmf, "pmf", bins.n_bins)
+        self.pmf.setflags(write=False)
+        self.n_samples = None if n_samples is None else _checks.integer(n_samples, "n_samples", 1)
+
+    @classmethod
+    def from_samples(
+        cls,
+        bins: Bins,
+        samples: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        outside: str = "raise",
+        threads: int | None = None,
+    ) -> BinnedDistribution:
+        """Return the share of the samples in each bin.
+
+        Parameters
+        ----------
+        bins : GridBins or CentroidBins
+        samples : array_like, shape (n, d)
+            Degradation parameters in the units of the bins.
+        sample_weight : array_like, shape (n,), optional
+            Non-negative weights.
+        outside : {"raise", "clip", "drop"}
+            What becomes of samples outside a grid: an error, the nearest cell, or left out.
+        threads : int, optional
+            Number of threads; by default numba's setting.
+
+        Returns
+        -------
+        BinnedDistribution
+            Its ``n_samples`` is the number of samples kept; with weights w, Kish's effective number (Σw)² / Σw².
+
+        Raises
+        ------
+        ValueError
+            When no sample is left, or one is NaN or outside where that is not allowed.
+        """
+        labels = bins.assign(samples, outside=outside, threads=threads)
+        weights = (
+            np.ones(len(labels))
+            if sample_weight is None
+            else _checks.float_array(sample_weight, "sample_weight", (len(labels),))
+        )
+        if weights.size and weights.min() < 0:
+            raise ValueError(f"sample_weight: expected weights >= 0, got {weights.min()}")
+        weights, labels = weights[labels >= 0], labels[labels >= 0]
+        total = weights.sum()
+        if not total > 0:
+            raise ValueError("samples: expected at least one sample of positive weight inside the bins, got none")
+        effective = max(1, round(float(total**2 / (weights**2).sum())))
+        return cls(bins, np.bincount(labels, weights, minlength=bins.n_bins) / total, n_samples=effective)
+
+    @classmethod
+    def uniform(cls, bins: Bins) -> BinnedDistribution:
+        """Return the distribution that is uniform over the space: each bin has its share of the volume."""
+        return cls(bins, bins.volumes)
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins, N."""
+        return len(self.pmf)
+
+    def moments(self) -> tuple[Float, Float]:
+        """Return mean (d,) and population covariance (d, d) of the mixture, in the units of the bins."""
+        return self.bins.moments(self.pmf)
+
+    def marginal(self, axis: int | str) -> Float:
+        """Return the pmf along one axis of the space, given by name or position, shape (n_bins of the axis,).
+
+        For centroids, the mass of the centres that lie in each cell of the axis.
+
+        Raises
+        ------
+        ValueError
+            When there is no such axis.
+        """
+        if self.bins.space is None:
+            raise ValueError("axis: bins without a space have no axes; pass space= to CentroidBins")
+        return self.bins.marginal(self.pmf, self.bins.space.axis_index(axis))
+
+    def entropy(self) -> float:
+        """Return the Shannon entropy in nats."""
+        positive = self.pmf[self.pmf > 0]
+        return float(-(positive @ np.log(positive)))
+
+    def effective_bins(self) -> float:
+        """Return exp(entropy): the number of equally likely bins of the same entropy."""
+        return float(np.exp(self.entropy()))
+
+    def sample(self, n: int, rng: np.random.Generator | int | None = None) -> Float:
+        """Return random degradations: a bin by its probability, then a point within the bin.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples.
+        rng : numpy.random.Generator or int, optional
+            Generator, or a seed for one.
+
+        Returns
+        -------
+        ndarray, shape (n, d)
+            In the units of the bins: uniform within cells, exact on levels, Gaussian within centroid bins.
+        """
+        rng = np.random.default_rng(rng)
+        labels = rng.choice(self.n_bins, size=_checks.integer(n, "n", 0), p=self.pmf)
+        return self.bins.sample_within(labels, rng)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the distribution to a ``.npz`` file (no pickles); an existing file is replaced in one step."""
+        state = self.bins.to_arrays()
+        arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+        header = {key: value for key, value in state.items() if key not in arrays}
+        header |= {"format": "fastdeg.BinnedDistribution", "version": 1, "n_samples": self.n_samples}
+        with replaced_file(path) as file:
+            contents: dict[str, Any] = {"header": np.array(json.dumps(header)), "pmf": self.pmf, **arrays}
+            np.savez_compressed(file, **contents)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> BinnedDistribution:
+        """Read a distribution that `save` wrote.
+
+        Raises
+        ------
+        FileNotFoundError
+            When there is no such file.
+        ValueError
+            When the file holds something else.
+        """
+        wrong = ValueError(f"{os.fspath(path)}: expected a file written by BinnedDistribution.save")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                header: dict[str, Any] = json.loads(str(file["header"]))
+                arrays = {key: file[key] for key in file.files if key != "header"}
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, TypeError):
+            raise wrong from None
+        if header.get("format") != "fastdeg.BinnedDistribution":
+            raise wrong
+        try:
+            return cls(bins_from_arrays(header | arrays), arrays["pmf"], n_samples=header["n_samples"])
+        except KeyError:
+            raise wrong from None
+
+    def __repr__(self) -> str:
+        return f"BinnedDistribution({self.bins!r}, {self.effective_bins():.1f} effective bins)"
