@@ -1,1 +1,1 @@
-"""Exact optimal transport: network simplex on points, on cost matrices and on grids; Sinkhorn."""
+"""Exact and entropic optimal transport: network simplex on a spanning tree, flows on grids, the line, Sinkhorn."""

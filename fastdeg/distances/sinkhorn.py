@@ -1,0 +1,192 @@
+"""Entropic optimal transport."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
+
+from fastdeg import _checks
+from fastdeg.distances.transport import LARGEST_COST, METRICS, _common_total
+from fastdeg.kernels.transport import sinkhorn as _kernels
+
+
+@dataclass(frozen=True, eq=False)
+class SinkhornResult:
+    """An entropic transport plan ``P = exp((u + v - cost) / reg)``.
+
+    Attributes
+    ----------
+    value : float
+        Transport cost of the plan, ``<P, cost>``, without the entropy.
+    potentials : tuple of ndarray
+        ``(u, v)``; -inf at points without mass.
+    marginal_error : float
+        Sum of absolute differences between the plan's marginals and ``a`` and ``b``, over the total mass.
+    n_iter : int
+        Iterations done.
+    converged : bool
+        Whether ``marginal_error <= tol``.
+    """
+
+    value: float
+    potentials: tuple[NDArray[np.float64], NDArray[np.float64]]
+    marginal_error: float
+    n_iter: int
+    converged: bool
+    _cost: NDArray[np.float64]
+    _reg: float
+
+    @cached_property
+    def plan(self) -> NDArray[np.float64]:
+        """The plan, shape (n, m)."""
+        u, v = self.potentials
+        return np.exp((u[:, None] + v[None, :] - self._cost) / self._reg)
+
+    def __repr__(self) -> str:
+        return (
+            f"SinkhornResult(value={self.value!r}, marginal_error={self.marginal_error!r}, n_iter={self.n_iter}, "
+            f"converged={self.converged})"
+        )
+
+
+def sinkhorn(
+    a: ArrayLike,
+    b: ArrayLike,
+    x: ArrayLike | None = None,
+    y: ArrayLike | None = None,
+    *,
+    reg: float,
+    metric: str = "euclidean",
+    cost: ArrayLike | None = None,
+    tol: float = 1e-9,
+    max_iter: int = 10_000,
+    threads: int | None = None,
+) -> SinkhornResult:
+    """Entropic optimal transport between masses ``a`` at ``x`` and ``b`` at ``y``, by stabilised Sinkhorn iterations.
+
+    Minimises ``<P, C> + reg * sum P (log P - 1)`` over plans P with marginals ``a`` and ``b``.
+
+    Parameters
+    ----------
+    a, b : array_like, shape (n,) and (m,)
+        Masses, not negative; the totals must agree within 1e-9 relative.
+    x, y : array_like, shape (n, d) and (m, d), optional
+        The points; ``y=None``: the same points.
+    reg : float
+        Entropic regularisation, above 0, in the units of the cost.
+    metric : {"euclidean", "sqeuclidean", "cityblock", "chebyshev"}
+        Ground cost.
+    cost : array_like, shape (n, m), optional
+        Costs instead of points.
+    tol : float
+        Largest marginal error, relative to the total mass.
+    max_iter : int
+        Largest number of iterations.
+    threads : int, optional
+        Number of threads; the result does not depend on it.
+
+    Returns
+    -------
+    SinkhornResult
+
+    Raises
+    ------
+    ValueError
+        Shapes that do not fit, numbers that are not finite, negative masses, no mass, unequal totals, reg <= 0.
+
+    Examples
+    --------
+    >>> import fastdeg as fd
+    >>> result = fd.sinkhorn([0.5, 0.5], [0.25, 0.75], [[0.0], [2.0]], reg=0.01)
+    >>> round(result.value, 6), result.converged
+    (0.5, True)
+    """
+    a = _checks.masses(a, "a")
+    b = _checks.masses(b, "b")
+    reg = _checks.number(reg, "reg", positive=True)
+    tol = _checks.number(tol, "tol", 0)
+    max_iter = _checks.integer(max_iter, "max_iter", 1)
+    if cost is not None:
+        if x is not None or y is not None:
+            raise ValueError("cost: expected either points or a cost matrix, got both")
+        matrix = _checks.float_array(cost, "cost", (a.size, b.size))
+    elif x is None:
+        raise ValueError("x: expected points, or a cost matrix as cost=, got None")
+    else:
+        _checks.choice(metric, "metric", METRICS)
+        x = _checks.float_array(x, "x", (a.size, "d"))
+        y = x if y is None else _checks.float_array(y, "y", (b.size, x.shape[1]))
+        if y.shape[0] != b.size:
+            raise ValueError(f"b: expected one mass for each of the {y.shape[0]} points, got {b.size}")
+        matrix = cdist(x, y, metric)
+    if np.abs(matrix).max() > LARGEST_COST:
+        raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {np.abs(matrix).max():g}")
+    total = _common_total(a, b)
+    rows, columns = np.flatnonzero(a), np.flatnonzero(b)
+    reduced = matrix if rows.size == a.size and columns.size == b.size else matrix[np.ix_(rows, columns)]
+    f, g, error, n_iter = _iterate(reduced, a[rows] / a.sum(), b[columns] / b.sum(), reg, tol, max_iter, threads)
+    u, v = np.full(a.size, -np.inf), np.full(b.size, -np.inf)
+    u[rows] = f + reg * np.log(total)
+    v[columns] = g
+    result = SinkhornResult(0.0, (u, v), error, n_iter, error <= tol, matrix, reg)
+    value = float((result.plan * matrix).sum())
+    return SinkhornResult(value, (u, v), error, n_iter, error <= tol, matrix, reg)
+
+
+def _iterate(
+    cost: NDArray[np.float64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    reg: float,
+    tol: float,
+    max_iter: int,
+    threads: int | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float, int]:
+    """Potentials, marginal error and iterations for masses of sum one, all positive."""
+    n, m = cost.shape
+    transposed = np.ascontiguousarray(cost.T)
+    log_a, log_b = np.log(a), np.log(b)
+    f, g = np.zeros(n), np.zeros(m)
+    row_scale, column_scale = np.ones(n), np.ones(m)
+    matrix = np.empty((n, m))
+    slabs = np.empty(((n + _kernels.ROWS - 1) // _kernels.ROWS, m))
+    errors = np.empty(slabs.shape[0])
+    work = n * m
+    fresh = False
+    error = np.inf
+    n_iter = 0
+    while n_iter < max_iter:
+        n_iter += 1
+        if not fresh:  # one iteration in the log domain, from which the scalings start anew
+            _kernels.soft_transform(cost, g, log_a, reg, f, threads=threads, work=20 * work)
+            _kernels.soft_transform(transposed, f, log_b, reg, g, threads=threads, work=20 * work)
+            _kernels.gibbs_kernel(cost, f, g, reg, matrix, threads=threads, work=10 * work)
+            row_scale[:] = 1.0
+            column_scale[:] = 1.0
+            fresh = True
+            continue
+        old = row_scale.copy(), column_scale.copy()
+        _kernels.scale_rows(matrix, a, row_scale, column_scale, slabs, errors, threads=threads, work=work)
+        safe = _kernels.scale_columns(slabs, b, row_scale, column_scale)
+        error = float(errors.sum())
+        if error <= tol:
+            row_scale, column_scale = old
+            break
+        if not safe:
+            if not (
+                np.isfinite(row_scale).all()
+                and np.isfinite(column_scale).all()
+                and row_scale.min() > 0
+                and column_scale.min() > 0
+            ):
+                row_scale, column_scale = old
+            f += reg * np.log(row_scale)
+            g += reg * np.log(column_scale)
+            row_scale[:] = 1.0
+            column_scale[:] = 1.0
+            fresh = False
+    return f + reg * np.log(row_scale), g + reg * np.log(column_scale), error, n_iter
