@@ -1,0 +1,180 @@
+"""Weighted means and population covariances, whole or per label, and the merging of partial ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdeg import _checks
+from fastdeg.kernels import moments as _kernels
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Total weight, mean and scatter of a set of samples, or of the samples of each label: what `merge` adds up.
+
+    Attributes
+    ----------
+    weight
+        Total weight, a float or (N,).
+    mean
+        Weighted mean, (d,) or (N, d); 0 where the weight is 0.
+    residual
+        What rounding to float64 took from the mean: far from the origin, differences of means need it.
+    scatter
+        Σ w (x − mean)(x − mean)ᵀ, (d, d) or (N, d, d).
+    """
+
+    weight: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    scatter: NDArray[np.float64]
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """Population covariance (``ddof`` 0): scatter over weight, 0 where the weight is 0."""
+        weight = self.weight[..., None, None]
+        return np.divide(self.scatter, weight, out=np.zeros_like(self.scatter), where=weight > 0)
+
+
+def weighted_moments(
+    x: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    labels: ArrayLike | None = None,
+    n_bins: int | None = None,
+    return_occupied: bool = False,
+    threads: int | None = None,
+) -> tuple[NDArray[Any], ...]:
+    """Weighted mean and population covariance of samples, or of the samples of each label.
+
+    Parameters
+    ----------
+    x : (n, d) array
+        Samples. float32 gives float32 results; sums are float64 always.
+    weights : (n,) array, optional
+        Weights >= 0; only their ratios matter. One each by default.
+    labels : (n,) integer array, optional
+        Bin of each sample, from 0 to ``n_bins - 1``.
+    n_bins : int, optional
+        Number of bins; the largest label plus one by default.
+    return_occupied : bool
+        With labels: also return which bins have weight.
+    threads : int, optional
+        Threads to use; the result is the same to the last bit for any number.
+
+    Returns
+    -------
+    mean : (d,) array, or (N, d) with labels
+    cov : (d, d) array, or (N, d, d) with labels
+        Population covariance (``ddof`` 0). Bins without weight have zeros.
+    occupied : (N,) bool array
+        Only with ``return_occupied``.
+
+    Raises
+    ------
+    ValueError
+        Where shapes disagree, a number is not finite, a weight is negative, all weights are zero (without labels),
+        a label is out of range, or the covariance exceeds the floating-point range.
+
+    Examples
+    --------
+    >>> import fastdeg as fd
+    >>> mean, cov = fd.weighted_moments([[0.0, 0.0], [2.0, 4.0]], weights=[3.0, 1.0])
+    >>> mean
+    array([0.5, 1. ])
+    >>> cov
+    array([[0.75, 1.5 ],
+           [1.5 , 3.  ]])
+    """
+    if return_occupied and labels is None:
+        raise ValueError("return_occupied: expected labels as well, got None")
+    part = partial_moments(x, weights, labels=labels, n_bins=n_bins, threads=threads)
+    if labels is None and not part.weight > 0:
+        what = "at least one sample" if weights is None else "weights with a positive total"
+        raise ValueError(f"{'x' if weights is None else 'weights'}: expected {what}, got a total of {part.weight!s}")
+    dtype = np.float32 if getattr(x, "dtype", None) == np.float32 else np.float64
+    mean, cov = part.mean.astype(dtype, copy=False), part.covariance.astype(dtype, copy=False)
+    return (mean, cov, part.weight > 0) if return_occupied else (mean, cov)
+
+
+def partial_moments(
+    x: ArrayLike,
+    weights: ArrayLike | None = None,
+    *,
+    labels: ArrayLike | None = None,
+    n_bins: int | None = None,
+    threads: int | None = None,
+) -> Moments:
+    """Moments of one part of the samples, to be merged with those of the others.
+
+    Parameters are those of `weighted_moments`; give ``n_bins`` with labels, since a part may lack the last bins.
+    """
+    x = _checks.float_array(x, "x", ("n", "d"), finite=False, keep_float32=True)
+    n, n_axes = x.shape
+    if n_axes == 0:
+        raise ValueError("x: expected at least one axis, got shape (n, 0)")
+    weight_array = np.empty(0) if weights is None else _checks.float_array(weights, "weights", (n,), finite=False)
+    if weights is not None and n and not weight_array.min() >= 0:
+        _checks.float_array(weight_array, "weights")
+        raise ValueError(f"weights: expected weights >= 0, got {weight_array.min()!s}")
+    if labels is None:
+        if n_bins is not None:
+            raise ValueError(f"n_bins: expected labels as well, got n_bins={n_bins!r} without labels")
+        arrays = np.zeros(n_axes), np.zeros(n_axes), np.zeros((n_axes, n_axes))
+        total = _kernels.moments(x, weight_array, *arrays, threads=threads, work=n * n_axes * n_axes)
+        result = Moments(np.asarray(total), *arrays)
+    else:
+        label_array, n_bins = _labels(labels, n, n_bins)
+        totals, shape = np.zeros(n_bins), (n_bins, n_axes)
+        arrays = np.zeros(shape), np.zeros(shape), np.zeros((*shape, n_axes))
+        _kernels.label_moments(x, weight_array, label_array, totals, *arrays, threads=threads, work=n * n_axes * n_axes)
+        result = Moments(totals, *arrays)
+    if not np.isfinite(result.scatter).all() or not np.isfinite(result.weight).all():
+        _checks.float_array(x, "x")
+        _checks.float_array(weight_array, "weights")
+        raise ValueError("x: expected samples whose covariance is within the floating-point range, got larger ones")
+    return result
+
+
+def merge(*parts: Moments) -> Moments:
+    """Moments of the union of several parts, merged in the order given.
+
+    Examples
+    --------
+    >>> from fastdeg.moments import merge, partial_moments
+    >>> whole = merge(partial_moments([[1.0], [2.0]]), partial_moments([[6.0]]))
+    >>> float(whole.weight), whole.mean, whole.covariance
+    (3.0, array([3.]), array([[4.66666667]]))
+    """
+    if not parts:
+        raise ValueError("parts: expected at least one part, got none")
+    shape = parts[0].scatter.shape
+    n_axes = shape[-1]
+    n_sets = int(np.prod(shape[:-2]))
+    weight, mean = np.zeros(n_sets), np.zeros((n_sets, n_axes))
+    residual, scatter = np.zeros((n_sets, n_axes)), np.zeros((n_sets, n_axes, n_axes))
+    for part in parts:
+        if part.scatter.shape != shape:
+            raise ValueError(f"parts: expected scatters of shape {shape}, got {part.scatter.shape}")
+        other = (part.weight.reshape(n_sets), part.mean.reshape(mean.shape), part.residual.reshape(mean.shape))
+        _kernels.merge_all(weight, mean, residual, scatter, *other, part.scatter.reshape(scatter.shape))
+    return Moments(
+        weight.reshape(shape[:-2]), mean.reshape(shape[:-1]), residual.reshape(shape[:-1]), scatter.reshape(shape)
+    )
+
+
+def _labels(labels: ArrayLike, n: int, n_bins: int | None) -> tuple[NDArray[np.int64], int]:
+    array = np.asarray(labels)
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"labels: expected integers, got dtype {array.dtype}")
+    if array.shape != (n,):
+        raise ValueError(f"labels: expected shape ({n},), got {array.shape}")
+    low, high = (int(array.min()), int(array.max())) if n else (0, -1)
+    n_bins = high + 1 if n_bins is None else _checks.integer(n_bins, "n_bins", 1)
+    if low < 0 or high >= n_bins:
+        raise ValueError(f"labels: expected labels from 0 to {n_bins - 1}, got {low if low < 0 else high}")
+    return np.ascontiguousarray(array, dtype=np.int64), n_bins

@@ -1,0 +1,269 @@
+"""Choice of representative, diverse reference images, and what a choice covers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdeg import _checks
+from fastdeg.distances.frechet import frechet_distance
+from fastdeg.kernels import diversity as _kernels
+from fastdeg.moments import weighted_moments
+
+if TYPE_CHECKING:
+    from fastdeg.distribution import BinnedDistribution
+
+WORK_PER_CALL = 2e8  # elementary operations before Python gets to see an interrupt: well under 0.3 s
+
+
+class Coverage(NamedTuple):
+    """Mean and maximum distance of all points to their nearest chosen one."""
+
+    mean: float
+    max: float
+
+
+@dataclass(frozen=True)
+class ReferenceSelection:
+    """Reference images that `select_references` chose.
+
+    Attributes
+    ----------
+    indices : (k,) int64 array
+        Rows of the embeddings, in the order of choice.
+    bins : (k,) int64 array
+        Bin of each.
+    diversity : float
+        Mean distance of a chosen image to its nearest other chosen ones (0 for a single one).
+    coverage : Coverage
+        Mean and maximum distance of all images to their nearest reference.
+    moment_distance : float
+        Fréchet distance between the Gaussians of the chosen and of all embeddings.
+    """
+
+    indices: NDArray[np.int64]
+    bins: NDArray[np.int64]
+    diversity: float
+    coverage: Coverage
+    moment_distance: float
+
+
+def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None = None) -> NDArray[np.int64]:
+    """Farthest-point traversal: each next point is the one farthest from those already chosen.
+
+    Parameters
+    ----------
+    x : (n, d) array
+        Points; distances are euclidean, in float64.
+    k : int
+        How many to choose, at most n.
+    start : int
+        Index of the first point.
+    threads : int, optional
+        Threads to use; the result is the same for any number.
+
+    Returns
+    -------
+    (k,) int64 array
+        Indices in the order of choice; of points equally far, the lowest index.
+
+    References
+    ----------
+    Gonzalez, "Clustering to minimize the maximum intercluster distance", Theoret. Comput. Sci. 38 (1985): the largest
+    distance to the chosen points is at most twice the smallest possible one.
+
+    Examples
+    --------
+    >>> import fastdeg as fd
+    >>> fd.farthest_points([[0.0], [1.0], [5.0], [9.0]], 3)
+    array([0, 3, 2])
+    """
+    x = _checks.float_array(x, "x", ("n", "d"), keep_float32=True)
+    n, n_axes = x.shape
+    k = _checks.integer(k, "k", 0, n)
+    chosen = np.empty(k, np.int64)
+    if k == 0:
+        return chosen
+    chosen[0] = _checks.integer(start, "start", 0, n - 1)
+    nearest = np.full(n, np.inf)
+    work = n * max(n_axes, 1)
+    steps = max(1, int(WORK_PER_CALL / work))
+    for step in range(1, k, steps):
+        _kernels.farthest_steps(x, chosen, step, min(k, step + steps), nearest, threads=threads, work=work)
+    return chosen
+
+
+def coverage(x: ArrayLike, indices: ArrayLike, *, threads: int | None = None) -> Coverage:
+    """Mean and maximum distance of all points to their nearest chosen one.
+
+    Parameters
+    ----------
+    x : (n, d) array
+    indices : (k,) integer array
+        Rows of the chosen points, at least one.
+    threads : int, optional
+
+    Examples
+    --------
+    >>> from fastdeg.references import coverage
+    >>> coverage([[0.0], [1.0], [5.0]], [0, 2])
+    Coverage(mean=0.333..., max=1.0)
+    """
+    x = _checks.float_array(x, "x", ("n", "d"), keep_float32=True)
+    chosen = _index_array(indices, "indices", len(x))
+    if chosen.size == 0:
+        raise ValueError("indices: expected at least one chosen point, got none")
+    distances = np.empty(len(x))
+    _kernels.distance_to_set(x, chosen, distances, threads=threads, work=x.size * len(chosen))
+    return Coverage(float(distances.mean()), float(distances.max()))
+
+
+def select_references(
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    target: BinnedDistribution,
+    *,
+    crafted: BinnedDistribution | None = None,
+    n_references: int = 10,
+    n_neighbors: int = 5,
+    threads: int | None = None,
+) -> ReferenceSelection:
+    """Choose reference images that represent the target distribution and differ from each other.
+
+    Each bin gets its share of the references (largest remainders of ``n_references`` times its target mass). Bins are
+    served by descending target mass. A bin's candidates are the images of the nearest bins that have images left and
+    mass in the crafted distribution (bins without such mass serve last); among them, one after the other, the image is
+    taken whose mean distance to its ``n_neighbors`` nearest already chosen ones is largest. The very first is the
+    candidate nearest to the mean of all embeddings.
+
+    Parameters
+    ----------
+    embeddings : (n, D) array
+        Features of the candidate images; distances are euclidean.
+    labels : (n,) integer array
+        Bin of each image.
+    target : BinnedDistribution
+        What the references shall represent.
+    crafted : BinnedDistribution, optional
+        Distribution over the same bins that limits where images come from; the target by default.
+    n_references, n_neighbors : int
+        How many to choose, at most n, and how many neighbours count for the score.
+    threads : int, optional
+
+    Returns
+    -------
+    ReferenceSelection
+
+    Raises
+    ------
+    ValueError
+        Where shapes disagree, a label is out of range, or there are fewer images than references.
+
+    Examples
+    --------
+    >>> import fastdeg as fd
+    >>> bins = fd.CentroidBins([[0.0], [1.0]])
+    >>> target = fd.BinnedDistribution(bins, [0.5, 0.5])
+    >>> fd.select_references([[0.0], [0.2], [5.0], [5.1]], [0, 0, 1, 1], target, n_references=2).indices
+    array([1, 3])
+    """
+    x = _checks.float_array(embeddings, "embeddings", ("n", "D"), keep_float32=True)
+    n = len(x)
+    bin_of = _index_array(labels, "labels", target.n_bins)
+    if len(bin_of) != n:
+        raise ValueError(f"labels: expected one label per embedding ({n}), got {len(bin_of)}")
+    support = target if crafted is None else crafted
+    if support.n_bins != target.n_bins:
+        raise ValueError(f"crafted: expected the target's {target.n_bins} bins, got {support.n_bins}")
+    n_references = _checks.integer(n_references, "n_references", 1, n)
+    n_neighbors = _checks.integer(n_neighbors, "n_neighbors", 1)
+
+    indices = np.empty(n_references, np.int64)
+    nearest = np.full((n, n_neighbors), np.inf)
+    taken = np.zeros(n, np.bool_)
+    images_left = np.bincount(bin_of, minlength=target.n_bins)
+    position = target.bins.standardized_centers()
+    quotas = largest_remainders(target.pmf, n_references)
+    n_chosen = 0
+    for bin_index in np.lexsort((np.arange(target.n_bins), -target.pmf)):
+        if quotas[bin_index] == 0:
+            continue
+        away = np.sqrt(((position - position[bin_index]) ** 2).sum(axis=1))
+        for _ in range(quotas[bin_index]):
+            candidates = _candidates(bin_of, taken, images_left, support.pmf > 0, away)
+            if n_chosen == 0:
+                offset = x[candidates] - weighted_moments(x, threads=threads)[0]
+                index = candidates[np.argmin((offset**2).sum(axis=1))]
+            else:
+                index = candidates[_kernels.most_diverse(candidates, taken, nearest, n_chosen)]
+            _kernels.update_nearest(x, index, n_chosen, nearest, threads=threads, work=x.size)
+            taken[index] = True
+            images_left[bin_of[index]] -= 1
+            indices[n_chosen] = index
+            n_chosen += 1
+    return ReferenceSelection(
+        indices,
+        bin_of[indices],
+        _diversity(x[indices], n_neighbors),
+        coverage(x, indices, threads=threads),
+        frechet_distance(*weighted_moments(x[indices]), *weighted_moments(x, threads=threads)),
+    )
+
+
+def largest_remainders(shares: ArrayLike, total: int) -> NDArray[np.int64]:
+    """Whole numbers with the given total, proportional to the shares (Hare quota; ties to the lowest index).
+
+    Examples
+    --------
+    >>> from fastdeg.references import largest_remainders
+    >>> largest_remainders([0.5, 0.3, 0.2], 4)
+    array([2, 1, 1])
+    """
+    shares = _checks.masses(shares, "shares")
+    ideal = shares / shares.sum() * _checks.integer(total, "total", 0)
+    whole = np.floor(ideal).astype(np.int64)
+    missing = total - int(whole.sum())
+    order = np.argsort(-(ideal - whole), kind="stable")
+    whole[order[:missing]] += 1
+    return whole
+
+
+def _candidates(
+    bin_of: NDArray[np.int64],
+    taken: NDArray[np.bool_],
+    images_left: NDArray[np.int64],
+    supported: NDArray[np.bool_],
+    away: NDArray[np.float64],
+) -> NDArray[np.int64]:
+    """Free images of the nearest occupied bins, all of those equally near."""
+    usable = (images_left > 0) & supported
+    if not usable.any():
+        usable = images_left > 0
+    nearest_bins = usable & (away <= away[usable].min() * (1 + 1e-12))
+    return np.flatnonzero(nearest_bins[bin_of] & ~taken)
+
+
+def _diversity(chosen: NDArray[Any], n_neighbors: int) -> float:
+    count = min(n_neighbors, len(chosen) - 1)
+    if count == 0:
+        return 0.0
+    distances = np.sqrt(((chosen[:, None].astype(np.float64) - chosen[None]) ** 2).sum(axis=2))
+    np.fill_diagonal(distances, np.inf)
+    return float(np.sort(distances, axis=1)[:, :count].mean())
+
+
+def _index_array(value: ArrayLike, name: str, count: int) -> NDArray[np.int64]:
+    array = np.asarray(value)
+    if array.size == 0:
+        return np.empty(0, np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name}: expected a vector, got shape {array.shape}")
+    low, high = int(array.min()), int(array.max())
+    if low < 0 or high >= count:
+        raise ValueError(f"{name}: expected numbers from 0 to {count - 1}, got {low if low < 0 else high}")
+    return np.ascontiguousarray(array, dtype=np.int64)
