@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -224,7 +225,7 @@ def emd_grid(
 def _coordinates(spacing: object, shape: tuple[int, ...]) -> list[NDArray[np.float64]]:
     """Coordinates along each axis."""
     steps: list[object]
-    if np.ndim(spacing) == 0:  # type: ignore[arg-type]
+    if isinstance(spacing, Real):
         steps = [spacing] * len(shape)
     else:
         steps = list(spacing)  # type: ignore[call-overload]
@@ -233,7 +234,7 @@ def _coordinates(spacing: object, shape: tuple[int, ...]) -> list[NDArray[np.flo
     coordinates = []
     for axis, (step, length) in enumerate(zip(steps, shape, strict=True)):
         name = f"spacing[{axis}]"
-        if np.ndim(step) == 0:  # type: ignore[arg-type]
+        if isinstance(step, Real):
             coordinates.append(np.arange(length) * _checks.number(step, name, positive=True))
         else:
             along = _checks.float_array(step, name, (length,))  # type: ignore[arg-type]
