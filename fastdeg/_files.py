@@ -19,7 +19,7 @@ def replaced_file(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
     options: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
-        os.fchmod(handle, 0o666 & ~_umask())  # mkstemp's files are private
+        os.fchmod(handle, 0o666 & ~umask())  # mkstemp's files are private
         with os.fdopen(handle, mode, **options) as file:
             yield file
             file.flush()
@@ -30,7 +30,8 @@ def replaced_file(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
         raise
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the process' file mode creation mask."""
     current = os.umask(0)
     os.umask(current)
     return current

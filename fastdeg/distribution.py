@@ -49,7 +49,7 @@ class BinnedDistribution:
         if not isinstance(bins, Bins):
             raise TypeError(f"bins: expected GridBins or CentroidBins, got {type(bins).__name__}")
         self.bins = bins
-        self.pmf = _checks.pmf(pmf, "pmf", bins.n_bins)
+        self.pmf = _checks.pmf(pmf, "pmf", bins.n_bins).copy()
         self.pmf.setflags(write=False)
         self.n_samples = None if n_samples is None else _checks.integer(n_samples, "n_samples", 1)
 

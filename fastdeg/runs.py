@@ -1,0 +1,125 @@
+"""Run folders: what one run of the main job leaves behind, written completely or not at all."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastdeg._files import umask
+
+RUN_FILE = "run.json"
+FORMAT = "fastdeg.run"
+
+
+@contextmanager
+def new_run_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``path`` on success and vanishes on failure.
+
+    Raises
+    ------
+    ValueError
+        When ``path`` exists without ``force``, or holds anything but an earlier run.
+    """
+    check_run_folder(path, force=force)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        temporary.chmod(0o777 & ~umask())
+        yield temporary
+        if path.exists():
+            check_run_folder(path, force=force)
+            earlier = temporary.with_name(temporary.name + ".earlier")
+            path.rename(earlier)
+            temporary.rename(path)
+            shutil.rmtree(earlier)
+        else:
+            temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def check_run_folder(path: Path, *, force: bool = False) -> None:
+    """Refuse a folder that a run must not replace: one that exists without ``force``, or is no earlier run."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / RUN_FILE).is_file():
+        raise ValueError(f"{path}: exists and is not the folder of an earlier run; choose another one")
+    if not force:
+        raise ValueError(f"{path}: holds an earlier run; pass --force to replace it, or choose another folder")
+
+
+def numbered(parent: Path, stem: str) -> Path:
+    """Return the first of parent/stem-001, stem-002, … that does not exist."""
+    number = 1
+    while (parent / f"{stem}-{number:03d}").exists():
+        number += 1
+    return parent / f"{stem}-{number:03d}"
+
+
+def write_json(path: Path, summary: Mapping[str, Any]) -> None:
+    """Write a summary as readable JSON."""
+    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows with the same keys as CSV, the keys as header."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_summary(run: Path) -> dict[str, Any]:
+    """Return the summary of a run folder.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        When the folder holds no run, or a damaged one.
+    """
+    file = run / RUN_FILE
+    if not file.is_file():
+        raise FileNotFoundError(f"{run}: not a run folder (no {RUN_FILE} in it)")
+    try:
+        summary = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: expected JSON, got {error}") from None
+    if not isinstance(summary, dict) or summary.get("format") != FORMAT:
+        raise ValueError(f"{file}: expected the summary of a fastdeg run")
+    return summary
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file with a header.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        When there is no such file, or it is no text or has no header or row.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ValueError(f"{path}: expected a CSV file, got a folder") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: expected a CSV text file, got {error}") from None
+    if not reader.fieldnames:
+        raise ValueError(f"{path}: expected a CSV file with a header line, got an empty file")
+    if not rows:
+        raise ValueError(f"{path}: expected at least one row below the header, got none")
+    for number, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            got = "more" if None in row else "fewer"
+            raise ValueError(f"{path}, row {number}: expected {len(reader.fieldnames)} values, got {got}")
+    return rows
