@@ -64,6 +64,11 @@ class Bins(ABC):
     def assign(self, samples: ArrayLike, *, outside: str = "raise", threads: int | None = None) -> NDArray[np.int64]:
         """Return the bin of each sample."""
 
+    def histogram(self, samples: ArrayLike, *, outside: str = "raise", threads: int | None = None) -> NDArray[np.int64]:
+        """Return the number of samples in each bin, shape (N,); arguments as for `assign`."""
+        labels = self.assign(samples, outside=outside, threads=threads)
+        return np.bincount(labels[labels >= 0], minlength=self.n_bins)
+
     @abstractmethod
     def moments(self, pmf: Float) -> tuple[Float, Float]:
         """Return mean (d,) and population covariance (d, d) of the mixture over the bins."""

@@ -1,0 +1,1 @@
+"""Benchmarks: one table of cases feeds `pytest bench --benchmark-enable` and `python -m bench.report`."""

@@ -1,0 +1,256 @@
+"""Measure and write the tables: ``python -m bench.report [--room ROOM] [--only TEXT] [--quick] [--render]``.
+
+Measurements go to ``bench/results.json``, room by room; ``docs/performance.md`` and the table of ``README.md`` (between
+its marker comments) are written from there. Losing rows are printed like the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import machine, startup
+from bench.case import OURS, Case, Curve, measure
+from bench.cases import rooms
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results.json"
+PAGE = ROOT / "docs" / "performance.md"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- performance:begin -->", "<!-- performance:end -->"
+
+HEAD = """# Performance
+
+This page is written by `python -m bench.report`; its figures are measured, not typed. All contenders of a row run in
+the same process on the same data, in turn, after one warm-up, with their threads on; what a user prepares once (an
+index, a converted copy) is not timed, for us and for them. Answers are checked before the timing. Times are medians.
+*Ratio* is the rival's time over ours: below 1 we lose. *Wanted* is the ratio that we set out to reach at least, given
+before the work began, against this rival or against the fastest one of the row.
+"""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--room", help="measure this room only")
+    parser.add_argument("--only", default="", help="measure cases and curves whose name contains this text")
+    parser.add_argument("--quick", action="store_true", help="no slow cases, curves or first calls; write nothing")
+    parser.add_argument("--no-curves", action="store_true", help="leave out the curves")
+    parser.add_argument("--no-startup", action="store_true", help="leave out import and first calls")
+    parser.add_argument(
+        "--render", action="store_true", help="measure nothing, write the pages from bench/results.json"
+    )
+    options = parser.parse_args(arguments)
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if not options.render:
+        modules = rooms()
+        if options.room is not None:
+            if options.room not in modules:
+                parser.error(f"--room: expected one of {', '.join(modules)}, got {options.room}")
+            modules = {options.room: modules[options.room]}
+        for name, module in modules.items():
+            measured = measure_room(module, options)
+            if not options.quick:
+                results[name] = _merged(results.get(name, {}), measured)
+    if not options.quick:
+        _write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        _write(PAGE, page(results))
+        update_readme(results)
+
+
+def measure_room(module: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the cases, curves and first calls of one room."""
+    measured: dict[str, Any] = {"date": datetime.now(UTC).strftime("%Y-%m-%d"), "machine": machine.describe()}
+    measured["limits"] = machine.limits()
+    for name, rate in measured["limits"].items():
+        print(f"{name:28s} {rate / 1e9:8.1f} G/s", flush=True)
+    measured["cases"] = {}
+    for case in module.CASES:
+        if options.only not in case.name or (options.quick and case.slow):
+            continue
+        measured["cases"][case.name] = row = measure_case(case)
+        for line in case_lines(case.name, row):
+            print(line, flush=True)
+    wanted = [] if options.quick or options.no_curves else getattr(module, "CURVES", [])
+    measured["curves"] = {}
+    for curve in wanted:
+        if options.only in curve.name:
+            print(f"curve: {curve.name}", flush=True)
+            measured["curves"][curve.name] = measure_curve(curve)
+    calls = [] if options.quick or options.no_startup or options.only else getattr(module, "FIRST_CALLS", [])
+    if calls:
+        measured["import"] = startup.import_seconds("fastdeg")
+        measured["import numba"] = startup.import_seconds("numba")
+        measured["first calls"] = startup.measure(calls)
+    return measured
+
+
+def measure_case(case: Case) -> dict[str, Any]:
+    """Measure one case, as the plain record that results.json keeps."""
+    workload = case.setup()
+    timing = measure(case, workload, rounds=case.rounds)
+    return {
+        "seconds": timing.medians,
+        "quartiles": timing.quartiles,
+        "rounds": timing.rounds,
+        "target": case.target,
+        "targets": {rival.name: rival.target for rival in case.rivals},
+        "missing": [rival.name for rival in case.rivals if rival.missing],
+        "bytes": case.bytes_read,
+        "flops": case.flops,
+    }
+
+
+def measure_curve(curve: Curve) -> dict[str, Any]:
+    """Measure one curve."""
+    points = []
+    for value in curve.values:
+        timing = measure(curve, curve.setup(value), seconds=curve.seconds, rounds=9)
+        points.append([str(value), timing.medians])
+    return {"variable": curve.variable, "points": points}
+
+
+def case_lines(name: str, row: dict[str, Any]) -> list[str]:
+    """Return the rows of the Markdown table for one case, one per rival."""
+    ours = row["seconds"][OURS]
+    rivals = {rival: seconds for rival, seconds in row["seconds"].items() if rival != OURS}
+    if not rivals:
+        return [f"| {name} | {duration(ours)} | – | – | – | – |"]
+    fastest = min(rivals, key=lambda rival: rivals[rival])
+    lines = []
+    for rival, seconds in rivals.items():
+        target = row["targets"].get(rival)
+        if target is None and rival == fastest:
+            target = row["target"]
+        wanted = "–" if target is None else f"{target:g} ×"
+        ratio = f"{seconds / ours:.2f} ×" if seconds < 20 * ours else f"{seconds / ours:.0f} ×"
+        lines.append(f"| {name} | {duration(ours)} | {rival} | {duration(seconds)} | {ratio} | {wanted} |")
+        name = ""
+    return lines
+
+
+def page(results: dict[str, Any]) -> str:
+    """Return the text of docs/performance.md."""
+    parts = [HEAD]
+    for room, measured in sorted(results.items()):
+        parts.append(f"\n## {room.capitalize()}\n\n{_machine_text(measured)}\n")
+        parts.append(_table_head() + "\n".join(_rows(measured["cases"])) + "\n")
+        missing = sorted({name for row in measured["cases"].values() for name in row["missing"]})
+        if missing:
+            parts.append(f"\nNot installed, left out: {', '.join(missing)}.\n")
+        parts.append(_rates(measured))
+        for name, curve in measured.get("curves", {}).items():
+            parts.append(_curve(name, curve))
+        if "first calls" in measured:
+            parts.append(_first_calls(measured))
+    return "\n".join(parts).replace("\n\n\n", "\n\n")
+
+
+def update_readme(results: dict[str, Any]) -> None:
+    """Write the table of all rooms between the marker comments of the README, where it has them."""
+    text = README.read_text() if README.exists() else ""
+    if BEGIN not in text or END not in text:
+        print(f"README.md has no {BEGIN} … {END}: table left out")
+        return
+    rows = [line for _, measured in sorted(results.items()) for line in _rows(measured["cases"])]
+    machines = sorted({_machine_text(measured) for measured in results.values()})
+    table = "\n\n".join([*machines, _table_head() + "\n".join(rows)])
+    before, rest = text.split(BEGIN, 1)
+    _write(README, f"{before}{BEGIN}\n{table}\n{END}{rest.split(END, 1)[1]}")
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it, three digits."""
+    scales = {"s": 1.0, "ms": 1e-3, "µs": 1e-6}
+    unit = next((unit for unit, scale in scales.items() if seconds >= scale), "µs")
+    value = seconds / scales[unit]
+    digits = max(0, 2 - math.floor(math.log10(value))) if value > 0 else 2
+    return f"{value:.{min(digits, 2)}f} {unit}"
+
+
+def _rows(cases: dict[str, Any]) -> list[str]:
+    return [line for name, row in cases.items() for line in case_lines(name, row)]
+
+
+def _table_head() -> str:
+    return "| workload | fastdeg | rival | its time | ratio | wanted |\n|---|---|---|---|---|---|\n"
+
+
+def _machine_text(measured: dict[str, Any]) -> str:
+    about = measured["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    return (
+        f"{about['processor']}, {about['cores']} cores, {about['threads']} threads; {about['system']}; {versions}; "
+        f"measured on {measured['date']}."
+    )
+
+
+def _rates(measured: dict[str, Any]) -> str:
+    limits = measured["limits"]
+    text = ", ".join(
+        f"{name} {rate / 1e9:.3g} {'GB/s' if name.startswith('read') else 'Gflop/s'}" for name, rate in limits.items()
+    )
+    lines = [f"\n### Against the machine\n\nMeasured in the same run: {text}.\n"]
+    rows = []
+    for name, row in measured["cases"].items():
+        seconds = row["seconds"][OURS]
+        if row.get("bytes") is None and row.get("flops") is None:
+            continue
+        read = "–" if row.get("bytes") is None else f"{row['bytes'] / seconds / 1e9:.3g} GB/s"
+        done = "–" if row.get("flops") is None else f"{row['flops'] / seconds / 1e9:.3g} Gflop/s"
+        rows.append(f"| {name} | {duration(seconds)} | {read} | {done} |")
+    if not rows:
+        return lines[0]
+    return lines[0] + "\n| workload | fastdeg | reads | computes |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def _curve(name: str, curve: dict[str, Any]) -> str:
+    names = list(curve["points"][0][1])
+    lines = [f"\n### {name}\n", f"| {curve['variable']} | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for value, medians in curve["points"]:
+        lines.append(f"| {value} | {' | '.join(duration(medians[n]) if n in medians else '–' for n in names)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _first_calls(measured: dict[str, Any]) -> str:
+    lines = [
+        "\n### Import and first calls\n",
+        f"`import fastdeg` takes {duration(measured['import'])} in a fresh process (`import numba` alone "
+        f"{duration(measured['import numba'])}). A first call, imports included:\n",
+        "| call | empty numba cache | filled cache |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {row['name']} | {duration(row['cold'])} | {duration(row['cached'])} |" for row in measured["first calls"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return the new measurements, and the old ones of the same machine that were not taken again."""
+    if not old or old["machine"] != new["machine"]:
+        return new
+    merged = {**old, **new}
+    for key in ("cases", "curves"):
+        merged[key] = {**old.get(key, {}), **new[key]}
+    return merged
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.chmod(name, 0o644)
+    os.replace(name, path)
+
+
+if __name__ == "__main__":
+    main()
