@@ -1,0 +1,134 @@
+"""The squared Fréchet distance of a mixture to a Gaussian, as a convex function of the mixture's weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+
+_RANK_TOLERANCE = 1e-12
+_PACKED_RANK = 12  # up to here the change of basis of all second moments is one product of packed matrices
+
+
+class FrechetTerm:
+    r"""FD²(p) = ‖μ(p) − m‖² + tr Σ(p) + tr C − 2 tr (Fᵀ Σ(p) F)^½ with C = F Fᵀ.
+
+    The first two terms together are linear in p. F has full column rank, and is further restricted to the directions in
+    which some mixture of the bins varies: what it loses adds nothing to the last trace, and what is left is
+    regular for every p that is positive on all bins. So a rank-deficient C and bins without any covariance are no
+    special cases.
+
+    Parameters
+    ----------
+    means : ndarray, shape (N, D)
+    variances_or_covariances : ndarray, shape (N, D) or (N, D, D)
+        Covariance within each bin; diagonals for diagonal ones.
+    mean, covariance : ndarray, shapes (D,) and (D, D)
+        The target (m, C).
+    """
+
+    def __init__(self, means: Float, variances_or_covariances: Float, mean: Float, covariance: Float) -> None:
+        values, vectors = np.linalg.eigh(covariance)
+        kept = values > _RANK_TOLERANCE * max(float(values[-1]), 1e-300)
+        factor = vectors[:, kept] * np.sqrt(values[kept])
+        diagonal = variances_or_covariances.ndim == 2
+        within_trace = variances_or_covariances.sum(1) if diagonal else np.einsum("iaa->i", variances_or_covariances)
+        self.linear = within_trace + ((means - mean) ** 2).sum(axis=1)
+        self.target_trace = float(values[kept].sum())
+        center = means.mean(axis=0)
+        projected, factor = self._restrict(means - center, variances_or_covariances, factor)
+        self.rank = projected.shape[1]
+        rows, columns = np.triu_indices(self.rank)
+        self._rows, self._columns = rows, columns
+        within = (
+            variances_or_covariances @ (factor[:, rows] * factor[:, columns])
+            if diagonal
+            else _congruence(variances_or_covariances, factor)[:, rows, columns]
+        )
+        self.first = np.ascontiguousarray(projected)  # (N, k): means in the basis F
+        self.second = np.ascontiguousarray(within + projected[:, rows] * projected[:, columns])  # (N, k (k + 1) / 2)
+
+    @staticmethod
+    def _restrict(deviations: Float, within: Float, factor: Float) -> tuple[Float, Float]:
+        """Drop the directions in which neither the bins' means nor their covariances vary."""
+        projected = deviations @ factor
+        total = within.sum(axis=0)
+        spread = projected.T @ projected + (factor.T * total if total.ndim == 1 else factor.T @ total) @ factor
+        if not factor.shape[1]:
+            return projected, factor
+        values, vectors = np.linalg.eigh(spread)
+        vectors = vectors[:, values > _RANK_TOLERANCE * max(float(values[-1]), 1e-300)]
+        return projected @ vectors, factor @ vectors
+
+    def moments(self, p: Float) -> Float:
+        """Return the moments z = (first, packed second) that the distance depends on, besides its linear part."""
+        return np.concatenate((p @ self.first, p @ self.second))
+
+    def value(self, p: Float) -> float:
+        """Return FD²(p)."""
+        return self.at(p, self.moments(p))[0]
+
+    def at(self, p: Float, z: Float) -> tuple[float, Float, Float, Float]:
+        """Return FD²(p), and the square roots (k,), eigenvectors (k, k) and mean (k,) in their basis behind it."""
+        linear = float(self.linear @ p) + self.target_trace
+        roots, vectors, mean = self.spectrum(z)
+        return linear - 2 * float(roots.sum()), roots, vectors, mean
+
+    def spectrum(self, z: Float) -> tuple[Float, Float, Float]:
+        """Return square roots and eigenvectors of Fᵀ Σ F, and the mean in the basis of the eigenvectors."""
+        k = self.rank
+        if not k:
+            return np.zeros(0), np.zeros((0, 0)), np.zeros(0)
+        matrix = np.empty((k, k))
+        matrix[self._rows, self._columns] = z[k:]
+        matrix[self._columns, self._rows] = z[k:]
+        mean = z[:k]
+        values, vectors = np.linalg.eigh(matrix - np.outer(mean, mean))
+        floor = 1e-30 * max(float(values[-1]), 1e-270)
+        return np.sqrt(np.maximum(values, floor)), vectors, vectors.T @ mean
+
+    def tangent(self, roots: Float, vectors: Float, mean: Float) -> tuple[float, Float]:
+        """Return constant and coefficients (N,) of a linear function of p that is nowhere above FD².
+
+        From 2 tr H^½ ≤ tr HY + tr Y⁻¹ with Y = V diag(1/roots) Vᵀ, and MᵀYM ≥ 2 MᵀYa − aᵀYa with a the given mean. It
+        holds for any roots and mean, and touches FD² at the p that they come from.
+        """
+        if not self.rank:
+            return self.target_trace, self.linear
+        inverse = (vectors / roots) @ vectors.T
+        weights = inverse[self._rows, self._columns] * np.where(self._rows == self._columns, 1.0, 2.0)
+        pull = 2 * (vectors / roots) @ mean
+        coefficients = self.linear - self.second @ weights + self.first @ pull
+        return self.target_trace - float(roots.sum() + (mean**2 / roots).sum()), coefficients
+
+    def curvature(self, roots: Float, vectors: Float, mean: Float) -> Float:
+        """Return U, shape (N, r) with r = k + k (k + 1) / 2, such that the Hessian of FD² in p is U Uᵀ."""
+        k = self.rank
+        if not k:
+            return np.zeros((len(self.linear), 0))
+        rows, columns = self._rows, self._columns
+        pair = np.where(rows == columns, 1.0, np.sqrt(2.0))
+        scale = pair / np.sqrt((roots[rows] + roots[columns]) * roots[rows] * roots[columns])
+        if k <= _PACKED_RANK:
+            transform = vectors[rows][:, rows] * vectors[columns][:, columns]
+            transform = transform + np.where(rows == columns, 0.0, 1.0)[:, None] * (
+                vectors[columns][:, rows] * vectors[rows][:, columns]
+            )
+            drift = vectors[:, rows] * mean[columns] + vectors[:, columns] * mean[rows]
+            stacked = np.zeros((k + len(rows), k + len(rows)))
+            stacked[:k, :k] = vectors * np.sqrt(2 / roots)
+            stacked[:k, k:] = -drift * scale
+            stacked[k:, k:] = transform * scale
+            return self.first @ stacked[:k] + self.second @ stacked[k:, :]
+        matrices = np.empty((len(self.first), k, k))
+        matrices[:, rows, columns] = self.second
+        matrices[:, columns, rows] = self.second
+        rotated = _congruence(matrices, vectors)[:, rows, columns]
+        projected = self.first @ vectors
+        rotated -= projected[:, rows] * mean[columns] + projected[:, columns] * mean[rows]
+        return np.concatenate((projected * np.sqrt(2 / roots), rotated * scale), axis=1)
+
+
+def _congruence(matrices: Float, basis: Float) -> Float:
+    return basis.T @ (matrices @ basis)

@@ -1,0 +1,292 @@
+r"""Primal-dual interior-point method for the crafting problem, for plans that fit in memory.
+
+Variables: the plan x (K, N) ≥ 0 from bins to sinks, the pmf p = Σ_j x_j, and for bounded bins the slacks of
+lower ≤ p ≤ upper. Potentials: φ (N) of p = Σ_j x_j and ψ (K) of Σ_i x_ji = q_j. On the central path
+
+    s = c − φ − ψ > 0,    x s = μ ω,    ∇f(p) + φ − z_lower + z_upper = 0,    f = w_F FD² + tau KL
+
+with weights ω of sum one, so that the duality gap is μ. The Hessian of f is diagonal plus U Uᵀ with as many columns
+as there
+are moments; a Newton step eliminates x, p and φ and factors one K × K graph Laplacian (Mehrotra's predictor and
+corrector).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
+
+from fastdeg.crafting.problem import Problem
+from fastdeg.crafting.simplex import project
+
+Float = NDArray[np.float64]
+
+_TO_BOUNDARY = 0.995
+_WEIGHT_FLOOR = 0.5  # smallest weight of an arc, over the mean weight
+_ENTROPY_FLOOR = 1e-9  # below this share of the prior, p log p is continued as a parabola
+_SMALLEST = 1e-290
+
+
+class InteriorPoint:
+    """State of the interior-point method and one step of it."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        transport, q = problem.transport, problem.transport.masses
+        n_sinks, n_bins = transport.costs.shape
+        self.bounded = np.flatnonzero(problem.bounded)
+        if self.bounded.size:
+            room = problem.upper - problem.lower
+            p = problem.lower + room * ((1 - problem.lower.sum()) / room.sum())
+        else:
+            p = 0.5 * problem.prior / problem.prior.sum() + 0.5 / n_bins
+        self.p = p
+        self.weights = np.maximum(np.outer(q, p), _WEIGHT_FLOOR / (n_sinks * n_bins))
+        self.weights /= self.weights.sum()
+        self.slack_weights = p[self.bounded]
+        self.x = np.maximum(np.outer(q, p), self.weights)
+        gradient = self._linearise()
+        self.phi = -gradient
+        reduced = transport.costs - self.phi
+        self.psi = reduced.min(axis=1)
+        self.s = reduced - self.psi[:, None]
+        scale = float(abs(gradient - gradient.min()) @ p) + transport.largest
+        shift = 2 * float((self.weights * self.s).sum()) + 1e-3 * scale + 1e-12
+        self.psi -= shift
+        self.s += shift
+        below, above = self._slacks(p)
+        self.z_lower, self.z_upper = shift * self.slack_weights / below, shift * self.slack_weights / above
+        self.dual_residual = 0.0
+
+    # what the solver's loop asks for
+
+    def primal(self) -> tuple[Float, float]:
+        """Return a feasible p and an upper bound of its transport cost."""
+        transport = self.problem.transport
+        x = self.x * (transport.masses / self.x.sum(axis=1))[:, None]
+        p = x.sum(axis=0)
+        cost = float((transport.costs * x).sum())
+        if not self.bounded.size:
+            return p / p.sum(), cost
+        feasible = project(p, self.problem.lower, self.problem.upper)
+        return feasible, cost + float(np.abs(feasible - p).sum()) * transport.largest
+
+    def dual(self) -> tuple[Float, float, Float]:
+        """Return a feasible potential φ, ⟨ψ, q⟩ and the moments at which to take the tangent."""
+        transport = self.problem.transport
+        return transport.c_transform(self.psi), float(self.psi @ transport.masses), self.z
+
+    def residuals(self) -> dict[str, float]:
+        """Return how far plan and pmf are from agreeing, and f from being stationary along p."""
+        transport = self.problem.transport
+        primal = np.abs(self.p - self.x.sum(axis=0)).sum() + np.abs(transport.masses - self.x.sum(axis=1)).sum()
+        return {"primal_residual": float(primal), "dual_residual": self.dual_residual}
+
+    def advance(self) -> int:
+        """Make one step; return the number of iterations made (0 when no step is possible)."""
+        return 1 if self._step() else 0
+
+    # one step
+
+    def _slacks(self, p: Float) -> tuple[Float, Float]:
+        """Distances to the bounds; equal bounds leave a token distance."""
+        at = self.bounded
+        problem = self.problem
+        return np.maximum(p[at] - problem.lower[at], _SMALLEST), np.maximum(problem.upper[at] - p[at], _SMALLEST)
+
+    def _linearise(self) -> Float:
+        """Return the gradient of f at p; keep the diagonal and the factor of its Hessian."""
+        problem, p = self.problem, self.p
+        self.z = problem.frechet.moments(p)
+        spectrum = problem.frechet.spectrum(self.z)
+        gradient = problem.frechet_weight * problem.frechet.tangent(*spectrum)[1]
+        self.diagonal = np.zeros_like(p)
+        if problem.frechet_weight > 0:
+            self.factor = np.sqrt(problem.frechet_weight) * problem.frechet.curvature(*spectrum)
+            if self.factor.shape[1] > len(p):
+                self.factor = _square_factor(self.factor)
+        else:
+            self.factor = np.zeros((len(p), 0))
+        if problem.tau > 0:
+            entropy_gradient, entropy_curvature = self._entropy(p)
+            gradient = gradient + entropy_gradient
+            self.diagonal += entropy_curvature
+        return gradient
+
+    def _entropy(self, p: Float) -> tuple[Float, Float]:
+        """Gradient and curvature of tau KL, continued as a parabola near zero: that keeps the Newton steps long."""
+        problem = self.problem
+        floor = _ENTROPY_FLOOR * min(1.0, 1 / problem.tau)
+        ratio = p / problem.prior
+        safe = np.maximum(ratio, floor)
+        return problem.tau * (np.log(safe) + 1 + (ratio - safe) / floor), problem.tau / (problem.prior * safe)
+
+    def _gradient(self, p: Float) -> Float:
+        problem = self.problem
+        spectrum = problem.frechet.spectrum(problem.frechet.moments(p))
+        gradient = problem.frechet_weight * problem.frechet.tangent(*spectrum)[1]
+        return gradient + self._entropy(p)[0] if problem.tau > 0 else gradient
+
+    def _residual(self, gradient: Float, phi: Float, z_lower: Float, z_upper: Float) -> Float:
+        residual = gradient + phi
+        residual[self.bounded] += z_upper - z_lower
+        return residual
+
+    def _step(self) -> bool:
+        gradient = self._linearise()
+        below, above = self._slacks(self.p)
+        x, s, at = self.x, self.s, self.bounded
+        products = x * s
+        total = 1.0 + 2 * float(self.slack_weights.sum())
+        mu = (float(products.sum()) + float(self.z_lower @ below + self.z_upper @ above)) / total
+        residual = self._residual(gradient, self.phi, self.z_lower, self.z_upper)
+        if at.size:
+            self.diagonal[at] += self.z_lower / below + self.z_upper / above
+        system = _NewtonSystem(x / s, self.diagonal, self.factor)
+        if not system.regular:
+            return False
+        row_error = self.p - x.sum(axis=0)
+        column_error = self.problem.transport.masses - x.sum(axis=1)
+
+        def direction(target: Float, target_lower: Float, target_upper: Float) -> tuple[Float, ...]:
+            """Solve the linearised optimality conditions; the targets are for the changes of the products."""
+            moved = target / s
+            b = -residual
+            if at.size:
+                b[at] += target_lower / below - target_upper / above
+            dp, dphi, dpsi = system.solve(b, row_error - moved.sum(axis=0), column_error - moved.sum(axis=1))
+            shift = dphi + dpsi[:, None]
+            dx = moved + system.ratios * shift
+            return (
+                dp,
+                dphi,
+                dpsi,
+                dx,
+                -shift,
+                (target_lower - self.z_lower * dp[at]) / below,
+                (target_upper + self.z_upper * dp[at]) / above,
+            )
+
+        def longest(step: tuple[Float, ...]) -> float:
+            dp, _, _, dx, ds, dz_lower, dz_upper = step
+            lengths = [_longest(x, dx), _longest(s, ds)]
+            if at.size:
+                lengths += [_longest(below, dp[at]), _longest(above, -dp[at])]
+                lengths += [_longest(self.z_lower, dz_lower), _longest(self.z_upper, dz_upper)]
+            return min(lengths)
+
+        products_lower, products_upper = self.z_lower * below, self.z_upper * above
+        predictor = direction(-products, -products_lower, -products_upper)
+        length = longest(predictor)
+        dp, _, _, dx, ds, dz_lower, dz_upper = predictor
+        left = float(((x + length * dx) * (s + length * ds)).sum())
+        left += float((self.z_lower + length * dz_lower) @ (below + length * dp[at]))
+        left += float((self.z_upper + length * dz_upper) @ (above - length * dp[at]))
+        target = max((left / total / mu) ** 3, 1e-6) * mu
+        corrector = direction(
+            target * self.weights - products - dx * ds,
+            target * self.slack_weights - products_lower - dz_lower * dp[at],
+            target * self.slack_weights - products_upper + dz_upper * dp[at],
+        )
+        length = longest(corrector)
+        length = 1.0 if length >= 1 else _TO_BOUNDARY * length
+        return self._move(corrector, length, float(np.abs(residual) @ self.p), mu * total)
+
+    def _move(self, step: tuple[Float, ...], length: float, error: float, mu: float) -> bool:
+        """Move, by less where f is so curved that the stationarity error would grow beyond the gap."""
+        dp, dphi, dpsi, dx, ds, dz_lower, dz_upper = step
+        if not np.isfinite(length) or not np.isfinite(dp).all():
+            return False
+        for _ in range(12):
+            p = self.p + length * dp
+            residual = self._residual(
+                self._gradient(p),
+                self.phi + length * dphi,
+                self.z_lower + length * dz_lower,
+                self.z_upper + length * dz_upper,
+            )
+            self.dual_residual = float(np.abs(residual) @ np.abs(p))
+            if self.dual_residual <= max(2 * error, mu):
+                break
+            length /= 2
+        if length < 1e-10:
+            return False
+        self.x = np.maximum(self.x + length * dx, _SMALLEST)
+        self.s = np.maximum(self.s + length * ds, _SMALLEST)
+        self.p = p
+        self.phi = self.phi + length * dphi
+        self.psi = self.psi + length * dpsi
+        self.z_lower = np.maximum(self.z_lower + length * dz_lower, _SMALLEST)
+        self.z_upper = np.maximum(self.z_upper + length * dz_upper, _SMALLEST)
+        return True
+
+
+class _NewtonSystem:
+    """Solves (D + U Uᵀ) Δp + Δφ = b,  R Δφ + Wᵀ Δψ − Δp = row,  W Δφ + C Δψ = column  with W = x / s.
+
+    R and C are the row and column sums of W. With D alone this is one K × K Laplacian, whose diagonal is summed without
+    cancellation; the low-rank part comes last, through an r × r system.
+    """
+
+    def __init__(self, ratios: Float, diagonal: Float, factor: Float) -> None:
+        self.ratios, self.diagonal, self.factor = ratios, diagonal, factor
+        self.sums = ratios.sum(axis=0)
+        self.denominator = diagonal * self.sums + 1
+        damped = ratios / self.denominator
+        self.own = damped.sum(axis=1)
+        self.laplacian = None
+        self.regular = True
+        if diagonal.any():
+            matrix = (damped * diagonal) @ ratios.T
+            np.fill_diagonal(matrix, 0.0)
+            others = matrix.sum(axis=1)
+            np.negative(matrix, out=matrix)
+            np.fill_diagonal(matrix, (self.own + others) * (1 + 1e-14))
+            try:
+                self.laplacian = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+            except np.linalg.LinAlgError:
+                self.regular = False
+                return
+        if factor.shape[1]:
+            self.images = self._solve_diagonal(factor, None, None)[0]
+            inner = factor.T @ self.images
+            inner = (inner + inner.T) / 2
+            inner[np.diag_indices_from(inner)] += 1
+            self.inner = np.linalg.inv(inner)
+
+    def _solve_diagonal(self, b: Float, row: Float | None, column: Float | None) -> tuple[Float, Float]:
+        """Return Δp and Δψ without the low-rank part, for one right-hand side or the columns of b."""
+        many = b.ndim == 2
+        denominator = self.denominator[:, None] if many else self.denominator
+        forward = b if row is None else b + self.diagonal * row
+        right = -(self.ratios @ (forward / denominator))
+        if column is not None:
+            right = right + column
+        if self.laplacian is None:
+            dpsi = right / (self.own[:, None] if many else self.own)
+        else:
+            dpsi = cho_solve(self.laplacian, right, check_finite=False)
+        top = (self.sums[:, None] if many else self.sums) * b + self.ratios.T @ dpsi
+        return (top if row is None else top - row) / denominator, dpsi
+
+    def solve(self, b: Float, row: Float, column: Float) -> tuple[Float, Float, Float]:
+        """Return Δp, Δφ, Δψ."""
+        dp, dpsi = self._solve_diagonal(b, row, column)
+        if self.factor.shape[1]:
+            b = b - self.factor @ (self.inner @ (self.factor.T @ dp))
+            dp, dpsi = self._solve_diagonal(b, row, column)
+        dphi = (b - self.diagonal * (self.ratios.T @ dpsi - row)) / self.denominator
+        return dp, dphi, dpsi
+
+
+def _longest(values: Float, change: Float) -> float:
+    """Return the longest step up to one that keeps values + step · change ≥ 0."""
+    worst = float((-change / values).max(initial=0.0))
+    return 1.0 if worst <= 1 else 1 / worst
+
+
+def _square_factor(factor: Float) -> Float:
+    """Return L (N, N) with L Lᵀ = factor factorᵀ, for factors with more columns than rows."""
+    values, vectors = np.linalg.eigh(factor @ factor.T)
+    return vectors * np.sqrt(np.maximum(values, 0))

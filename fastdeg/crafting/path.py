@@ -1,0 +1,213 @@
+"""The trade-off between accuracy and generalisation: crafted distributions for a range of tau."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg import _checks, baselines
+from fastdeg.crafting.generalization import Solve, limit, typical_tau
+from fastdeg.crafting.problem import Problem
+from fastdeg.crafting.result import NEAR, CraftResult, total_variation
+from fastdeg.crafting.setup import Setup
+from fastdeg.crafting.simplex import entropy_term
+from fastdeg.distances.transport import emd
+from fastdeg.distribution import BinnedDistribution
+
+Float = NDArray[np.float64]
+
+N_POINTS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """Accuracy against generalisation of a sequence of distributions.
+
+    Attributes
+    ----------
+    distance_to_target : ndarray
+        w_F FD² + w_W W to the target: small is accurate on the application.
+    kl_to_prior : ndarray
+        KL to the broad prior in nats: small is general.
+    effective_bins : ndarray
+        exp(entropy).
+    worst_axis_coverage : ndarray
+        Overlap Σ min(p, prior) of the marginals on the axis where it is least; of the joint pmfs for bins without axes.
+    """
+
+    distance_to_target: Float
+    kl_to_prior: Float
+    effective_bins: Float
+    worst_axis_coverage: Float
+
+
+@dataclass(frozen=True, eq=False)
+class TradeoffPath:
+    """Crafted distributions from the target to the prior, and the plain mixtures beside them.
+
+    Attributes
+    ----------
+    results : tuple of CraftResult
+        One for each tau, each with its certificate.
+    generalizations : ndarray
+        The taus, increasing.
+    crafted : Curve
+    mixture_weights : ndarray
+        λ of the mixture (1 − λ) q + λ prior that is as general (in KL to the prior) as each crafted distribution.
+    mixtures : Curve
+        Of those mixtures.
+    """
+
+    results: tuple[CraftResult, ...]
+    generalizations: Float
+    crafted: Curve
+    mixture_weights: Float
+    mixtures: Curve
+
+    @property
+    def distance_to_target(self) -> Float:
+        """Of the crafted distributions."""
+        return self.crafted.distance_to_target
+
+    @property
+    def kl_to_prior(self) -> Float:
+        """Of the crafted distributions."""
+        return self.crafted.kl_to_prior
+
+    @property
+    def effective_bins(self) -> Float:
+        """Of the crafted distributions."""
+        return self.crafted.effective_bins
+
+    @property
+    def worst_axis_coverage(self) -> Float:
+        """Of the crafted distributions."""
+        return self.crafted.worst_axis_coverage
+
+
+def ends(problem: Problem, solve: Solve) -> tuple[float, float]:
+    """Return the tau at which p has left its tau = 0 by 1 % of total variation, and that at which it is the prior to
+    1 %."""
+    start, end = solve(0.0).p, limit(problem)
+    scale = typical_tau(problem)
+    if total_variation(start, end) <= NEAR:
+        return scale / 10, scale
+    first = _crossing(scale / 16, lambda tau: total_variation(solve(tau).p, start) >= NEAR)
+    last = _crossing(max(scale, first), lambda tau: total_variation(solve(tau).p, end) <= NEAR)
+    return first, max(last, first * 1.01)
+
+
+def _crossing(tau: float, beyond: Any) -> float:
+    """Return the tau, to 10 %, at which a condition begins to hold."""
+    factor = 4.0
+    if beyond(tau):
+        high, low = tau, tau / factor
+        for _ in range(30):
+            if not beyond(low):
+                break
+            high, low = low, low / factor
+    else:
+        low, high = tau, tau * factor
+        for _ in range(30):
+            if beyond(high):
+                break
+            low, high = high, high * factor
+    while high > low * 1.1:
+        middle = float(np.sqrt(low * high))
+        if beyond(middle):
+            high = middle
+        else:
+            low = middle
+    return high
+
+
+def checked(generalizations: Any) -> Float:
+    """Return the taus as an increasing array."""
+    if not isinstance(generalizations, Sequence | np.ndarray):
+        raise TypeError(f"generalizations: expected numbers or None, got {type(generalizations).__name__}")
+    taus = _checks.float_array(generalizations, "generalizations", ("n",))
+    if not len(taus) or taus.min() < 0 or (np.diff(taus) <= 0).any():
+        raise ValueError("generalizations: expected at least one number, all >= 0 and increasing")
+    return taus
+
+
+def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
+    """Measure the crafted distributions and the mixtures of the same KL to the prior."""
+    target, prior = setup.target, setup.prior
+    weights, mixtures = [], []
+    kl_to_prior = [result.terms["kl"] for result in results]
+    for kl in kl_to_prior:
+        weight = _matching_weight(target.pmf, prior.pmf, kl)
+        weights.append(weight)
+        mixtures.append(baselines.mixture(target, prior, weight))
+    distances = [
+        setup.problem.frechet_weight * result.terms["frechet"]
+        + (setup.wasserstein_weight * result.terms["wasserstein"] if setup.wasserstein_weight > 0 else 0.0)
+        for result in results
+    ]
+    crafted = [result.distribution for result in results]
+    return TradeoffPath(
+        results=tuple(results),
+        generalizations=np.array([result.generalization for result in results]),
+        crafted=_curve(setup, crafted, distances, kl_to_prior),
+        mixture_weights=np.array(weights),
+        mixtures=_curve(
+            setup,
+            mixtures,
+            [_distance(setup, mixture.pmf) for mixture in mixtures],
+            [_kl(mixture.pmf, prior.pmf) for mixture in mixtures],
+        ),
+    )
+
+
+def _distance(setup: Setup, pmf: Float) -> float:
+    """Return w_F FD² + w_W W of a pmf to the target; nan where it has mass on bins that p may not use."""
+    problem, p = setup.problem, pmf[setup.usable]
+    if p.sum() < 1 - 1e-9:
+        return float("nan")
+    distance = problem.frechet_weight * max(problem.frechet.value(p), 0.0)
+    if setup.wasserstein_weight > 0:
+        p = p / p.sum()
+        distance += float(emd(p, problem.transport.masses, cost=problem.transport.costs.T).value)
+    return distance
+
+
+def _kl(p: Float, prior: Float) -> float:
+    if (p[prior == 0] > 0).any():
+        return float("inf")
+    positive = prior > 0
+    return entropy_term(p[positive], prior[positive])
+
+
+def _matching_weight(q: Float, prior: Float, kl: float) -> float:
+    """Return the λ at which KL((1 − λ) q + λ prior ‖ prior), which falls with λ, is ``kl``."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _kl((1 - middle) * q + middle * prior, prior) > kl:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _curve(
+    setup: Setup, distributions: list[BinnedDistribution], distances: list[float], kl_to_prior: list[float]
+) -> Curve:
+    return Curve(
+        distance_to_target=np.array(distances),
+        kl_to_prior=np.array(kl_to_prior),
+        effective_bins=np.array([distribution.effective_bins() for distribution in distributions]),
+        worst_axis_coverage=np.array([_coverage(distribution, setup.prior) for distribution in distributions]),
+    )
+
+
+def _coverage(distribution: BinnedDistribution, prior: BinnedDistribution) -> float:
+    space = distribution.bins.space
+    if space is None:
+        return float(np.minimum(distribution.pmf, prior.pmf).sum())
+    return min(float(np.minimum(distribution.marginal(axis), prior.marginal(axis)).sum()) for axis in range(space.ndim))

@@ -1,0 +1,127 @@
+"""What crafting returns."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.crafting.setup import Setup
+from fastdeg.crafting.simplex import entropy_term
+from fastdeg.crafting.solver import Solution
+from fastdeg.distances.transport import emd
+from fastdeg.distribution import BinnedDistribution
+
+Float = NDArray[np.float64]
+
+NEAR = 0.01  # total variation below which two distributions count as the same
+
+
+@dataclass(frozen=True, eq=False)
+class CraftResult:
+    """A crafted training distribution with its certificate.
+
+    Attributes
+    ----------
+    distribution : BinnedDistribution
+        The crafted p, over the target's bins.
+    objective : float
+        w_F FD²(p) + w_W W(p, q) + tau KL(p ‖ prior), with W from an exact transport solve.
+    terms : dict
+        The unweighted terms ``"frechet"`` (squared), ``"wasserstein"`` and ``"kl"`` (nats). Where w_W is 0, the
+        earth mover's distance is not needed, and nan.
+    lower_bound : float
+        No feasible distribution has a lower objective.
+    gap : float
+        ``objective - lower_bound``.
+    converged : bool
+        Whether the gap is at most ``tol * max(1, |objective|)``.
+    generalization : float
+        The tau in the objective.
+    primal_residual, dual_residual : float
+        How far the method's own copies of p are from agreeing, and its potentials from being stationary.
+    n_iter : int
+    history : dict of ndarray
+        By iteration: ``"iteration"``, ``"seconds"``, ``"objective"``, ``"lower_bound"``, ``"gap"`` (the best so
+        far), and
+        the residuals of the method's blocks.
+    """
+
+    distribution: BinnedDistribution
+    objective: float
+    terms: dict[str, float]
+    lower_bound: float
+    gap: float
+    converged: bool
+    generalization: float
+    primal_residual: float
+    dual_residual: float
+    n_iter: int
+    history: dict[str, Float]
+
+    def __repr__(self) -> str:
+        state = "converged" if self.converged else "not converged"
+        return (
+            f"CraftResult(objective={self.objective:.6g}, gap={self.gap:.1e}, {state}, "
+            f"generalization={self.generalization:.4g}, effective_bins={self.distribution.effective_bins():.1f})"
+        )
+
+
+def finish(setup: Setup, tau: float, solution: Solution, tol: float, threads: int | None) -> CraftResult:
+    """Recompute the objective of the solution's p with an exact transport solve."""
+    problem = setup.problem.with_tau(tau)
+    p = solution.p / solution.p.sum()
+    transport = solution.transport
+    weight = setup.wasserstein_weight
+    if weight > 0:
+        exact = emd(p, problem.transport.masses, cost=problem.transport.costs.T, threads=threads)
+        transport = float(exact.value)
+    objective = problem.objective(p, transport)
+    terms = {
+        "frechet": max(problem.frechet.value(p), 0.0),
+        "wasserstein": transport / weight if weight > 0 else float("nan"),
+        "kl": entropy_term(p, problem.prior),
+    }
+    lower_bound = min(solution.lower_bound, objective)
+    keys = solution.history[-1].keys()
+    history = {key: np.array([record.get(key, np.nan) for record in solution.history]) for key in keys}
+    return CraftResult(
+        distribution=BinnedDistribution(setup.target.bins, setup.full(p)),
+        objective=objective,
+        terms=terms,
+        lower_bound=lower_bound,
+        gap=objective - lower_bound,
+        converged=objective - lower_bound <= tol * max(1.0, abs(objective)),
+        generalization=tau,
+        primal_residual=solution.history[-1]["primal_residual"],
+        dual_residual=solution.history[-1]["dual_residual"],
+        n_iter=solution.n_iter,
+        history=history,
+    )
+
+
+def total_variation(a: Float, b: Float) -> float:
+    """Return ½ Σ |a − b|."""
+    return float(np.abs(a - b).sum()) / 2
+
+
+def warn_of_extremes(setup: Setup, result: CraftResult) -> None:
+    """Warn when the crafted distribution is all but the target or all but the prior."""
+    p, q, prior = result.distribution.pmf, setup.target.pmf, setup.prior.pmf
+    if total_variation(q, prior) < NEAR:
+        return
+    if total_variation(p, q) < NEAR:
+        warnings.warn(
+            f"the crafted distribution is all but the target (total variation {total_variation(p, q):.1e}): the "
+            f"earth mover's term holds it there until generalization, now {result.generalization:.3g}, nears the "
+            "ground distance between bins; tradeoff_path shows where it starts to matter",
+            stacklevel=3,
+        )
+    elif total_variation(p, prior) < NEAR:
+        warnings.warn(
+            f"the crafted distribution is all but the prior (total variation {total_variation(p, prior):.1e}): "
+            f"generalization {result.generalization:.3g} outweighs the distance to the target; choose a smaller one",
+            stacklevel=3,
+        )

@@ -1,0 +1,195 @@
+"""From the arguments of `craft` to a `Problem`: checks, standardised coordinates, ground costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import cdist
+
+from fastdeg import _checks
+from fastdeg.bins import GridBins
+from fastdeg.crafting.frechet_term import FrechetTerm
+from fastdeg.crafting.problem import Problem, Transport
+from fastdeg.distribution import BinnedDistribution
+
+Float = NDArray[np.float64]
+
+METRICS = ("euclidean", "sqeuclidean", "cityblock", "chebyshev")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A crafting problem but for tau, with what leads back to the bins.
+
+    Attributes
+    ----------
+    problem : Problem
+        With tau 0, over the bins that p may use.
+    usable : ndarray of int
+        Those bins.
+    target, prior : BinnedDistribution
+    metric : str
+        Ground metric; "" for given costs.
+    """
+
+    problem: Problem
+    usable: NDArray[np.intp]
+    target: BinnedDistribution
+    prior: BinnedDistribution
+    wasserstein_weight: float
+    metric: str
+
+    def full(self, p: Float) -> Float:
+        """Return the pmf over all bins."""
+        pmf = np.zeros(self.target.n_bins)
+        pmf[self.usable] = p
+        return pmf
+
+
+def build(
+    target: BinnedDistribution,
+    prior: BinnedDistribution | None,
+    target_moments: tuple[ArrayLike, ArrayLike] | None,
+    bin_moments: tuple[ArrayLike, ArrayLike] | None,
+    wasserstein_weight: float,
+    frechet_weight: float,
+    lower: ArrayLike | None,
+    upper: ArrayLike | None,
+    metric: str | None,
+    cost: ArrayLike | None,
+) -> Setup:
+    """Check the arguments and return the problem."""
+    if not isinstance(target, BinnedDistribution):
+        raise TypeError(f"target: expected a BinnedDistribution, got {type(target).__name__}")
+    prior = BinnedDistribution.uniform(target.bins) if prior is None else prior
+    if not isinstance(prior, BinnedDistribution):
+        raise TypeError(f"prior: expected a BinnedDistribution or None, got {type(prior).__name__}")
+    if prior.bins != target.bins:
+        raise ValueError("prior: expected the bins of the target, got other ones")
+    wasserstein_weight = _checks.number(wasserstein_weight, "wasserstein_weight", 0)
+    frechet_weight = _checks.number(frechet_weight, "frechet_weight", 0)
+    low, high = _bounds(lower, upper, prior.pmf)
+    usable = np.flatnonzero((prior.pmf > 0) & (high > 0))
+    frechet = _frechet(target, target_moments, bin_moments, usable)
+    transport, metric = _transport(target, usable, wasserstein_weight, metric, cost)
+    problem = Problem(frechet, frechet_weight, transport, 0.0, prior.pmf[usable], low[usable], high[usable])
+    return Setup(problem, usable, target, prior, wasserstein_weight, metric)
+
+
+def _bounds(lower: ArrayLike | None, upper: ArrayLike | None, prior: Float) -> tuple[Float, Float]:
+    n_bins = len(prior)
+    low = _bound(0.0 if lower is None else lower, "lower", n_bins)
+    high = np.minimum(_bound(1.0 if upper is None else upper, "upper", n_bins), 1.0)
+    if low.min() < 0:
+        raise ValueError(f"lower: expected bounds >= 0, got {low.min()} for bin {low.argmin()}")
+    crossed = np.flatnonzero(low > high)
+    if crossed.size:
+        i = crossed[0]
+        raise ValueError(f"lower: expected at most the upper bound, got {low[i]} > {high[i]} for bin {i}")
+    excluded = np.flatnonzero((prior == 0) & (low > 0))
+    if excluded.size:
+        i = excluded[0]
+        raise ValueError(f"lower: expected 0 where the prior is 0, got {low[i]} for bin {i}")
+    high = np.where(prior > 0, high, 0.0)
+    if low.sum() > 1 + _checks.PMF_TOLERANCE:
+        raise ValueError(f"lower: expected bounds that sum to at most 1, got {low.sum():.12g}: no pmf lies above them")
+    if high.sum() < 1 - _checks.PMF_TOLERANCE:
+        raise ValueError(
+            f"upper: expected bounds that sum to at least 1 over the bins where the prior is positive, "
+            f"got {high.sum():.12g}: no pmf lies below them"
+        )
+    return low, high
+
+
+def _bound(value: ArrayLike, name: str, n_bins: int) -> Float:
+    array = np.asarray(value)
+    if array.ndim == 0:
+        return np.full(n_bins, _checks.number(array.item(), name))
+    return _checks.float_array(array, name, (n_bins,))
+
+
+def _frechet(
+    target: BinnedDistribution,
+    target_moments: tuple[ArrayLike, ArrayLike] | None,
+    bin_moments: tuple[ArrayLike, ArrayLike] | None,
+    usable: NDArray[np.intp],
+) -> FrechetTerm:
+    bins = target.bins
+    if bin_moments is None:
+        means, scales = bins.standardized_centers(), bins.scales()
+        if isinstance(bins, GridBins):
+            within = bins.variances / scales**2
+        else:
+            within = bins.covariances / (scales[:, None] * scales)
+    else:
+        _pair(bin_moments, "bin_moments")
+        means = _checks.float_array(bin_moments[0], "bin_moments[0]", (bins.n_bins, "D"))
+        n_axes = means.shape[1]
+        within = _checks.float_array(bin_moments[1], "bin_moments[1]", (bins.n_bins, n_axes, n_axes))
+        scales = np.ones(n_axes)
+    n_axes = means.shape[1]
+    if target_moments is None:
+        mean, covariance = target.moments()
+        if len(mean) != n_axes:
+            raise ValueError(
+                f"target_moments: expected (mean, cov) in the {n_axes} dimensions of bin_moments, got None, "
+                f"and the target's own moments have {len(mean)}"
+            )
+    else:
+        _pair(target_moments, "target_moments")
+        mean = _checks.float_array(target_moments[0], "target_moments[0]", (n_axes,))
+        covariance = _checks.float_array(target_moments[1], "target_moments[1]", (n_axes, n_axes))
+    if bin_moments is None:
+        space = bins.space
+        mean = space.standardize(mean) if space else mean
+        covariance = covariance / (scales[:, None] * scales)
+    _check_covariance(covariance[None], "target_moments[1]")
+    if within.ndim == 3:
+        _check_covariance(within, "bin_moments[1]")
+    return FrechetTerm(means[usable], within[usable], mean, (covariance + covariance.T) / 2)
+
+
+def _pair(value: Any, name: str) -> None:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{name}: expected a pair (means, covariances), got {type(value).__name__}")
+
+
+def _check_covariance(covariances: Float, name: str) -> None:
+    size = np.abs(covariances).max(axis=(1, 2))
+    if (np.abs(covariances - covariances.transpose(0, 2, 1)).max(axis=(1, 2)) > 1e-9 * size).any():
+        raise ValueError(f"{name}: expected symmetric matrices, got one that is not")
+    least = np.linalg.eigvalsh(covariances)[:, 0]
+    if (least < -1e-9 * size).any():
+        raise ValueError(f"{name}: expected positive semidefinite matrices, got an eigenvalue of {least.min():.3g}")
+
+
+def _transport(
+    target: BinnedDistribution,
+    usable: NDArray[np.intp],
+    weight: float,
+    metric: str | None,
+    cost: ArrayLike | None,
+) -> tuple[Transport, str]:
+    n_bins = target.n_bins
+    if cost is not None and metric is not None:
+        raise ValueError("metric: expected either a metric or a cost matrix, got both")
+    if cost is not None:
+        costs = _checks.float_array(cost, "cost", (n_bins, n_bins))
+        if costs.min() < 0:
+            raise ValueError(f"cost: expected ground costs >= 0, got {costs.min()}")
+        metric = ""
+    else:
+        default = "cityblock" if isinstance(target.bins, GridBins) else "euclidean"
+        metric = default if metric is None else _checks.choice(metric, "metric", METRICS)
+    if weight == 0:  # any plan will do: one sink takes all
+        return Transport(np.zeros((1, len(usable))), np.ones(1)), metric
+    sinks = np.flatnonzero(target.pmf > 0)
+    if cost is not None:
+        between = costs[np.ix_(usable, sinks)].T
+    else:
+        centers = target.bins.standardized_centers()
+        between = cdist(centers[sinks], centers[usable], metric)
+    return Transport(np.ascontiguousarray(weight * between), target.pmf[sinks]), metric
