@@ -1,0 +1,250 @@
+"""From features to degradation parameters, and how sure: two small statistical models.
+
+1. A regression of the (standardised) parameters on the features: principal components, a linear part and Gaussian
+   radial functions around random landmarks (Nyström), ridge penalty; one linear solve per fold.
+2. A likelihood of what the regression says, s, given the true parameters z: its mean and its log-variances are
+   polynomials in z, its correlations constant, its tails Student's. It is fitted on cross-validated s (content that the
+   regression had not seen), so its widths are honest, and being smooth in z it serves any number of bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from itertools import combinations_with_replacement
+from typing import Any, Self
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+Float = NDArray[np.float64]
+
+N_COMPONENTS = 40
+N_LANDMARKS = 800
+WIDTH = 0.4  # of the radial functions: exponent per mean squared norm of the components
+PENALTY = 0.01
+LINEAR_SCALE = 0.05  # of the linear part beside the radial functions: what the ridge penalty weighs it with
+LARGEST_SCORE = 5.0  # standardised features beyond are clipped
+LARGEST_POLYNOMIAL = 130  # terms
+DEGREES_OF_FREEDOM = (3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
+
+
+class _Arrays:
+    """Models made of arrays only, so that they are saved without pickles."""
+
+    def to_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays under names that start with the prefix."""
+        return {prefix + f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Self:
+        """Rebuild the model from `to_arrays`."""
+        return cls(**{f.name: arrays[prefix + f.name] for f in fields(cls)})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Components(_Arrays):
+    """Standardisation, clipping and principal components of the features."""
+
+    mean: Float
+    scale: Float
+    basis: Float  # (F, C)
+
+    @classmethod
+    def fit(cls, x: NDArray[Any], n_components: int = N_COMPONENTS) -> Components:
+        mean, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+        scale = np.where(scale > 1e-6, scale, 1.0)
+        scores = np.clip((x - mean) / scale, -LARGEST_SCORE, LARGEST_SCORE)
+        shift = scores.mean(axis=0)
+        covariance = np.cov(scores, rowvar=False, ddof=0).reshape(len(mean), len(mean))
+        count = min(n_components, len(mean), max(1, len(x) - 1))
+        _, vectors = scipy.linalg.eigh(covariance, subset_by_index=(len(mean) - count, len(mean) - 1))
+        vectors = vectors[:, ::-1]
+        signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(count)])
+        return cls(mean + shift * scale, scale, vectors * signs)
+
+    def __call__(self, x: NDArray[Any]) -> Float:
+        return self.scores(x) @ self.basis
+
+    def scores(self, x: NDArray[Any]) -> Float:
+        """Return the standardised, clipped features."""
+        return np.clip((x - self.mean) / self.scale, -LARGEST_SCORE, LARGEST_SCORE)
+
+
+@dataclass(frozen=True)
+class Regression(_Arrays):
+    """Ridge regression on principal components and radial functions of them."""
+
+    landmarks: Float  # (L, C)
+    whitening: Float  # (L, L)
+    width: Float  # ()
+    coefficients: Float  # (1 + C + L, d)
+
+    @classmethod
+    def fit(
+        cls, components: Float, targets: Float, folds: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[Regression, Float]:
+        """Return the mean of the models that leave out one fold each, and what each says of its own fold, (n, d)."""
+        n = len(components)
+        count = min(N_LANDMARKS, n)
+        landmarks = components[np.sort(rng.choice(n, count, replace=False))]
+        width = np.asarray(WIDTH / max(float((components**2).sum(axis=1).mean()), 1e-12))
+        values, vectors = scipy.linalg.eigh(np.exp(-width * cdist(landmarks, landmarks, "sqeuclidean")))
+        whitening = vectors / np.sqrt(np.maximum(values, 1e-8))
+        model = cls(landmarks, whitening, width, np.zeros((1 + components.shape[1] + count, targets.shape[1])))
+        design = model.design(components)
+        held_out = np.empty_like(targets)
+        solutions = []
+        labels = np.unique(folds)
+        parts = [(design[folds == k], targets[folds == k]) for k in labels]
+        grams = [a.T @ a for a, _ in parts]
+        crosses = [a.T @ b for a, b in parts]
+        penalty = PENALTY * np.eye(design.shape[1])
+        penalty[0, 0] = 1e-9  # the constant is free
+        for k, label in enumerate(labels):
+            others = [j for j in range(len(labels)) if j != k] or [k]
+            gram = sum((grams[j] for j in others), penalty)
+            solution = scipy.linalg.solve(gram, sum(crosses[j] for j in others), assume_a="pos")
+            held_out[folds == label] = parts[k][0] @ solution
+            solutions.append(solution)
+        return cls(landmarks, whitening, width, np.mean(solutions, axis=0)), held_out
+
+    def design(self, components: Float) -> Float:
+        """Return constant, linear part and radial functions, (n, 1 + C + L)."""
+        radial = np.exp(-self.width * cdist(components, self.landmarks, "sqeuclidean")) @ self.whitening
+        return np.hstack([np.ones((len(components), 1)), LINEAR_SCALE * components, radial])
+
+    def __call__(self, components: Float) -> Float:
+        return self.design(components) @ self.coefficients
+
+
+@dataclass(frozen=True)
+class Polynomial(_Arrays):
+    """All monomials up to a total degree, of variables on [0, 1]."""
+
+    exponents: NDArray[np.int64]  # (K, d)
+
+    @classmethod
+    def of_degree(cls, ndim: int, degree: int, largest: int = LARGEST_POLYNOMIAL) -> Polynomial:
+        """Return the monomials up to the degree, or up to the largest degree with few enough of them."""
+        rows: list[tuple[int, ...]] = []
+        for total in range(degree + 1):
+            new = [
+                tuple(chosen.count(k) for k in range(ndim))
+                for chosen in combinations_with_replacement(range(ndim), total)
+            ]
+            if total > 1 and len(rows) + len(new) > largest:
+                break
+            rows += new
+        return cls(np.array(rows, dtype=np.int64).reshape(len(rows), ndim))
+
+    def __call__(self, z: Float) -> Float:
+        centered = 2 * z - 1
+        out = np.ones((len(z), len(self.exponents)))
+        for k in range(z.shape[1]):
+            powers = centered[:, [k]] ** np.arange(self.exponents.max(initial=0) + 1)
+            out *= powers[:, self.exponents[:, k]]
+        return out
+
+
+@dataclass(frozen=True)
+class Likelihood(_Arrays):
+    """Smooth density of the summaries s (m) given the parameters z (d)."""
+
+    mean_exponents: NDArray[np.int64]
+    mean_coefficients: Float  # (K, m)
+    variance_exponents: NDArray[np.int64]
+    variance_coefficients: Float  # (K', m), of the log-variances
+    precision: Float  # (m, m), inverse of the correlations
+    degrees_of_freedom: Float  # ()
+    shared: Float  # (m,), share of the variance that patches of one image have in common
+
+    @classmethod
+    def fit(cls, s: Float, z: Float, groups: NDArray[np.int64]) -> Likelihood:
+        few = max(10, len(s) // 60)
+        for_mean = Polynomial.of_degree(z.shape[1], 5, min(LARGEST_POLYNOMIAL, few))
+        for_variance = Polynomial.of_degree(z.shape[1], 3, min(LARGEST_POLYNOMIAL, few // 2))
+        basis = for_mean(z)
+        coefficients: Any = np.linalg.lstsq(basis, s, rcond=None)[0]
+        residuals = s - basis @ coefficients
+        basis = for_variance(z)
+        log_variances = np.stack([_log_variance(basis, r**2) for r in residuals.T], axis=1)
+        scores = residuals / np.exp(0.5 * basis @ log_variances)
+        correlation = np.asarray(np.corrcoef(scores, rowvar=False), np.float64).reshape(s.shape[1], s.shape[1])
+        precision: Float = np.linalg.inv(0.98 * correlation + 0.02 * np.eye(len(correlation)))
+        shared: Float = np.array([_intraclass_correlation(u, groups) for u in scores.T])
+        distances = np.einsum("ni,ij,nj->n", scores, precision, scores)
+        nu = max(DEGREES_OF_FREEDOM, key=lambda v: _student_fit(distances, s.shape[1], v))
+        return cls(
+            for_mean.exponents, coefficients, for_variance.exponents, log_variances, precision, np.array(nu), shared
+        )
+
+    def mean(self, z: Float) -> Float:
+        """Return the expected summaries at z, (n, m)."""
+        return Polynomial(self.mean_exponents)(z) @ self.mean_coefficients
+
+    def deviation(self, z: Float) -> Float:
+        """Return the standard deviations of the summaries of one patch at z, (n, m)."""
+        log_variance = Polynomial(self.variance_exponents)(z) @ self.variance_coefficients
+        return np.exp(0.5 * np.clip(log_variance, -14, 4))
+
+    def log_density(self, s: Float, z: Float, n_patches: NDArray[np.int64]) -> Float:
+        """Return log p(s | z) up to a constant, (n, k), of images whose summaries average n_patches patches."""
+        mean, deviation = self.mean(z), self.deviation(z)
+        shrinkage = np.sqrt(self.shared + (1 - self.shared) / n_patches[:, None])  # (n, m)
+        m = s.shape[1]
+        nu = float(self.degrees_of_freedom)
+        log_volume = np.log(deviation).sum(axis=1)
+        out = np.empty((len(s), len(z)))
+        # one image at a time: (k, m) stays small whatever the number of bins
+        for i in range(len(s)):
+            u = (s[i] - mean) / (deviation * shrinkage[i])
+            distance = np.einsum("ki,ij,kj->k", u, self.precision, u)
+            out[i] = -0.5 * (nu + m) * np.log1p(distance / nu) - log_volume - np.log(shrinkage[i]).sum()
+        return out
+
+
+def _log_variance(basis: Float, squares: Float, n_iter: int = 25) -> Float:
+    """Fit log-variances linear in the basis by maximum Gaussian likelihood (scoring), outliers limited."""
+    pseudo_inverse = np.linalg.pinv(basis, rcond=1e-8)
+    floor = 1e-4 * squares.mean() + 1e-12
+    level = np.log(squares.mean() + floor)
+    g = pseudo_inverse @ np.full(len(squares), level)
+    for _ in range(n_iter):
+        ratio = np.minimum(squares / np.exp(np.clip(basis @ g, np.log(floor), 6)), 9.0)
+        step = pseudo_inverse @ (ratio - 1)
+        g = g + step
+        if np.abs(step).max() < 1e-4:
+            break
+    return g
+
+
+def _intraclass_correlation(u: Float, groups: NDArray[np.int64]) -> float:
+    """Share of the variance of u between groups (one-way analysis of variance), within [0.2, 1]."""
+    _, labels = np.unique(groups, return_inverse=True)
+    counts = np.bincount(labels)
+    if len(counts) < 2 or counts.max() < 2:
+        return 1.0
+    means = np.bincount(labels, u) / counts
+    within = ((u - means[labels]) ** 2).sum() / max(1, len(u) - len(counts))
+    between = (counts * (means - u.mean()) ** 2).sum() / (len(counts) - 1)
+    size = (len(u) - (counts**2).sum() / len(u)) / (len(counts) - 1)
+    variance = max(0.0, (between - within) / size)
+    return float(np.clip(variance / max(variance + within, 1e-12), 0.2, 1.0))
+
+
+def _student_fit(distances: Float, m: int, nu: float) -> float:
+    """Mean log-likelihood of squared distances under a Student density of unit covariance scale, best scale."""
+    from scipy.special import gammaln
+
+    scale = 1.0
+    for _ in range(30):  # fixed point of the scale's likelihood equation
+        scale = float(np.mean(distances * (nu + m) / (nu + distances / scale))) / m
+    return float(
+        gammaln((nu + m) / 2)
+        - gammaln(nu / 2)
+        - 0.5 * m * np.log(nu * np.pi * scale)
+        - 0.5 * (nu + m) * np.mean(np.log1p(distances / (nu * scale)))
+    )

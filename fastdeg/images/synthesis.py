@@ -1,0 +1,196 @@
+"""Synthetic training data of the estimator: patches of clean images, degraded at random places of the space."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.images.degrade import Degradation, check_image, corrupt, shrink, to_float
+from fastdeg.images.features import luma, luma_features
+
+Embedding = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
+
+# What is varied in the clean images, so that content is not mistaken for a degradation.
+SCALES = (0.7, 1.3)  # sizes relative to the image: finer and coarser detail
+CONTRASTS = (0.7, 1.2)
+BRIGHTNESSES = (-20.0, 20.0)  # grey levels
+SMALLEST_PATCH = 24  # low-resolution pixels
+VARIANTS = 3  # noise and compression drawn for each blurred and downsampled patch
+_MANY_IMAGES = 8  # from this number on, cross-validation leaves out whole images, below it halves of images
+_LOW_RESOLUTION = ("poisson_scale", "noise_sigma", "jpeg_quality")
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Features of degraded patches.
+
+    Attributes
+    ----------
+    features : ndarray, shape (n, F)
+    parameters : ndarray, shape (n, d)
+        What each patch was degraded with.
+    groups : ndarray of int, shape (n,)
+        Which piece of clean content it came from: patches of different groups share no pixel.
+    """
+
+    features: NDArray[np.float32]
+    parameters: NDArray[np.float64]
+    groups: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How patches are degraded and described."""
+
+    names: tuple[str, ...]
+    fixed: dict[str, float]
+    noise: str
+    degrade: Degradation | None
+    embed: Embedding | None
+    patch_size: int
+
+    def factor(self, parameters: dict[str, float]) -> float:
+        """Return how many clean pixels make one degraded pixel, 1 where only the user's pipeline knows."""
+        return max(1.0, float(parameters.get("downsampling", 1)))
+
+
+def pieces_of(images: Sequence[NDArray[Any]]) -> tuple[list[NDArray[Any]], list[int]]:
+    """Return pieces of content that share no pixel, with their groups: the images, or their halves where few."""
+    if len(images) >= _MANY_IMAGES:
+        return list(images), list(range(len(images)))
+    pieces: list[NDArray[Any]] = []
+    for image in images:
+        axis = 0 if image.shape[0] >= image.shape[1] else 1
+        pieces += np.array_split(image, 2, axis=axis)
+    return pieces, list(range(len(pieces)))
+
+
+def synthesize(
+    images: Sequence[NDArray[Any]],
+    draw: Callable[[int, np.random.Generator], NDArray[np.float64]],
+    recipe: Recipe,
+    n_samples: int,
+    seed: np.random.SeedSequence,
+    *,
+    threads: int | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> Synthetic:
+    """Degrade random patches of the images with parameters from ``draw`` and return their features.
+
+    The result does not depend on the number of threads: each piece of work has its own seed.
+    """
+    pieces, groups = pieces_of([check_image(image, f"clean_images[{i}]") for i, image in enumerate(images)])
+    variants = VARIANTS if recipe.degrade is None and any(n in _LOW_RESOLUTION for n in recipe.names) else 1
+    rounds = max(1, -(-n_samples // (variants * len(pieces))))
+    jobs = [(k, child) for k, child in enumerate(seed.spawn(rounds * len(pieces)))]
+
+    def work(job: tuple[int, np.random.SeedSequence]) -> tuple[list[Any], NDArray[np.float64], int]:
+        k, child = job
+        rng = np.random.default_rng(child)
+        piece = k % len(pieces)
+        described, parameters = _samples(pieces[piece], draw, recipe, variants, rng)
+        return described, parameters, groups[piece]
+
+    results = []
+    with _single_threaded_opencv(), ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        chunk = 64
+        for start in range(0, len(jobs), chunk):
+            results += list(pool.map(work, jobs[start : start + chunk]))
+            if progress is not None:
+                progress(min(1.0, (start + chunk) / len(jobs)), "degrading clean images")
+    described = [x for r in results for x in r[0]]
+    features = embedded(recipe.embed, described) if recipe.embed is not None else np.stack(described)
+    return Synthetic(
+        features,
+        np.concatenate([r[1] for r in results]),
+        np.repeat([r[2] for r in results], [len(r[0]) for r in results]),
+    )
+
+
+def embedded(embed: Embedding, images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """Return the user's embedding of the images, checked."""
+    x = np.asarray(embed(list(images)), dtype=np.float32)
+    if x.ndim != 2 or len(x) != len(images):
+        raise ValueError(f"features: expected an array of shape ({len(images)}, D) from the callable, got {x.shape}")
+    if not np.isfinite(x).all():
+        raise ValueError("features: expected finite numbers from the callable, got NaN or infinity")
+    return x
+
+
+def patches_of(image: NDArray[Any], size: int) -> list[NDArray[Any]]:
+    """Cut an image into overlapping patches of about size × size pixels, aligned to the 8 × 8 grid."""
+    return [
+        image[top : top + size, left : left + size]
+        for top in _starts(image.shape[0], size)
+        for left in _starts(image.shape[1], size)
+    ]
+
+
+def _starts(length: int, size: int) -> list[int]:
+    if length < size + 8:
+        return [0]
+    last = (length - size) // 8
+    count = -(-(length - size) * 5 // (size * 3)) + 1  # steps of at most 3/5 of the size
+    return sorted({round(k * last / (count - 1)) * 8 for k in range(count)})
+
+
+def _samples(
+    piece: NDArray[Any],
+    draw: Callable[[int, np.random.Generator], NDArray[np.float64]],
+    recipe: Recipe,
+    variants: int,
+    rng: np.random.Generator,
+) -> tuple[list[Any], NDArray[np.float64]]:
+    parameters = draw(variants, rng)
+    shared = [k for k, name in enumerate(recipe.names) if name not in _LOW_RESOLUTION]
+    parameters[:, shared] = parameters[0, shared]
+    named = [{**recipe.fixed, **dict(zip(recipe.names, map(float, row), strict=True))} for row in parameters]
+    clean = _varied(piece, recipe.patch_size * recipe.factor(named[0]), recipe.factor(named[0]), rng)
+    if recipe.degrade is None:
+        low = shrink(clean, named[0])
+        degraded = [corrupt(low, p, recipe.noise, rng) for p in named]
+    else:
+        whole = np.rint(clean).astype(np.uint8)
+        degraded = [check_image(recipe.degrade(whole, p, rng), "image returned by degrade") for p in named]
+        degraded = [x[: recipe.patch_size, : recipe.patch_size] for x in degraded]
+    if recipe.embed is not None:
+        return degraded, parameters
+    return [luma_features(luma(x)) for x in degraded], parameters
+
+
+def _varied(piece: NDArray[Any], side: float, factor: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Cut a random square of about ``side`` clean pixels, rescaled, mirrored, turned, its tones stretched."""
+    scale = rng.uniform(*SCALES)
+    height, width = (min(length, int(side / scale)) for length in piece.shape[:2])
+    top, left = rng.integers(piece.shape[0] - height + 1), rng.integers(piece.shape[1] - width + 1)
+    x = to_float(piece[top : top + height, left : left + width])
+    least = int(np.ceil(SMALLEST_PATCH * factor))
+    size = (max(least, int(width * scale)), max(least, int(height * scale)))
+    x = cv2.resize(x, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    if rng.integers(2):
+        x = x[::-1]
+    if rng.integers(2):
+        x = x[:, ::-1]
+    if rng.integers(2):
+        x = x.swapaxes(0, 1)
+    contrast, brightness = rng.uniform(*CONTRASTS), rng.uniform(*BRIGHTNESSES)
+    return np.ascontiguousarray(np.clip((x - 128) * np.float32(contrast) + np.float32(128 + brightness), 0, 255))
+
+
+@contextmanager
+def _single_threaded_opencv() -> Any:
+    """Images are worked on in parallel: OpenCV's own threads would only fight for the cores. Put back afterwards."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

@@ -1,0 +1,190 @@
+"""Statistics of the 8 × 8 block DCT of an image plane: one number per frequency, blind to where things are.
+
+For the type-II DCT d (orthonormal) of every whole block, and for each frequency but the mean: the shares of |d| < 0.6
+and of |d| < 2.5, the mean of log(|d| + 0.3), the logarithms of mean |d| over the quarter and over the sixteenth of the
+blocks that have most content, and the logarithms of the quartiles of |d|. Blocks are laid out as (8, 8, n), so that
+each step is a loop over blocks, which vectorises.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ._jit import REASSOCIATE, kernel
+
+BASIS = np.array(
+    [
+        [math.sqrt((1 if u == 0 else 2) / 8) * math.cos(math.pi * (2 * x + 1) * u / 16) for x in range(8)]
+        for u in range(8)
+    ],
+    dtype=np.float32,
+)
+
+N_STATISTICS = 7
+LOW_FREQUENCY = 3  # horizontal plus vertical index up to which a frequency counts as content
+ZEROED = np.float32(0.6)  # grey levels: what a coefficient quantised to zero keeps after rounding pixels to 8 bits
+SMALL = np.float32(2.5)
+OFFSET = np.float32(0.3)
+FLOOR = 0.2
+TINY = np.int32(0x38000000)  # bits of 3e-5: as good as zero
+COARSE = 32768  # bits: 2^-8 relative
+# log2(1 + x) = x (L1 + L2 x + L3 x² + L4 x³), least squares on [0, 1]
+L1, L2, L3, L4 = np.float32(1.4383793), np.float32(-0.6758807), np.float32(0.3181545), np.float32(-0.0806532)
+
+
+@kernel
+def gather_blocks(plane, top, left, rows, columns, out):
+    """Copy rows × columns blocks of 8 × 8 pixels that start at (top, left) into out (8, 8, rows * columns)."""
+    for y in range(8):
+        for x in range(8):
+            n = 0
+            target = out[y, x]
+            for i in range(rows):
+                line = plane[top + 8 * i + y]
+                for j in range(columns):
+                    target[n] = line[left + 8 * j + x]
+                    n += 1
+
+
+@kernel(fastmath=REASSOCIATE)
+def block_dct(blocks, basis, work):
+    """Replace blocks (8, 8, n) by their two-dimensional DCT; work has the same shape."""
+    n = blocks.shape[2]
+    for y in range(8):
+        for u in range(8):
+            b0, b1, b2, b3 = basis[u, 0], basis[u, 1], basis[u, 2], basis[u, 3]
+            b4, b5, b6, b7 = basis[u, 4], basis[u, 5], basis[u, 6], basis[u, 7]
+            a0, a1, a2, a3 = blocks[y, 0], blocks[y, 1], blocks[y, 2], blocks[y, 3]
+            a4, a5, a6, a7 = blocks[y, 4], blocks[y, 5], blocks[y, 6], blocks[y, 7]
+            out = work[y, u]
+            for k in range(n):
+                out[k] = (
+                    b0 * a0[k] + b1 * a1[k] + b2 * a2[k] + b3 * a3[k]
+                    + b4 * a4[k] + b5 * a5[k] + b6 * a6[k] + b7 * a7[k]
+                )  # fmt: skip
+    for u in range(8):
+        for v in range(8):
+            b0, b1, b2, b3 = basis[v, 0], basis[v, 1], basis[v, 2], basis[v, 3]
+            b4, b5, b6, b7 = basis[v, 4], basis[v, 5], basis[v, 6], basis[v, 7]
+            a0, a1, a2, a3 = work[0, u], work[1, u], work[2, u], work[3, u]
+            a4, a5, a6, a7 = work[4, u], work[5, u], work[6, u], work[7, u]
+            out = blocks[v, u]
+            for k in range(n):
+                out[k] = (
+                    b0 * a0[k] + b1 * a1[k] + b2 * a2[k] + b3 * a3[k]
+                    + b4 * a4[k] + b5 * a5[k] + b6 * a6[k] + b7 * a7[k]
+                )  # fmt: skip
+
+
+@kernel(fastmath=REASSOCIATE)
+def absolute_and_activity(blocks, activity):
+    """Replace the DCTs (64, n) by their magnitudes; activity (n,) becomes the sum over the low frequencies."""
+    activity[:] = 0
+    for f in range(64):
+        line = blocks[f]
+        for k in range(line.shape[0]):
+            line[k] = abs(line[k])
+        if f > 0 and f // 8 + f % 8 <= LOW_FREQUENCY:
+            for k in range(line.shape[0]):
+                activity[k] += line[k]
+
+
+@kernel
+def order_statistic(bits, rank, largest, slack):
+    """Bits of the smallest value with more than `rank` values at or below it, at most slack - 1 bits above it.
+
+    Non-negative floats order as their bits do, so a bisection over bits counts its way there without branches.
+    """
+    low, high = TINY, largest
+    while high - low > slack:
+        middle = np.int32(low + (high - low) // 2)
+        count = np.int32(0)
+        for k in range(bits.shape[0]):
+            count += np.int32(1) if bits[k] <= middle else np.int32(0)
+        if count > rank:
+            high = middle
+        else:
+            low = middle
+    return max(high, TINY)
+
+
+@kernel(fastmath=REASSOCIATE)
+def mean_log(magnitudes, offset, shifted, shifted_bits):
+    """Mean of log(magnitudes + offset), to 2e-4: exponent plus a polynomial in the mantissa; shifted is scratch."""
+    n = magnitudes.shape[0]
+    total = np.float32(0)
+    for k in range(n):
+        shifted[k] = magnitudes[k] + offset
+    for k in range(n):
+        b = shifted_bits[k]
+        x = np.float32(b & np.int32(0x7FFFFF)) * np.float32(2.0**-23)
+        logarithm = ((L4 * x + L3) * x + L2) * x + L1
+        total += np.float32((b >> np.int32(23)) - np.int32(127)) + logarithm * x
+    return total / n * math.log(2.0)
+
+
+@kernel(fastmath=REASSOCIATE)
+def share_below(magnitudes, threshold):
+    """Share of magnitudes under the threshold."""
+    count = np.int32(0)
+    for k in range(magnitudes.shape[0]):
+        count += np.int32(1) if magnitudes[k] < threshold else np.int32(0)
+    return count / magnitudes.shape[0]
+
+
+@kernel(fastmath=REASSOCIATE)
+def weighted_mean(magnitudes, weights):
+    """Weighted mean of magnitudes, with weights of sum one."""
+    total = np.float32(0)
+    for k in range(magnitudes.shape[0]):
+        total += magnitudes[k] * weights[k]
+    return total
+
+
+@kernel
+def weights_of_most_active(activity, bits, share, weights):
+    """Equal weights on (about) the given share of the blocks, those of largest activity; sum one."""
+    n = activity.shape[0]
+    largest = np.int32(0)
+    for k in range(n):
+        largest = max(largest, bits[k])
+    keep = max(1, int(n * share))
+    threshold = order_statistic(bits, n - keep, largest, 1)
+    count = 0
+    for k in range(n):
+        count += bits[k] >= threshold
+    for k in range(n):
+        weights[k] = np.float32(1 / max(count, 1)) if bits[k] >= threshold else np.float32(0)
+
+
+@kernel
+def plane_statistics(plane, top, left, rows, columns, basis, memory, memory_bits, out):
+    """Statistics (63, N_STATISTICS) of rows × columns blocks of a plane that start at (top, left).
+
+    memory: float32, at least 132 * rows * columns; memory_bits: the same memory as int32.
+    """
+    n = rows * columns
+    blocks, work = memory[: 64 * n].reshape(8, 8, n), memory[64 * n : 128 * n].reshape(8, 8, n)
+    gather_blocks(plane, top, left, rows, columns, blocks)
+    block_dct(blocks, basis, work)
+    magnitudes, bits = memory[: 64 * n].reshape(64, n), memory_bits[: 64 * n].reshape(64, n)
+    rest, rest_bits = memory[128 * n : 132 * n].reshape(4, n), memory_bits[128 * n : 132 * n].reshape(4, n)
+    activity, many, few = rest[0], rest[1], rest[2]
+    absolute_and_activity(magnitudes, activity)
+    weights_of_most_active(activity, rest_bits[0], 1 / 4, many)
+    weights_of_most_active(activity, rest_bits[0], 1 / 16, few)
+    for f in range(1, 64):
+        m, b, line = magnitudes[f], bits[f], out[f - 1]
+        largest = TINY
+        for k in range(n):
+            largest = max(largest, b[k])
+        line[0] = share_below(m, ZEROED)
+        line[1] = share_below(m, SMALL)
+        line[2] = mean_log(m, OFFSET, rest[3], rest_bits[3])
+        line[3] = math.log(weighted_mean(m, many) + FLOOR)
+        line[4] = math.log(weighted_mean(m, few) + FLOOR)
+        # the order statistics come as bits: the caller, who can look at them as floats, takes the logarithm
+        line[5] = order_statistic(b, n // 4, largest, COARSE)
+        line[6] = order_statistic(b, 3 * n // 4, largest, COARSE)
