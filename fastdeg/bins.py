@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg._checks import choice, float_array, integer
-from fastdeg.kernels.binning import assign_grid, assign_nearest
+from fastdeg.kernels.binning import assign_grid
+from fastdeg.nearest import NearestCenter
 from fastdeg.space import DegradationSpace, grid_product
 
 Float = NDArray[np.float64]
@@ -86,11 +87,12 @@ class Bins(ABC):
         """Return what `bins_from_arrays` needs to rebuild the bins: arrays and JSON-ready values."""
 
     def _sample_array(self, samples: ArrayLike) -> NDArray[Any]:
-        array = float_array(samples, "samples", ("n", self.ndim), keep_float32=True, finite=False)
-        if np.isnan(array).any():
-            row, column = np.argwhere(np.isnan(array))[0]
+        return float_array(samples, "samples", ("n", self.ndim), keep_float32=True, finite=False)
+
+    def _raise_on_nan(self, samples: NDArray[Any]) -> None:
+        if np.isnan(samples).any():
+            row, column = np.argwhere(np.isnan(samples))[0]
             raise ValueError(f"samples: expected numbers, got nan in row {row}, axis {self.names[column]!r}")
-        return array
 
 
 class GridBins(Bins):
@@ -185,6 +187,8 @@ class GridBins(Bins):
         boundaries = np.concatenate([axis.boundaries for axis in axes])
         discrete = np.array([axis.discrete for axis in axes])
         assign_grid(array, boundaries, starts, discrete, labels, threads=threads, work=array.size * 8)
+        if len(labels) and labels.min() < 0:
+            self._raise_on_nan(array)
         if outside == "raise" and len(labels) and labels.min() < 0:
             row = int(np.argmin(labels))
             values = ", ".join(f"{name} {value:g}" for name, value in zip(self.names, array[row], strict=True))
@@ -271,6 +275,7 @@ class CentroidBins(Bins):
             if (np.diagonal(self.covariances, axis1=1, axis2=2) < 0).any():
                 raise ValueError("covariances: expected non-negative variances, got a negative one")
         self.volumes = np.full(n, 1 / n) if _volumes is None else _volumes
+        self._search = NearestCenter(self.standardized_centers())
 
     @classmethod
     def fit(
@@ -369,9 +374,9 @@ class CentroidBins(Bins):
         array = self._sample_array(samples)
         if self.space:
             array = self.space.standardize(array)
-        labels = np.empty(len(array), np.int64)
-        work = array.size * self.n_bins
-        assign_nearest(array, self.standardized_centers(), labels, threads=threads, work=work)
+        labels = self._search(array, threads=threads)
+        if len(labels) and labels.min() < 0:
+            self._raise_on_nan(array)
         return labels
 
     def moments(self, pmf: Float) -> tuple[Float, Float]:

@@ -1,6 +1,5 @@
-"""Assignment of samples to bins: cells of a grid, or the nearest of N centres."""
+"""Assignment of samples to bins: the cells of a grid."""
 
-import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
@@ -41,22 +40,3 @@ def assign_grid(samples, boundaries, starts, discrete, out):
                     break
                 flat = flat * (starts[k + 1] - starts[k] - 1) + cell
             out[i] = flat
-
-
-@parallel_kernel
-def assign_nearest(samples, centers, out):
-    """Index of the nearest centre of each sample, ties to the lowest; squared differences, never their expansion."""
-    n, d = samples.shape
-    for block in prange((n + BLOCK - 1) // BLOCK):
-        for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-            best = np.inf
-            nearest = 0
-            for j in range(centers.shape[0]):
-                distance = 0.0
-                for k in range(d):
-                    difference = samples[i, k] - centers[j, k]
-                    distance += difference * difference
-                if distance < best:
-                    best = distance
-                    nearest = j
-            out[i] = nearest
