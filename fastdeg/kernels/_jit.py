@@ -16,6 +16,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numba
+import numpy as np
 
 # Below this many elementary operations the launch of the threads costs more than it saves.
 SMALL_WORK = 20_000
@@ -176,6 +177,10 @@ def _referenced(code: CodeType, namespace: dict[str, Any]) -> list[str]:
             parts += [name, _digests[id(value)]]
         elif isinstance(value, int | float | str | tuple):
             parts += [name, repr(value)]
+        elif isinstance(value, np.ndarray):
+            parts += [name, str(value.dtype), repr(value.shape), value.tobytes().hex()]
+        elif isinstance(value, type):  # a named tuple, say
+            parts += [name, repr(getattr(value, "_fields", value.__qualname__))]
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             parts += _referenced(constant, namespace)
