@@ -1,0 +1,71 @@
+"""What the command line shows a person: tables, notes and progress bars (rich)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastdeg import report, runtime
+from fastdeg.workflow import Progress
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
+    """Print a table to the standard output: the first column left-aligned, the others right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, caption=caption or None, box=SIMPLE_HEAD, title_justify="left", caption_justify="left")
+    for k, name in enumerate(header):
+        table.add_column(name, justify="left" if k == 0 else "right", no_wrap=k == 0)
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on the standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def print_run(summary: Mapping[str, Any], written: Path) -> None:
+    """Print a run's comparison table, its certificate and notes, and where its files are."""
+    caption = "\n".join(filter(None, [summary.get("caption"), report.certificate_text(summary)]))
+    print_table("What was found", *report.comparison_table(summary), caption=caption)
+    for message in summary["notes"]:
+        note(message)
+    print(f"Written: {written}")
+
+
+def note(message: str) -> None:
+    """Print a note to the standard error."""
+    print(f"fastdeg: {message}", file=sys.stderr, flush=True)
+
+
+def announce_compilation() -> None:
+    """Tell a person, before the wait, that the first run compiles."""
+    if not runtime.kernels_cached():
+        note("compiling kernels, first run only")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress | None]:
+    """Yield a progress callback that draws a bar on the standard error, or None where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+
+        def update(fraction: float, message: str) -> None:
+            bar.update(task, completed=fraction, description=message)
+
+        yield update

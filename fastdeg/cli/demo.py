@@ -1,0 +1,69 @@
+"""An application with known degradations, played with photographs that ship inside installed packages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.bins import GridBins
+from fastdeg.distribution import BinnedDistribution
+from fastdeg.images import degrade, read_image
+from fastdeg.space import DegradationSpace
+
+# The application's true degradations: uniform within these ranges.
+TRUE_RANGES = {"blur_sigma": (0.5, 1.5), "noise_sigma": (15.0, 25.0), "jpeg_quality": (75.0, 85.0)}
+DOWNSAMPLING = 4
+N_REFERENCES = 24
+HR_CROP = (480, 400)  # height and width of the clean crops behind the references: LR photos of 120 × 100 pixels
+
+
+@dataclass(frozen=True)
+class Application:
+    """Clean images to fit on, reference photos of other scenes, and the distribution the references come from."""
+
+    clean: dict[str, NDArray[np.uint8]]
+    references: dict[str, NDArray[np.uint8]]
+    truth: BinnedDistribution
+
+
+def embedded_photographs() -> dict[str, NDArray[np.uint8]]:
+    """Return the photographs inside scikit-learn (china, flower) and matplotlib (grace_hopper) by file name, RGB."""
+    folders = {"sklearn": "datasets/images", "matplotlib": "mpl-data/sample_data"}
+    names = {"china.jpg": "sklearn", "flower.jpg": "sklearn", "grace_hopper.jpg": "matplotlib"}
+    photographs = {}
+    for name, package in names.items():
+        spec = find_spec(package)
+        assert spec is not None
+        assert spec.origin is not None
+        photographs[name] = read_image(Path(spec.origin).parent / folders[package] / name).pixels
+    return photographs
+
+
+def play_application(rng: np.random.Generator) -> Application:
+    """Return the demo's application: scikit-learn's photographs to fit on, references made from matplotlib's."""
+    clean = embedded_photographs()
+    scene = clean.pop("grace_hopper.jpg")
+    references = {}
+    for number in range(1, N_REFERENCES + 1):
+        parameters: dict[str, Any] = {name: rng.uniform(low, high) for name, (low, high) in TRUE_RANGES.items()}
+        top, left = (rng.integers(0, size - crop + 1) for size, crop in zip(scene.shape, HR_CROP, strict=False))
+        crop = scene[top : top + HR_CROP[0], left : left + HR_CROP[1]]
+        references[f"hopper-{number:02d}.jpg"] = degrade(crop, downsampling=DOWNSAMPLING, rng=rng, **parameters)
+    truth = uniform_within(GridBins(DegradationSpace.preset("paper")), TRUE_RANGES)
+    return Application(clean, references, truth)
+
+
+def uniform_within(bins: GridBins, ranges: Mapping[str, tuple[float, float]]) -> BinnedDistribution:
+    """Return the distribution over cells of degradations that are uniform within a box."""
+    shares: Any = np.ones(())
+    for axis in bins.space.axes:
+        low, high = ranges[axis.name]
+        overlap = np.minimum(high, axis.boundaries[1:]) - np.maximum(low, axis.boundaries[:-1])
+        shares = np.multiply.outer(shares, np.maximum(overlap, 0) / (high - low))
+    return BinnedDistribution(bins, shares.ravel())

@@ -1,0 +1,169 @@
+"""The verb estimate: which degradations made the reference photos, and how far that can be told."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastdeg as fd
+from fastdeg import runs
+from fastdeg.cli import console
+from fastdeg.cli.inputs import read_space
+from fastdeg.images import DegradationEstimator, read_images
+from fastdeg.images.inference import Bootstrap, Inference
+
+COUNTS = (5, 10, 20, 40, 80)  # numbers of references for which the intervals' width is foretold
+LEVEL = 0.9  # of the intervals
+MOST_PAIRS = 5  # pairs of bins named as hard to separate
+
+
+def fit_estimator(
+    options: argparse.Namespace,
+) -> tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]:
+    """Read both folders and fit the estimator; return it with the references by name, the notes and the inputs."""
+    bins = fd.GridBins(read_space(options.space or "paper"))
+    with console.progress_bar() as progress:
+        references = read_images(options.references, skip_bad=options.skip_bad, progress=progress)
+        clean = read_images(options.clean, skip_bad=options.skip_bad, progress=progress)
+    console.announce_compilation()
+    with console.progress_bar() as progress:
+        estimator = fd.DegradationEstimator(bins, downsampling=options.downsampling, noise=options.noise)
+        estimator.fit(clean.images, threads=options.threads, progress=progress)
+    by_name = {path.name: pixels for path, pixels in zip(references.paths, references.images, strict=True)}
+    inputs = {
+        "references": str(options.references),
+        "n_references": len(references),
+        "clean": str(options.clean),
+        "n_clean": len(clean),
+        "downsampling": options.downsampling,
+        "noise": options.noise,
+    }
+    return estimator, by_name, [*references.notes, *clean.notes], inputs
+
+
+def outside_notes(inference: Inference, names: Sequence[str]) -> list[str]:
+    """Return a note naming the photos that look like none the space can make."""
+    outside = [name for name, is_outside in zip(names, inference.outside, strict=True) if is_outside]
+    if not outside:
+        return []
+    return [
+        f"{len(outside)} of {len(names)} photos look like none that the space can make, so q says little of them: "
+        + ", ".join(outside)
+    ]
+
+
+def estimate(options: argparse.Namespace) -> None:
+    """Find the degradation distribution of reference photos; say how far it can be trusted."""
+    if options.output is not None:
+        runs.check_run_folder(options.output, force=options.force)
+    estimator, references, notes, inputs = fit_estimator(options)
+    names, images = list(references), list(references.values())
+    inference = estimator.infer(images)
+    counts = estimator.reference_counts(images, COUNTS, level=LEVEL)
+    identifiability = estimator.identifiability()
+    q = inference.distribution
+    bins = q.bins
+    summary = {
+        "format": runs.FORMAT,
+        "version": 1,
+        "fastdeg": fd.__version__,
+        "verb": "estimate",
+        "inputs": inputs,
+        "n_samples": q.n_samples,
+        "effective_bins": q.effective_bins(),
+        "log_likelihood": inference.log_likelihood,
+        "converged": bool(inference.converged),
+        "n_iter": int(inference.n_iter),
+        "level": LEVEL,
+        "marginals": _marginals(q, estimator.bootstrap(images, level=LEVEL)),
+        "images": _image_rows(names, inference, bins.names),
+        "interval_widths": [
+            {"references": int(n), **dict(zip(counts.names, map(float, widths), strict=True))}
+            for n, widths in zip(counts.counts, counts.widths, strict=True)
+        ],
+        "hard_to_separate": [
+            {
+                "bins": [dict(zip(bins.names, map(float, bins.centers[i]), strict=True)) for i in pair],
+                "confusion": float(confusion),
+            }
+            for pair, confusion in zip(
+                identifiability.pairs[:MOST_PAIRS], identifiability.confusion[:MOST_PAIRS], strict=True
+            )
+        ],
+        "identifiability": list(identifiability.notes),
+        "notes": [*notes, *outside_notes(inference, names)],
+    }
+    if options.output is not None:
+        with runs.new_run_folder(options.output, force=options.force) as folder:
+            q.save(folder / "target.npz")
+            estimator.save(folder / "estimator.npz")
+            runs.write_csv(folder / "images.csv", summary["images"])
+            runs.write_json(folder / runs.RUN_FILE, summary)
+    if options.json:
+        console.print_json(summary)
+    else:
+        print_estimate(summary)
+        if options.output is not None:
+            print(f"Written: {options.output}")
+
+
+def print_estimate(summary: Mapping[str, Any]) -> None:
+    """Print what `estimate` found, for a person."""
+    percent = f"{100 * summary['level']:g} %"
+    for name, cells in summary["marginals"].items():
+        rows = [
+            [cell["cell"], f"{cell['probability']:.3f}", f"{cell['low']:.3f} – {cell['high']:.3f}"] for cell in cells
+        ]
+        console.print_table(name, ["cell", "probability", f"{percent} interval"], rows)
+    axes = list(summary["marginals"])
+    console.print_table(
+        "Each photo alone (± standard error)",
+        ["photo", *axes, "outside the space"],
+        [
+            [row["file"], *(f"{row[a]:.2f} ± {row[a + '_error']:.2f}" for a in axes), "yes" if row["outside"] else ""]
+            for row in summary["images"]
+        ],
+        caption=f"{summary['n_samples']} photos, {summary['effective_bins']:.1f} effective bins",
+    )
+    console.print_table(
+        f"Mean width of the {percent} intervals by number of references",
+        ["references", *axes],
+        [[str(row["references"]), *(f"{row[a]:.3f}" for a in axes)] for row in summary["interval_widths"]],
+    )
+    for text in summary["identifiability"]:
+        print(text)
+    for message in summary["notes"]:
+        console.note(message)
+
+
+def _marginals(q: fd.BinnedDistribution, bootstrap: Bootstrap) -> dict[str, list[dict[str, Any]]]:
+    space = q.bins.space
+    assert space is not None
+    tables = {}
+    for k, (axis, intervals) in enumerate(zip(space.axes, bootstrap.marginals, strict=True)):
+        cells = (
+            [f"{level:g}" for level in axis.centers]
+            if axis.discrete
+            else [f"{low:g} – {high:g}" for low, high in zip(axis.boundaries, axis.boundaries[1:], strict=False)]
+        )
+        columns = zip(cells, q.marginal(k), intervals.low, intervals.high, strict=True)
+        tables[axis.name] = [
+            {"cell": cell, "probability": float(mass), "low": float(low), "high": float(high)}
+            for cell, mass, low, high in columns
+        ]
+    return tables
+
+
+def _image_rows(names: Sequence[str], inference: Inference, axes: Sequence[str]) -> list[dict[str, Any]]:
+    rows = []
+    for i, name in enumerate(names):
+        row: dict[str, Any] = {"file": name}
+        for k, axis in enumerate(axes):
+            row[axis] = float(np.round(inference.parameters[i, k], 4))
+            row[f"{axis}_error"] = float(np.round(inference.parameter_errors[i, k], 4))
+        rows.append(row | {"outside": bool(inference.outside[i]), "outside_score": float(inference.outside_score[i])})
+    return rows

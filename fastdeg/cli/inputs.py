@@ -1,0 +1,78 @@
+"""What the command line reads: degradation spaces as YAML, and tables of annotations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from fastdeg.runs import read_csv
+from fastdeg.space import DegradationSpace
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Degradation parameters of images.
+
+    Attributes
+    ----------
+    parameters : ndarray, shape (n, d)
+        In the units of the space's axes.
+    files : tuple of str, or None
+        The column ``file``, where the table has one.
+    """
+
+    parameters: NDArray[np.float64]
+    files: tuple[str, ...] | None
+
+
+def read_annotations(path: Path, space: DegradationSpace) -> Annotations:
+    """Read a CSV table whose header names the axes of the space; other columns are ignored, but for ``file``.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        When the file is missing or no CSV, lacks a column, or a value is not a finite number.
+    """
+    rows = read_csv(path)
+    missing = [name for name in space.names if name not in rows[0]]
+    if missing:
+        raise ValueError(
+            f"{path}: expected a column for each axis ({', '.join(space.names)}), "
+            f"missing {', '.join(missing)}; got {', '.join(rows[0])}"
+        )
+    parameters = np.empty((len(rows), space.ndim))
+    for i, row in enumerate(rows):
+        for k, name in enumerate(space.names):
+            try:
+                parameters[i, k] = float(row[name])
+            except ValueError:
+                parameters[i, k] = math.nan
+            if not math.isfinite(parameters[i, k]):
+                raise ValueError(f"{path}, row {i + 1}, column {name}: expected a finite number, got {row[name]!r}")
+    return Annotations(parameters, tuple(row["file"] for row in rows) if "file" in rows[0] else None)
+
+
+def read_space(name: str) -> DegradationSpace:
+    """Return a preset by name, or the space that a YAML file describes.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        When there is no such preset or file, or the file describes no space.
+    """
+    if name in ("paper", "dense"):
+        return DegradationSpace.preset(name)
+    path = Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"--space: expected paper, dense or a YAML file, got {name!r}")
+    try:
+        return DegradationSpace.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected YAML, got {error}") from None
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None

@@ -1,0 +1,258 @@
+"""The command line: what it writes, what it prints, and how it refuses bad input in one line."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+import fastdeg as fd
+from fastdeg.cli import main
+
+
+@pytest.fixture(scope="module")
+def annotated_run(tmp_path_factory):
+    """A run on a table of 300 annotated images over the dense space."""
+    folder = tmp_path_factory.mktemp("annotated")
+    write_table(folder / "table.csv", 300)
+    assert main(["craft", "--annotations", str(folder / "table.csv"), "-o", str(folder / "run")]) == 0
+    return folder
+
+
+def write_table(path, n, rows=(), header=("file", "blur_sigma", "noise_sigma", "downsampling")):
+    rng = np.random.default_rng(0)
+    table = [
+        (f"{i:04d}.png", f"{rng.uniform(0.5, 1.5):.2f}", f"{rng.uniform(15, 25):.1f}", f"{rng.integers(3, 5)}")
+        for i in range(n)
+    ]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows([*table, *rows])
+
+
+def write_image(path, size=(96, 128), seed=0):
+    noise = np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
+    cv2.imwrite(str(path), cv2.GaussianBlur(noise, (0, 0), 3))
+
+
+def refused(capsys, *arguments) -> str:
+    """Run a command that must end in one line on the standard error and status 2; return the line."""
+    assert main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("fastdeg: error: ")
+    return lines[0]
+
+
+def test_annotations_to_a_run_folder(annotated_run):
+    run = annotated_run / "run"
+    assert {file.name for file in run.iterdir()} == {
+        "run.json",
+        "crafted.npz",
+        "target.npz",
+        "prior.npz",
+        "bins.csv",
+        "references.csv",
+        "tradeoff.csv",
+        "report.html",
+    }
+    summary = json.loads((run / "run.json").read_text())
+    assert summary["converged"]
+    assert 0 <= summary["gap"] <= 1e-6 * max(1, abs(summary["objective"]))
+    assert summary["n_bins"] == 100
+    assert summary["n_samples"] == 300
+    crafted = fd.BinnedDistribution.load(run / "crafted.npz")
+    target = fd.BinnedDistribution.load(run / "target.npz")
+    assert crafted.bins == target.bins
+    assert crafted.effective_bins() > target.effective_bins()
+    with (run / "references.csv").open() as file:
+        references = list(csv.DictReader(file))
+    assert len(references) == 10
+    assert len({row["file"] for row in references}) == 10
+    table = {row["file"]: row for row in csv.DictReader((annotated_run / "table.csv").open())}
+    for row in references:
+        assert float(row["noise_sigma"]) == pytest.approx(float(table[row["file"]]["noise_sigma"]), abs=1e-3)
+    with (run / "bins.csv").open() as file:
+        assert sum(float(row["crafted"]) for row in csv.DictReader(file)) == pytest.approx(1, abs=1e-9)
+
+
+def test_json_is_the_summary_and_nothing_else(annotated_run, capsys):
+    assert main(["report", str(annotated_run / "run"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == json.loads((annotated_run / "run" / "run.json").read_text())
+    assert captured.err == ""
+
+
+def test_the_report_verb_writes_the_page_again(annotated_run, capsys):
+    page = annotated_run / "run" / "report.html"
+    page.unlink()
+    assert main(["report", str(annotated_run / "run")]) == 0
+    assert "crafted p" in capsys.readouterr().out
+    assert page.stat().st_size > 10_000
+
+
+def test_an_existing_run_is_replaced_only_with_force(annotated_run, tmp_path, capsys):
+    shutil.copytree(annotated_run / "run", tmp_path / "run")
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    table = annotated_run / "table.csv"
+    assert "holds an earlier run" in refused(capsys, "craft", "--annotations", table, "-o", tmp_path / "run")
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+    forced = ["craft", "--annotations", str(table), "--generalization", "0.3", "-o", str(tmp_path / "run"), "--force"]
+    assert main(forced) == 0
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["generalization"] == 0.3
+    assert [file.name for file in tmp_path.iterdir()] == ["run"]
+
+
+def test_force_never_replaces_a_folder_that_is_no_run(annotated_run, tmp_path, capsys):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "mine.txt").write_text("precious")
+    table = annotated_run / "table.csv"
+    line = refused(capsys, "craft", "--annotations", table, "-o", tmp_path / "photos", "--force")
+    assert "not the folder of an earlier run" in line
+    assert (tmp_path / "photos" / "mine.txt").read_text() == "precious"
+
+
+def test_a_space_of_the_users_own(tmp_path, capsys):
+    (tmp_path / "space.yaml").write_text(
+        "axes:\n  - {name: noise_sigma, low: 0, high: 50, n_bins: 5}\n  - {name: jpeg_quality, edges: [30, 60, 95]}\n"
+    )
+    rows = [("40", "90"), ("12", "40"), ("14", "50"), ("33", "88")]
+    write_table(tmp_path / "table.csv", 0, rows, ("noise_sigma", "jpeg_quality"))
+    command = ["craft", "--annotations", str(tmp_path / "table.csv"), "--space", str(tmp_path / "space.yaml")]
+    assert main([*command, "-o", str(tmp_path / "run"), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["n_bins"] == 10
+    assert {row["file"] for row in summary["references"]} == {"row 1", "row 2", "row 3", "row 4"}
+
+
+def test_annotated_images_are_selected_by_what_they_show(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    write_table(tmp_path / "table.csv", 12)
+    for i in range(12):
+        write_image(tmp_path / "images" / f"{i:04d}.png", seed=i)
+    command = ["craft", "--annotations", str(tmp_path / "table.csv"), "--images", str(tmp_path / "images")]
+    assert main([*command, "-o", str(tmp_path / "run"), "--n-references", "4", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["references"]) == 4
+    assert len(list((tmp_path / "run" / "thumbnails").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "message"),
+    [
+        ([("1", "20")], ("blur_sigma", "noise_sigma"), "missing downsampling; got blur_sigma, noise_sigma"),
+        (
+            [("1", "20", "4"), ("1", "nan", "4")],
+            ("blur_sigma", "noise_sigma", "downsampling"),
+            r"row 2, column noise_sigma: expected a finite number, got 'nan'",
+        ),
+        (
+            [("1", "lots", "4")],
+            ("blur_sigma", "noise_sigma", "downsampling"),
+            "row 1, column noise_sigma: expected a finite number, got 'lots'",
+        ),
+        ([("1", "20")], ("blur_sigma", "noise_sigma", "downsampling"), "row 1: expected 3 values, got fewer"),
+        ([("1", "80", "4")], ("blur_sigma", "noise_sigma", "downsampling"), r"row 0 .*noise_sigma 80.* lies outside"),
+        ([], ("blur_sigma", "noise_sigma", "downsampling"), "expected at least one row"),
+    ],
+)
+def test_bad_tables_are_refused(rows, header, message, tmp_path, capsys):
+    write_table(tmp_path / "table.csv", 0, rows, header)
+    line = refused(capsys, "craft", "--annotations", tmp_path / "table.csv", "-o", tmp_path / "run")
+    assert re.search(message, line), line
+    assert not (tmp_path / "run").exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_missing_files_and_bad_options_are_refused(tmp_path, capsys):
+    table = tmp_path / "table.csv"
+    line = refused(capsys, "craft", "--annotations", table, "-o", tmp_path / "run")
+    assert line.endswith(f"{table}: no such file")
+    write_table(table, 20)
+    run = ["-o", tmp_path / "run"]
+    assert "paper, dense or a YAML" in refused(capsys, "craft", "--annotations", table, "--space", "huge", *run)
+    assert ">= 0 or auto" in refused(capsys, "craft", "--annotations", table, "--generalization", "-1", *run)
+    assert "column 'file'" in refused(
+        capsys, "craft", "--annotations", _without_files(table, tmp_path), "--images", tmp_path, *run
+    )
+    assert "--clean" in refused(capsys, "craft", "--references", tmp_path, *run)
+    assert "no run.json" in refused(capsys, "report", tmp_path)
+    (tmp_path / "bad.yaml").write_text("axes: [1, 2")
+    assert "bad.yaml" in refused(capsys, "craft", "--annotations", table, "--space", tmp_path / "bad.yaml", *run)
+
+
+def _without_files(table, folder):
+    lines = [line.split(",", 1)[1] for line in table.read_text().splitlines()]
+    (folder / "plain.csv").write_text("\n".join(lines) + "\n")
+    return folder / "plain.csv"
+
+
+def test_bad_image_folders_are_refused(tmp_path, capsys):
+    good, empty, broken = tmp_path / "good", tmp_path / "empty", tmp_path / "broken"
+    for folder in (good, empty, broken):
+        folder.mkdir()
+    write_image(good / "a.png")
+    write_image(broken / "cut.png")
+    (broken / "cut.png").write_bytes((broken / "cut.png").read_bytes()[:500])
+    run = ["-o", tmp_path / "run"]
+    missing = tmp_path / "none"
+    assert str(missing) in refused(capsys, "craft", "--references", missing, "--clean", good, *run)
+    assert str(empty) in refused(capsys, "craft", "--references", good, "--clean", empty, *run)
+    assert "cut.png" in refused(capsys, "craft", "--references", broken, "--clean", good, *run)
+    assert "cut.png" in refused(capsys, "estimate", "--references", good, "--clean", broken)
+    assert not (tmp_path / "run").exists()
+
+
+def test_info(capsys):
+    assert main(["info", "--json"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert info["fastdeg"] == fd.__version__
+    assert {"numba", "numpy", "threads", "threading_layer", "cache_folder"} <= set(info)
+    assert main(["info"]) == 0
+    assert info["cache_folder"] in capsys.readouterr().out
+
+
+def test_the_command_is_silent_on_stderr_when_piped(annotated_run, tmp_path):
+    command = [sys.executable, "-m", "fastdeg.cli", "craft", "--annotations", str(annotated_run / "table.csv")]
+    done = subprocess.run([*command, "-o", str(tmp_path / "run")], capture_output=True, text=True, check=True)
+    assert "\x1b" not in done.stdout + done.stderr
+    assert not [line for line in done.stderr.splitlines() if not line.startswith("fastdeg: ")]
+
+
+def test_progress_shows_on_a_terminal(annotated_run, tmp_path):
+    command = f"{sys.executable} -m fastdeg.cli craft --annotations {annotated_run / 'table.csv'} -o {tmp_path / 'run'}"
+    if shutil.which("script") is None:
+        pytest.skip("needs the program script to make a terminal")
+    done = subprocess.run(
+        ["script", "-qec", command, "/dev/null"], capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+    )
+    assert "following the trade-off path" in done.stdout
+
+
+def test_the_page_shows_in_a_browser(annotated_run, tmp_path):
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("needs Chromium")
+    page = (annotated_run / "run" / "report.html").read_text()
+    assert not re.search(r"(src|href)=\"(?!data:)", page)
+    probe = (
+        "<script>onload = () => { document.title = [...document.images].map(i => i.naturalWidth > 50).join() }</script>"
+    )
+    (tmp_path / "page.html").write_text(page.replace("</body>", probe + "</body>"))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    shown = subprocess.run(
+        [browser, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", (tmp_path / "page.html").as_uri()],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout
+    title = re.search("<title>(.*?)</title>", shown).group(1)
+    assert title == "true,true,true"

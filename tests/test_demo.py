@@ -1,0 +1,74 @@
+"""The demo, start to end, as the command line runs it."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import fastdeg as fd
+from fastdeg.cli import main
+from fastdeg.cli.demo import TRUE_RANGES, play_application, uniform_within
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo") / "run"
+    assert main(["demo", "-o", str(folder)]) == 0
+    return folder, json.loads((folder / "run.json").read_text())
+
+
+def row(summary, name):
+    return next(row for row in summary["comparison"] if row["distribution"].startswith(name))
+
+
+def test_the_inferred_distribution_lies_near_the_truth(demo):
+    _, summary = demo
+    inferred, closed, uniform = (row(summary, name) for name in ("inferred q", "closed-form", "uniform"))
+    assert inferred["mass_on_true_bins"] >= 0.8
+    assert inferred["emd_to_truth"] < closed["emd_to_truth"]
+    assert inferred["emd_to_truth"] < 0.5 * uniform["emd_to_truth"]
+    assert uniform["mass_on_true_bins"] == pytest.approx(4 / 75)
+
+
+def test_the_crafted_distribution_is_certified_and_lies_between(demo):
+    _, summary = demo
+    assert summary["converged"]
+    assert 0 <= summary["gap"] <= 1e-6 * max(1, abs(summary["objective"]))
+    assert summary["generalization_auto"]
+    inferred, crafted, uniform = (row(summary, name) for name in ("inferred q", "crafted p", "uniform"))
+    assert inferred["effective_bins"] < crafted["effective_bins"] < uniform["effective_bins"]
+    assert uniform["kl_to_prior"] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_table_agrees_with_the_saved_distributions(demo):
+    folder, summary = demo
+    crafted = fd.BinnedDistribution.load(folder / "crafted.npz")
+    truth = uniform_within(crafted.bins, TRUE_RANGES)
+    assert row(summary, "crafted p")["mass_on_true_bins"] == pytest.approx(crafted.pmf[truth.pmf > 0].sum(), abs=1e-12)
+    z = crafted.bins.space.standardize(crafted.bins.centers)
+    assert row(summary, "crafted p")["emd_to_truth"] == pytest.approx(fd.emd(crafted.pmf, truth.pmf, z).value, rel=1e-9)
+
+
+def test_the_run_folder_is_complete(demo):
+    folder, summary = demo
+    assert len(list((folder / "thumbnails").glob("*.png"))) == 10
+    with (folder / "references.csv").open() as file:
+        assert [row["file"] for row in csv.DictReader(file)] == [row["file"] for row in summary["references"]]
+    assert (folder / "report.html").read_text().count("data:image/png") == 10
+
+
+def test_runs_are_numbered(demo, tmp_path, monkeypatch, capsys):
+    from fastdeg import runs
+
+    monkeypatch.chdir(tmp_path)
+    assert str(runs.numbered(tmp_path, "demo")).endswith("demo-001")
+    (tmp_path / "demo-001").mkdir()
+    assert str(runs.numbered(tmp_path, "demo")).endswith("demo-002")
+
+
+def test_the_truth_is_uniform_on_its_joint_bins():
+    application = play_application(np.random.default_rng(0))
+    assert sorted(application.truth.pmf)[-4:] == [0.25] * 4
+    assert len(application.references) == 24
+    assert not set(application.clean) & set(application.references)
