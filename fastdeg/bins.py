@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg._checks import choice, float_array, integer
-from fastdeg.kernels.binning import assign_grid
+from fastdeg.kernels.binning import CLIP, RAISE, assign_grid, count_grid, regular_axes
 from fastdeg.nearest import NearestCenter
 from fastdeg.space import DegradationSpace, grid_product
 
@@ -117,6 +117,8 @@ class GridBins(Bins):
     def __init__(self, space: DegradationSpace) -> None:
         if not isinstance(space, DegradationSpace):
             raise TypeError(f"space: expected a DegradationSpace, got {type(space).__name__}")
+        if space.n_bins >= 2**31:
+            raise ValueError(f"space: expected fewer than 2**31 cells, got {space.n_bins}")
         self.space = space
 
     @property
@@ -175,28 +177,47 @@ class GridBins(Bins):
         ValueError
             When a sample is NaN, or outside the space under ``outside="raise"``.
         """
-        choice(outside, "outside", ("raise", "clip", "drop"))
         array = self._sample_array(samples)
-        axes = self.space.axes
-        if outside == "clip":
-            low = np.array([axis.boundaries[0] for axis in axes])
-            high = np.array([axis.boundaries[-1] for axis in axes])
-            array = np.clip(array.astype(np.float64), low, high)
         labels = np.empty(len(array), np.int64)
+        if self._run(assign_grid, array, labels, outside, threads):
+            self._check_inside(array, outside)
+        return labels
+
+    def histogram(self, samples: ArrayLike, *, outside: str = "raise", threads: int | None = None) -> NDArray[np.int64]:
+        array = self._sample_array(samples)
+        counts = np.zeros(self.n_bins, np.int64)
+        if self._run(count_grid, array, counts, outside, threads):
+            self._check_inside(array, outside)
+        return counts
+
+    @cached_property
+    def _tables(self) -> tuple[NDArray[Any], ...]:
+        axes = self.space.axes
         starts = np.concatenate(([0], np.cumsum([len(axis.boundaries) for axis in axes])))
         boundaries = np.concatenate([axis.boundaries for axis in axes])
-        discrete = np.array([axis.discrete for axis in axes])
-        assign_grid(array, boundaries, starts, discrete, labels, threads=threads, work=array.size * 8)
-        if len(labels) and labels.min() < 0:
-            self._raise_on_nan(array)
-        if outside == "raise" and len(labels) and labels.min() < 0:
-            row = int(np.argmin(labels))
+        scale, tolerance = np.empty(len(axes)), np.empty(len(axes))
+        regular_axes(boundaries, starts, scale, tolerance)
+        return boundaries, starts, np.array([axis.discrete for axis in axes]), scale, tolerance
+
+    def _run(
+        self, function: Any, array: NDArray[Any], out: NDArray[np.int64], outside: str, threads: int | None
+    ) -> int:
+        """Call a kernel of the grid; return the number of samples without a cell."""
+        policy = CLIP if choice(outside, "outside", ("raise", "clip", "drop")) == "clip" else RAISE
+        return int(function(array, *self._tables, policy, out, threads=threads, work=array.size * 8))
+
+    def _check_inside(self, array: NDArray[Any], outside: str) -> None:
+        """Raise for samples that are NaN, or outside where that is an error."""
+        self._raise_on_nan(array)
+        if outside == "raise":
+            low = [axis.boundaries[0] for axis in self.space.axes]
+            high = [axis.boundaries[-1] for axis in self.space.axes]
+            row = int(np.argmax(((array < low) | (array > high)).any(axis=1)))
             values = ", ".join(f"{name} {value:g}" for name, value in zip(self.names, array[row], strict=True))
             raise ValueError(
                 f"samples: row {row} ({values}) lies outside {self.space!r}; "
                 'pass outside="clip" or outside="drop" to allow it'
             )
-        return labels
 
     def moments(self, pmf: Float) -> tuple[Float, Float]:
         mean, covariance = _center_moments(self.centers, pmf)

@@ -1,0 +1,86 @@
+import naive_measure as naive
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import fastdeg as fd
+
+REGULAR = fd.Axis.regular("a", 0.1, 0.7, 6)
+FAR = fd.Axis.regular("b", 1e8, 1e8 + 1e-3, 5)  # cells of 2e-4, some 13,000 floats each
+UNEVEN = fd.Axis.edges("c", [-3.0, -1.0, -0.999, 0.0, 1e-300, 2.0, 1e6])
+LEVELS = fd.Axis.levels("d", [2, 3, 4, 8])
+EVEN_LEVELS = fd.Axis.levels("e", np.arange(1, 51) / 10)
+SINGLE = fd.Axis.levels("f", [4.0])
+AXES = [REGULAR, FAR, UNEVEN, LEVELS, EVEN_LEVELS, SINGLE]
+
+
+def awkward_values(axis, rng, n):
+    """Boundaries, their neighbouring floats, and numbers in between, all inside."""
+    edges = axis.boundaries
+    near = np.concatenate([edges, np.nextafter(edges, np.inf), np.nextafter(edges, -np.inf), axis.centers])
+    near = near[(near >= edges[0]) & (near <= edges[-1])]
+    return np.where(rng.random(n) < 0.5, rng.choice(near, n), rng.uniform(edges[0], edges[-1], n))
+
+
+def naive_cells(axis, values):
+    """NumPy's searchsorted; the last edge belongs to the last cell, a tie between levels to the lower one."""
+    side = "left" if axis.discrete else "right"
+    return np.clip(np.searchsorted(axis.boundaries, values, side) - 1, 0, axis.n_bins - 1)
+
+
+@pytest.mark.parametrize("axes", [[axis] for axis in AXES] + [AXES[:2], AXES[1:4], AXES], ids=len)
+@pytest.mark.parametrize("n", [1, 7, 1_024, 5_001])
+def test_cells_are_those_of_searchsorted(axes, n):
+    rng = np.random.default_rng(n)
+    samples = np.stack([awkward_values(axis, rng, n) for axis in axes], axis=1)
+    bins = fd.GridBins(fd.DegradationSpace(axes))
+    cells = [naive_cells(axis, values) for axis, values in zip(axes, samples.T, strict=True)]
+    expected = np.ravel_multi_index(cells, bins.space.shape)
+    assert_array_equal(bins.assign(samples), expected)
+    assert_array_equal(bins.histogram(samples), np.bincount(expected, minlength=bins.n_bins))
+
+
+def test_levels_take_the_nearest():
+    values = np.random.default_rng(0).uniform(1.5, 10, 1_000)
+    labels = fd.GridBins(fd.DegradationSpace([LEVELS])).assign(values[:, None])
+    assert_array_equal(labels, naive.nearest_center(values[:, None], LEVELS.centers[:, None]))
+
+
+@pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.name)
+def test_outside(axis):
+    bins = fd.GridBins(fd.DegradationSpace([axis]))
+    low, high = np.nextafter(axis.boundaries[0], -np.inf), np.nextafter(axis.boundaries[-1], np.inf)
+    samples = np.array([[axis.centers[0]], [low], [high], [np.inf], [-np.inf]])
+    assert_array_equal(bins.assign(samples, outside="drop"), [0, -1, -1, -1, -1])
+    assert_array_equal(bins.assign(samples, outside="clip"), [0, 0, axis.n_bins - 1, axis.n_bins - 1, 0])
+    assert bins.histogram(samples, outside="drop").sum() == 1
+    assert bins.histogram(samples, outside="clip").sum() == 5
+    for call in (bins.assign, bins.histogram):
+        with pytest.raises(ValueError, match=r"row 1 .* outside"):
+            call(samples)
+        for outside in ("raise", "drop", "clip"):
+            with pytest.raises(ValueError, match="nan in row 1"):
+                call([[axis.centers[0]], [np.nan]], outside=outside)
+
+
+def test_threads_and_precision_change_nothing():
+    bins = fd.GridBins(fd.DegradationSpace.preset("dense"))
+    samples = np.random.default_rng(0).uniform([0.1, 0, 2], [5, 50, 8], (200_000, 3)).astype(np.float32)
+    first = bins.assign(samples, threads=1)
+    counts = bins.histogram(samples, threads=1)
+    assert_array_equal(counts, np.bincount(first, minlength=bins.n_bins))
+    for threads in (2, 3, 7):
+        assert_array_equal(bins.assign(samples, threads=threads), first)
+        assert_array_equal(bins.histogram(samples, threads=threads), counts)
+    assert_array_equal(bins.assign(samples.astype(np.float64)), first)
+
+
+def test_no_samples():
+    bins = fd.GridBins(fd.DegradationSpace.preset("paper"))
+    assert bins.assign(np.empty((0, 3))).shape == (0,)
+    assert bins.histogram(np.empty((0, 3))).sum() == 0
+
+
+def test_centroid_histogram():
+    bins = fd.CentroidBins([[0.0], [1.0]])
+    assert_array_equal(bins.histogram([[0.1], [0.2], [5.0]]), [2, 1])
