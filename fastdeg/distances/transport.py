@@ -231,11 +231,11 @@ def _coordinates(spacing: object, shape: tuple[int, ...]) -> list[NDArray[np.flo
         steps = list(spacing)  # type: ignore[call-overload]
         if len(steps) != len(shape):
             raise ValueError(f"spacing: expected one entry per axis ({len(shape)}), got {len(steps)}")
-    coordinates = []
+    coordinates: list[NDArray[np.float64]] = []
     for axis, (step, length) in enumerate(zip(steps, shape, strict=True)):
         name = f"spacing[{axis}]"
         if isinstance(step, Real):
-            coordinates.append(np.arange(length) * _checks.number(step, name, positive=True))
+            coordinates.append(np.arange(length, dtype=np.float64) * _checks.number(step, name, positive=True))
         else:
             along = _checks.float_array(step, name, (length,))  # type: ignore[arg-type]
             if (np.diff(along) <= 0).any():

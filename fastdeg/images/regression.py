@@ -173,7 +173,7 @@ class Likelihood(_Arrays):
         log_variances = np.stack([_log_variance(basis, r**2) for r in residuals.T], axis=1)
         scores = residuals / np.exp(0.5 * basis @ log_variances)
         correlation = np.asarray(np.corrcoef(scores, rowvar=False), np.float64).reshape(s.shape[1], s.shape[1])
-        precision: Float = np.linalg.inv(0.98 * correlation + 0.02 * np.eye(len(correlation)))
+        precision = np.asarray(np.linalg.inv(0.98 * correlation + 0.02 * np.eye(len(correlation))), np.float64)
         shared: Float = np.array([_intraclass_correlation(u, groups) for u in scores.T])
         distances = np.einsum("ni,ij,nj->n", scores, precision, scores)
         nu = max(DEGREES_OF_FREEDOM, key=lambda v: _student_fit(distances, s.shape[1], v))
