@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
-from fastdeg.kernels import frechet as _kernels
+from fastdeg.kernels.frechet import frechet_many
+from fastdeg.kernels.frechet_small import ASYMMETRIC, INDEFINITE, MOST_AXES, NOT_FINITE, frechet_many_small
 
 _PROBLEMS = {
-    _kernels.ASYMMETRIC: "a symmetric matrix",
-    _kernels.INDEFINITE: "a positive semidefinite matrix",
-    _kernels.NOT_FINITE: "finite numbers",
+    ASYMMETRIC: "a symmetric matrix",
+    INDEFINITE: "a positive semidefinite matrix",
+    NOT_FINITE: "finite numbers",
 }
 
 
@@ -119,7 +120,8 @@ def _many(
     if n_axes == 0:
         raise ValueError("means: expected at least one axis, got none")
     out = np.empty(n, means.dtype)
-    wrong, status = _kernels.frechet_many(means, covs, mean, cov, out, threads=threads, work=n * n_axes**3)
+    function = frechet_many_small if n_axes <= MOST_AXES else frechet_many
+    wrong, status = function(means, covs, mean, cov, out, threads=threads, work=20 * n * n_axes**3)
     if wrong >= 0:
         where = one_name if wrong == n else many_name if n == 1 else f"{many_name}[{wrong}]"
         raise ValueError(f"{where}: expected {_PROBLEMS[status]}, got one that is not")

@@ -1,4 +1,4 @@
-"""Squared Fréchet distance between Gaussians, one against many.
+"""Squared Fréchet distance between Gaussians, one against many, in any number of axes.
 
     ‖μ − m‖² + tr S + tr C − 2 ‖Fᵀ G‖_*,      S = F Fᵀ,  C = G Gᵀ
 
@@ -15,15 +15,11 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
+from fastdeg.kernels.frechet_small import ASYMMETRIC, BLOCK, INDEFINITE, NOT_FINITE, TOLERANCE, VALID, combine
 
-BLOCK = 64  # distances of one thread in a row: they share the workspace
 MAX_SWEEPS = 60  # of the QR iteration, for one singular value
 EPSILON = 2.0**-52
 SMALLEST_PIVOT = 2.0**-1000
-
-# what is wrong with a covariance
-VALID, ASYMMETRIC, INDEFINITE, NOT_FINITE = 0, 1, 2, 3
-TOLERANCE = 1e-6  # of the trace; float32 covariances are right to 1e-7
 
 
 @kernel
@@ -240,15 +236,6 @@ def nuclear_norm(a, work):
 
 
 @kernel
-def _combine(squared_means, trace, target_trace, norm):
-    """Distance from ‖μ − m‖², the two traces and the nuclear norm of the factors scaled to unit trace."""
-    root, target_root = np.sqrt(trace), np.sqrt(target_trace)
-    difference = root - target_root
-    bures = difference * difference + 2.0 * root * target_root * (1.0 - min(norm, 1.0))
-    return squared_means + bures
-
-
-@kernel
 def frechet_to(mean, cov, target_mean, target_factor, target_rank, target_trace, scaled, factor, product, work):
     """Squared distance to a factorised Gaussian, and what is wrong with the covariance."""
     trace, status = scaled_copy(cov, scaled)
@@ -267,7 +254,7 @@ def frechet_to(mean, cov, target_mean, target_factor, target_rank, target_trace,
     for j in range(mean.shape[0]):
         difference = np.float64(mean[j]) - target_mean[j]
         squared_means += difference * difference
-    return _combine(squared_means, trace, target_trace, norm), VALID
+    return combine(squared_means, trace, target_trace, norm), VALID
 
 
 @parallel_kernel
