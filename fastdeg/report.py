@@ -107,7 +107,7 @@ def _page(
         if space.ndim > 1:
             yield "<h2>Pairs of axes</h2>"
             grid = isinstance(distributions["target"].bins, GridBins)
-            scale = "each panel has its own colour scale" if grid else "discs have areas proportional to it"
+            scale = "the panels of a row share their colours" if grid else "discs have areas proportional to it"
             yield from _figure(_pairs(distributions), f"Probability over each pair of axes; {scale}.")
     yield "<h2>Accuracy against generalisation</h2>"
     yield from _figure(
@@ -170,17 +170,24 @@ def _pairs(distributions: Mapping[str, BinnedDistribution]) -> Figure:
     pairs = list(combinations(range(space.ndim), 2))
     figure, axes = _new_figure(len(pairs), len(distributions), 3.2, 2.6)
     for row, (j, k) in zip(axes, pairs, strict=True):
-        for plot, (name, distribution) in zip(row, distributions.items(), strict=True):
+        others = tuple(axis for axis in range(space.ndim) if axis not in (j, k))
+        masses = [
+            distribution.pmf.reshape(space.shape).sum(axis=others) if isinstance(bins, GridBins) else distribution.pmf
+            for distribution in distributions.values()
+        ]
+        top = max(mass.max() for mass in masses)
+        for plot, name, distribution, mass in zip(row, distributions, distributions.values(), masses, strict=True):
             if isinstance(bins, GridBins):
-                others = tuple(axis for axis in range(space.ndim) if axis not in (j, k))
-                mass = distribution.pmf.reshape(space.shape).sum(axis=others)
-                plot.pcolormesh(space.axes[j].boundaries, space.axes[k].boundaries, mass.T, cmap="magma_r", vmin=0)
+                edges = space.axes[j].boundaries, space.axes[k].boundaries
+                shown = plot.pcolormesh(*edges, mass.T, cmap="magma_r", vmin=0, vmax=top, rasterized=True)
             else:
-                size = 900 * distribution.pmf / max(distribution.pmf.max(), 1e-300)
-                plot.scatter(bins.centers[:, j], bins.centers[:, k], s=size / 6, color=COLORS[name], alpha=0.6, lw=0)
+                size = 150 * distribution.pmf / max(distribution.pmf.max(), 1e-300)
+                plot.scatter(bins.centers[:, j], bins.centers[:, k], s=size, color=COLORS[name], alpha=0.6, lw=0)
                 plot.set(xlim=space.axes[j].boundaries[[0, -1]], ylim=space.axes[k].boundaries[[0, -1]])
             plot.set(xlabel=space.axes[j].name, ylabel=space.axes[k].name)
             plot.set_title(NAMES[name], fontsize=10)
+        if isinstance(bins, GridBins):
+            figure.colorbar(shown, ax=row)
     return figure
 
 

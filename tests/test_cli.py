@@ -13,6 +13,7 @@ import pytest
 
 import fastdeg as fd
 from fastdeg.cli import main
+from fastdeg.cli.demo import play_application
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +209,53 @@ def test_bad_image_folders_are_refused(tmp_path, capsys):
     assert "cut.png" in refused(capsys, "craft", "--references", broken, "--clean", good, *run)
     assert "cut.png" in refused(capsys, "estimate", "--references", good, "--clean", broken)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def photo_folders(tmp_path_factory):
+    """Folders of clean photographs and of references with known degradations, as a user has them."""
+    folder = tmp_path_factory.mktemp("photos")
+    application = play_application(np.random.default_rng(1))
+    for name, images in (("clean", application.clean), ("references", application.references)):
+        (folder / name).mkdir()
+        for file, pixels in images.items():
+            cv2.imwrite(str(folder / name / file.replace(".jpg", ".png")), pixels[..., ::-1])
+    return folder
+
+
+def test_photos_to_an_estimate(photo_folders, tmp_path, capsys):
+    folders = ["--references", str(photo_folders / "references"), "--clean", str(photo_folders / "clean")]
+    assert main(["estimate", *folders, "-o", str(tmp_path / "run"), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary == json.loads((tmp_path / "run" / "run.json").read_text())
+    assert summary["n_samples"] == 24
+    noise = summary["marginals"]["noise_sigma"]
+    assert sum(cell["probability"] for cell in noise) == pytest.approx(1)
+    assert noise[1]["probability"] + noise[2]["probability"] > 0.8
+    assert all(0 <= cell["low"] <= cell["high"] <= 1 for cell in noise)
+    widths = [row["noise_sigma"] for row in summary["interval_widths"]]
+    assert widths[0] > widths[-1]
+    assert len(summary["images"]) == 24
+    assert fd.BinnedDistribution.load(tmp_path / "run" / "target.npz").n_samples == 24
+    again = fd.DegradationEstimator.load(tmp_path / "run" / "estimator.npz")
+    assert again.n_images_ == 2
+
+
+def test_photos_to_a_run(photo_folders, tmp_path, capsys):
+    (tmp_path / "mixed").mkdir()
+    for file in list((photo_folders / "references").iterdir())[:6]:
+        shutil.copy(file, tmp_path / "mixed")
+    (tmp_path / "mixed" / "cut.png").write_bytes(file.read_bytes()[:900])
+    command = ["craft", "--references", str(tmp_path / "mixed"), "--clean", str(photo_folders / "clean")]
+    assert "cut.png" in refused(capsys, *command, "-o", tmp_path / "run")
+    options = ["--generalization", "0.2", "--n-references", "3", "--skip-bad", "-o", str(tmp_path / "run")]
+    assert main([*command, *options]) == 0
+    captured = capsys.readouterr()
+    assert "cut.png" in captured.err
+    assert "inferred q" in captured.out
+    summary = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert summary["generalization"] == 0.2
+    assert len(list((tmp_path / "run" / "thumbnails").iterdir())) == 3
 
 
 def test_info(capsys):

@@ -19,12 +19,14 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, caption=caption or None, box=SIMPLE_HEAD, title_justify="left", caption_justify="left")
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
     for k, name in enumerate(header):
         table.add_column(name, justify="left" if k == 0 else "right", no_wrap=k == 0)
     for row in rows:
         table.add_row(*row)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+    if caption:
+        print(caption)
 
 
 def print_json(value: Any) -> None:
