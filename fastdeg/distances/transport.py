@@ -10,16 +10,15 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
-from scipy.spatial.distance import cdist
 
 from fastdeg import _checks
-from fastdeg.kernels.transport import dense
+from fastdeg.distances._network import Solution, solve_matrix
+from fastdeg.distances._points import solve_points
 from fastdeg.kernels.transport.line import emd_sorted, emd_sorted_equal_masses
 
 METRICS = ("euclidean", "sqeuclidean", "cityblock", "chebyshev")
 MASS_TOLERANCE = 1e-9
 LARGEST_COST = 1e150
-_BUDGET = 50_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +112,11 @@ def emd(
         if x is not None or y is not None:
             raise ValueError("cost: expected either points or a cost matrix, got both")
         matrix = _checks.float_array(cost, "cost", (a.size, b.size))
-        return _solve(a, b, matrix)
+        largest = max(float(matrix.max()), -float(matrix.min()))
+        if largest > LARGEST_COST:
+            raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
+        total = _common_total(a, b)
+        return _result(solve_matrix(a / total, b / b.sum(), matrix), total, a.shape, b.shape)
     if x is None:
         raise ValueError("x: expected points, or a cost matrix as cost=, got None")
     _checks.choice(metric, "metric", METRICS)
@@ -121,45 +124,22 @@ def emd(
     y = x if y is None else _checks.float_array(y, "y", (b.size, x.shape[1]))
     if y.shape[0] != b.size:
         raise ValueError(f"b: expected one mass for each of the {y.shape[0]} points, got {b.size}")
-    return _solve(a, b, cdist(x, y, metric))
-
-
-def _solve(a: NDArray[np.float64], b: NDArray[np.float64], cost: NDArray[np.float64]) -> EMDResult:
     total = _common_total(a, b)
-    if np.abs(cost).max() > LARGEST_COST:
-        raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {np.abs(cost).max():g}")
-    n, m = cost.shape
-    tree = dense.new_tree(n + m)
-    a1 = a / a.sum()
-    b1 = b / b.sum()
-    if not dense.start_dense(cost, a1, b1, tree):
-        raise AssertionError("the first basis is not a spanning tree")
-    tails = np.empty(n * m, np.int32)
-    heads = np.empty(n * m, np.int32)
-    dense.all_arcs(cost, tails, heads)
-    flat = cost.reshape(-1)
-    tolerance = 1e-14 * float(np.abs(cost).max())
-    block = max(10, int(0.5 * np.sqrt(n * m)))
-    while dense.run_simplex(tree, tails, heads, flat, n * m, block, tolerance, _BUDGET) == dense.PAUSED:
-        pass
-    dense.refresh_potentials(tree)
-    supply = np.concatenate([a1, -b1])
-    flow = np.empty(n + m)
-    dense.tree_flows(tree, supply, flow)
-    v = tree.potential[n:].copy()
-    u = np.empty(n)
-    dense.row_minima(cost, v, u)
-    children = np.flatnonzero(tree.parent >= 0)
-    parents = tree.parent[children].astype(np.int64)
-    up = tree.direction[children] == 1
-    sources = np.where(up, children, parents)
-    sinks = np.where(up, parents, children) - n
-    flows = np.maximum(flow[children], 0.0)
-    used = flows > 0
-    sources, sinks, flows = sources[used], sinks[used], flows[used] * total
-    value = float((cost[sources, sinks] * flows).sum())
-    gap = max(0.0, value - float(u @ a1 + v @ b1) * total)
-    return EMDResult(value, (u, v), gap, int(tree.info[dense.PIVOTS]), sources, sinks, flows)
+    solution = solve_points(a / total, b / b.sum(), x, y, METRICS.index(metric), threads)
+    return _result(solution, total, a.shape, b.shape)
+
+
+def _result(solution: Solution, total: float, shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> EMDResult:
+    """Back from masses of sum one."""
+    return EMDResult(
+        solution.value * total,
+        (solution.u.reshape(shape_a), solution.v.reshape(shape_b)),
+        solution.gap * total,
+        solution.n_pivots,
+        solution.sources,
+        solution.sinks,
+        solution.flows * total,
+    )
 
 
 def _common_total(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

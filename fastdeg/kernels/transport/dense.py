@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.transport.simplex import PAUSED, integer_masses, run_simplex
-from fastdeg.kernels.transport.tree import PIVOTS, build_tree, new_tree, refresh_potentials, tree_flows
+from fastdeg.kernels.transport.simplex import integer_masses
+from fastdeg.kernels.transport.tree import build_tree
 
 
 @kernel
@@ -81,16 +81,3 @@ def all_arcs(cost, tails, heads):
         for j in range(m):
             tails[i * m + j] = i
             heads[i * m + j] = n + j
-
-
-__all__ = [
-    "PAUSED",
-    "PIVOTS",
-    "all_arcs",
-    "new_tree",
-    "refresh_potentials",
-    "row_minima",
-    "run_simplex",
-    "start_dense",
-    "tree_flows",
-]

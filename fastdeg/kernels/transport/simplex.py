@@ -5,20 +5,48 @@ from __future__ import annotations
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.transport.tree import POSITION, TOUCHED, pivot
+from fastdeg.kernels.transport.tree import POSITION, TOUCHED, pivot, renumber, restore_numbers
 
 OPTIMAL, PAUSED, UNBOUNDED = 0, 1, 2
+MIN_BLOCK, BLOCK_FACTOR = 20, 0.5  # arcs looked at before a pivot: a multiple of the square root of their number
+RENUMBER_FROM = 3000  # nodes from which on the tree is kept in preorder in memory: below it fits the fastest cache
+RENUMBER_EVERY = 60  # nodes and arcs touched between two renumberings, over the number of nodes and arcs
 
 
 @kernel
-def run_simplex(tree, tails, heads, costs, n_arcs, block, tolerance, budget):
+def run_simplex(tree, tails, heads, costs, n_arcs, tolerance, budget):
     """Pivot on the most negative reduced cost of each block of arcs until none is below ``-tolerance``.
 
     Pauses after about ``budget`` nodes and arcs touched, so that the caller can look after interrupts.
     """
-    potential = tree.potential
+    n_nodes = tree.parent.shape[0]
+    if n_nodes < RENUMBER_FROM:
+        return search(tree, tails, heads, costs, n_arcs, tolerance, budget)
+    place = np.empty(n_nodes, np.uint32)
+    placed_tails = np.empty(n_arcs, np.uint32)
+    placed_heads = np.empty(n_arcs, np.uint32)
+    stretch = RENUMBER_EVERY * (n_nodes + n_arcs)
+    while True:
+        placed, node_at = renumber(tree, place)
+        for e in range(n_arcs):
+            placed_tails[e] = place[tails[e]]
+            placed_heads[e] = place[heads[e]]
+        status = search(placed, placed_tails, placed_heads, costs, n_arcs, tolerance, min(budget, stretch))
+        restore_numbers(placed, node_at, tree)
+        budget -= stretch
+        if status != PAUSED or budget <= 0:
+            return status
+
+
+@kernel
+def search(tree, tails, heads, costs, n_arcs, tolerance, budget):
+    """The search for entering arcs, round and round the list from where it stood."""
+    parent, size, follow, before = tree.parent, tree.size, tree.next, tree.prev
+    direction, flow, arc_cost, potential = tree.direction, tree.flow, tree.cost, tree.potential
+    info = tree.info
+    block = max(MIN_BLOCK, int(BLOCK_FACTOR * np.sqrt(n_arcs)))
     spent = 0
-    e = tree.info[POSITION]
+    e = info[POSITION]
     if e >= n_arcs:
         e = 0
     while True:
@@ -41,14 +69,15 @@ def run_simplex(tree, tails, heads, costs, n_arcs, block, tolerance, budget):
                     break
                 left = block
         if entering < 0:
-            tree.info[POSITION] = e
+            info[POSITION] = e
             return OPTIMAL
-        before = tree.info[TOUCHED]
-        if not pivot(tree, tails[entering], heads[entering], costs[entering]):
+        touched = info[TOUCHED]
+        tail, head, cost = tails[entering], heads[entering], costs[entering]
+        if not pivot(parent, size, follow, before, direction, flow, arc_cost, potential, info, tail, head, cost):
             return UNBOUNDED
-        spent += looked + tree.info[TOUCHED] - before
+        spent += looked + info[TOUCHED] - touched
         if spent > budget:
-            tree.info[POSITION] = e
+            info[POSITION] = e
             return PAUSED
 
 

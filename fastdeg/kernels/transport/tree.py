@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fastdeg.kernels._jit import kernel
 
 UNLIMITED = 1 << 62
+NONE = np.uint32(0xFFFFFFFF)  # no node; unsigned numbers of nodes spare each index a test of its sign
 
 # entries of Tree.info
 ROOT, PIVOTS, TOUCHED, POSITION = 0, 1, 2, 3
@@ -25,10 +26,10 @@ ROOT, PIVOTS, TOUCHED, POSITION = 0, 1, 2, 3
 class Tree(NamedTuple):
     """Arrays of one entry per node; ``info``: root, pivots so far, nodes touched, position of the arc search."""
 
-    parent: NDArray[np.int32]
-    size: NDArray[np.int32]
-    next: NDArray[np.int32]
-    prev: NDArray[np.int32]
+    parent: NDArray[np.uint32]
+    size: NDArray[np.uint32]
+    next: NDArray[np.uint32]
+    prev: NDArray[np.uint32]
     direction: NDArray[np.int8]  # +1: the arc runs from the node to its parent; -1: from the parent to the node
     flow: NDArray[np.int64]
     cost: NDArray[np.float64]
@@ -40,10 +41,10 @@ class Tree(NamedTuple):
 def new_tree(n_nodes):
     """Arrays for a tree of ``n_nodes`` nodes."""
     return Tree(
-        np.empty(n_nodes, np.int32),
-        np.empty(n_nodes, np.int32),
-        np.empty(n_nodes, np.int32),
-        np.empty(n_nodes, np.int32),
+        np.empty(n_nodes, np.uint32),
+        np.empty(n_nodes, np.uint32),
+        np.empty(n_nodes, np.uint32),
+        np.empty(n_nodes, np.uint32),
         np.empty(n_nodes, np.int8),
         np.empty(n_nodes, np.int64),
         np.empty(n_nodes, np.float64),
@@ -71,14 +72,13 @@ def build_tree(tree, tails, heads, flows, costs):
         incident[fill[heads[e]]] = e
         fill[heads[e]] += 1
     parent, size, potential = tree.parent, tree.size, tree.potential
-    for x in range(n_nodes):
-        parent[x] = -2
-        size[x] = 1
-    stack = np.empty(n_nodes, np.int32)
-    order = np.empty(n_nodes, np.int32)
+    seen = np.zeros(n_nodes, np.bool_)
+    stack = np.empty(n_nodes, np.int64)
+    order = np.empty(n_nodes, np.int64)
     stack[0] = 0
     depth = 1
-    parent[0] = -1
+    seen[0] = True
+    parent[0] = NONE
     potential[0] = 0.0
     tree.flow[0] = 0
     tree.cost[0] = 0.0
@@ -89,17 +89,18 @@ def build_tree(tree, tails, heads, flows, costs):
         x = stack[depth]
         order[n_seen] = x
         n_seen += 1
+        size[x] = 1
         for k in range(first[x], first[x + 1]):
             e = incident[k]
-            y = heads[e] if tails[e] == x else tails[e]
-            if y == parent[x]:
+            down = tails[e] == x
+            y = np.int64(heads[e]) if down else np.int64(tails[e])
+            if seen[y]:
                 continue
-            if parent[y] != -2:
-                return False
+            seen[y] = True
             parent[y] = x
             tree.flow[y] = flows[e]
             tree.cost[y] = costs[e]
-            if heads[e] == y:
+            if down:
                 tree.direction[y] = -1
                 potential[y] = potential[x] + costs[e]
             else:
@@ -123,7 +124,7 @@ def build_tree(tree, tails, heads, flows, costs):
 @kernel
 def refresh_potentials(tree):
     """Recompute the potentials from the costs of the tree arcs, which removes what rounding has gathered."""
-    root = tree.info[ROOT]
+    root = np.uint32(tree.info[ROOT])
     x = tree.next[root]
     while x != root:
         p = tree.parent[x]
@@ -140,7 +141,7 @@ def tree_flows(tree, supply, flow):
 
     ``supply`` is overwritten with the sums over subtrees. Returns the supply that is left at the root.
     """
-    root = tree.info[ROOT]
+    root = np.uint32(tree.info[ROOT])
     x = tree.prev[root]
     while x != root:
         flow[x] = supply[x] if tree.direction[x] == 1 else -supply[x]
@@ -151,11 +152,13 @@ def tree_flows(tree, supply, flow):
 
 
 @kernel
-def pivot(tree, tail, head, cost):
-    """Bring the arc tail -> head into the tree and drop the arc that limits it; False where none does."""
-    parent, size, flow, direction = tree.parent, tree.size, tree.flow, tree.direction
-    follow, before = tree.next, tree.prev
-    potential = tree.potential
+def pivot(parent, size, follow, before, direction, flow, arc_cost, potential, info, tail, head, cost):
+    """Bring the arc tail -> head into the tree and drop the arc that limits it; False where none does.
+
+    Takes the arrays of the tree one by one: read from the tuple, each would cost an atomic count of references.
+    """
+    tail = np.uint32(tail)
+    head = np.uint32(head)
     reduced_cost = cost + potential[tail] - potential[head]
 
     # Walk up from both ends to the apex of the cycle, the smaller subtree first.
@@ -163,8 +166,8 @@ def pivot(tree, tail, head, cost):
     y = head
     tail_limit = UNLIMITED
     head_limit = UNLIMITED
-    tail_blocking = -1
-    head_blocking = -1
+    tail_blocking = NONE
+    head_blocking = NONE
     while x != y:
         if size[x] < size[y]:
             if direction[x] == 1 and flow[x] < tail_limit:
@@ -181,13 +184,12 @@ def pivot(tree, tail, head, cost):
         pushed, leaving, inner, outer, side, shift = head_limit, head_blocking, head, tail, -1, reduced_cost
     else:
         pushed, leaving, inner, outer, side, shift = tail_limit, tail_blocking, tail, head, 1, -reduced_cost
-    if leaving < 0:
+    if leaving == NONE:
         return False
 
     n_nodes = size.shape[0]
     cut = size[leaving]  # the subtree that the leaving arc cuts off; `inner` is in it, `outer` is not
-    root = tree.info[ROOT]
-    gap_before = -1
+    root = np.uint32(info[ROOT])
     if 2 * cut <= n_nodes:
         # The cut subtree moves: re-rooted at `inner`, hung from `outer`.
         change = -side * pushed
@@ -206,8 +208,9 @@ def pivot(tree, tail, head, cost):
             flow[x] -= direction[x] * change
             size[x] += cut
             x = parent[x]
+        top, entry, anchor, count = leaving, inner, outer, np.int64(cut)
+        rest_moves = False
         gap_before = before[leaving]
-        top, entry, anchor, count = leaving, inner, outer, cut
     else:
         # The rest moves: re-rooted at `outer`, hung from `inner`; the top of the cut subtree becomes the root.
         x = tail
@@ -218,9 +221,9 @@ def pivot(tree, tail, head, cost):
         while x != apex:
             flow[x] += direction[x] * pushed
             x = parent[x]
-        count = n_nodes - cut
+        count = n_nodes - np.int64(cut)
         x = parent[leaving]
-        while x >= 0:
+        while x != NONE:
             size[x] -= cut
             x = parent[x]
         ahead = 0
@@ -238,34 +241,38 @@ def pivot(tree, tail, head, cost):
         before[after] = x
         follow[last] = leaving
         before[leaving] = last
-        parent[leaving] = -1
-        tree.info[ROOT] = leaving
+        parent[leaving] = NONE
+        info[ROOT] = leaving
         top, entry, anchor = root, outer, inner
+        rest_moves = True
+        gap_before = NONE
         side = -side
         shift = -shift
-    tree.info[PIVOTS] += 1
-    tree.info[TOUCHED] += count
-    _rehang(tree, top, entry, anchor, count, shift, gap_before)
+    info[PIVOTS] += 1
+    info[TOUCHED] += count
+    _rehang(
+        parent, size, follow, before, direction, flow, arc_cost, potential, top, entry, anchor, count, shift, gap_before
+    )
     parent[entry] = anchor
     flow[entry] = pushed
-    tree.cost[entry] = cost
+    arc_cost[entry] = cost
     direction[entry] = side
-    if gap_before < 0:
+    if rest_moves:
         x = anchor
-        while x >= 0:
+        while x != NONE:
             size[x] += count
             x = parent[x]
     return True
 
 
 @kernel
-def _rehang(tree, top, entry, anchor, count, shift, gap_before):
+def _rehang(
+    parent, size, follow, before, direction, flow, arc_cost, potential, top, entry, anchor, count, shift, gap_before
+):
     """Re-root the part below `top` (`count` nodes in a row of the list) at `entry`, put it behind `anchor`.
 
-    Its potentials grow by `shift`. ``gap_before``: the node before `top` where the list is to be closed, or -1.
+    Its potentials grow by `shift`. ``gap_before``: the node before `top` where the list is to be closed, or NONE.
     """
-    parent, size, follow, before = tree.parent, tree.size, tree.next, tree.prev
-    flow, arc_cost, direction, potential = tree.flow, tree.cost, tree.direction, tree.potential
     x = entry
     potential[x] += shift
     for _ in range(size[entry] - 1):
@@ -273,7 +280,7 @@ def _rehang(tree, top, entry, anchor, count, shift, gap_before):
         potential[x] += shift
     last = x  # end of the new order so far
     after = follow[last]  # what stood behind the part that is done
-    done = size[entry]
+    done = np.int64(size[entry])
     done_before = before[entry]
     above = parent[entry]
     child = entry
@@ -288,7 +295,7 @@ def _rehang(tree, top, entry, anchor, count, shift, gap_before):
             x = follow[x]
             potential[x] += shift
             ahead += 1
-        behind = size[above] - done - ahead
+        behind = np.int64(size[above]) - done - ahead
         done_before = before[above]
         follow[last] = above
         before[above] = last
@@ -303,7 +310,7 @@ def _rehang(tree, top, entry, anchor, count, shift, gap_before):
                 potential[x] += shift
             last = x
             after = follow[last]
-        old_parent, old_size = parent[above], size[above]
+        old_parent, old_size = parent[above], np.int64(size[above])
         old_flow, old_cost, old_direction = flow[above], arc_cost[above], direction[above]
         parent[above] = child
         size[above] = count - done
@@ -314,7 +321,7 @@ def _rehang(tree, top, entry, anchor, count, shift, gap_before):
         done = old_size
         child = above
         above = old_parent
-    if gap_before >= 0:
+    if gap_before != NONE:
         follow[gap_before] = after
         before[after] = gap_before
     x = follow[anchor]
@@ -322,3 +329,50 @@ def _rehang(tree, top, entry, anchor, count, shift, gap_before):
     before[entry] = anchor
     follow[last] = x
     before[x] = last
+
+
+@kernel
+def renumber(tree, place):
+    """The same tree with its nodes numbered in preorder, which keeps a subtree in one stretch of memory.
+
+    Returns it with the node that stands at each place; ``place`` (the place of each node) is filled.
+    """
+    n_nodes = tree.parent.shape[0]
+    node_at = np.empty(n_nodes, np.uint32)
+    x = np.uint32(tree.info[ROOT])
+    for k in range(n_nodes):
+        node_at[k] = x
+        place[x] = k
+        x = tree.next[x]
+    other = new_tree(n_nodes)
+    other.info[:] = tree.info
+    other.info[ROOT] = 0
+    for k in range(n_nodes):
+        x = node_at[k]
+        other.parent[k] = place[tree.parent[x]] if k > 0 else NONE
+        other.size[k] = tree.size[x]
+        other.next[k] = k + 1 if k + 1 < n_nodes else 0
+        other.prev[k] = k - 1 if k > 0 else n_nodes - 1
+        other.direction[k] = tree.direction[x]
+        other.flow[k] = tree.flow[x]
+        other.cost[k] = tree.cost[x]
+        other.potential[k] = tree.potential[x]
+    return other, node_at
+
+
+@kernel
+def restore_numbers(renumbered, node_at, tree):
+    """Write a renumbered tree back under the nodes' own numbers."""
+    for k in range(node_at.shape[0]):
+        x = node_at[k]
+        p = renumbered.parent[k]
+        tree.parent[x] = node_at[p] if p != NONE else NONE
+        tree.size[x] = renumbered.size[k]
+        tree.next[x] = node_at[renumbered.next[k]]
+        tree.prev[x] = node_at[renumbered.prev[k]]
+        tree.direction[x] = renumbered.direction[k]
+        tree.flow[x] = renumbered.flow[k]
+        tree.cost[x] = renumbered.cost[k]
+        tree.potential[x] = renumbered.potential[k]
+    tree.info[:] = renumbered.info
+    tree.info[ROOT] = node_at[renumbered.info[ROOT]]

@@ -1,0 +1,107 @@
+"""From an optimal spanning tree to value, plan and certificate; transport with a given cost matrix."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.kernels.transport import dense
+from fastdeg.kernels.transport.simplex import PAUSED, UNBOUNDED, run_simplex
+from fastdeg.kernels.transport.tree import NONE, PIVOTS, Tree, new_tree, refresh_potentials, tree_flows
+
+BUDGET = 50_000_000  # nodes and arcs touched between two looks at interrupts: about 0.1 s
+TOLERANCE = 1e-14  # reduced costs below this share of the largest potential are rounding
+
+
+class Solution(NamedTuple):
+    """Optimal plan (sources, sinks, flows), its cost, potentials feasible for all pairs, gap, pivots."""
+
+    value: float
+    u: NDArray[np.float64]
+    v: NDArray[np.float64]
+    gap: float
+    n_pivots: int
+    sources: NDArray[np.int64]
+    sinks: NDArray[np.int64]
+    flows: NDArray[np.float64]
+
+
+def optimise(
+    tree: Tree,
+    tails: NDArray[np.uint32],
+    heads: NDArray[np.uint32],
+    costs: NDArray[np.float64],
+    n_arcs: int,
+    tolerance: float,
+) -> None:
+    """Run the simplex on the arcs to the end, in steps between which Python sees interrupts."""
+    while True:
+        status = run_simplex(tree, tails, heads, costs, n_arcs, tolerance, BUDGET)
+        if status == UNBOUNDED:
+            raise FloatingPointError("transport: a cycle without a limiting arc, the costs are beyond floating point")
+        if status != PAUSED:
+            break
+    refresh_potentials(tree)
+
+
+def rounding(tree: Tree, largest_cost: float) -> float:
+    """Reduced costs no larger than this are rounding."""
+    return TOLERANCE * max(largest_cost, float(tree.potential.max()), -float(tree.potential.min()))
+
+
+def plan_of_tree(
+    tree: Tree, a: NDArray[np.float64], b: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Sources, sinks, flows and costs of the basis for the float masses a and b."""
+    n = a.size
+    supply = np.concatenate([a, -b])
+    flow = np.empty(supply.size)
+    tree_flows(tree, supply, flow)
+    children = np.flatnonzero(tree.parent != NONE)
+    parents = tree.parent[children].astype(np.int64)
+    up = tree.direction[children] == 1
+    sources = np.where(up, children, parents)
+    sinks = np.where(up, parents, children) - n
+    flows, costs = flow[children], tree.cost[children]
+    return sources, sinks, flows, costs
+
+
+def n_pivots(tree: Tree) -> int:
+    """Pivots that the tree has gone through."""
+    return int(tree.info[PIVOTS])
+
+
+def solve_matrix(a: NDArray[np.float64], b: NDArray[np.float64], cost: NDArray[np.float64]) -> Solution:
+    """Transport of masses a to b, each of sum one, at the C-ordered costs; no checks."""
+    n, m = cost.shape
+    tree = new_tree(n + m)
+    if not dense.start_dense(cost, a, b, tree):
+        raise AssertionError("the first basis is not a spanning tree")
+    tails = np.empty(n * m, np.uint32)
+    heads = np.empty(n * m, np.uint32)
+    dense.all_arcs(cost, tails, heads)
+    optimise(tree, tails, heads, cost.reshape(-1), n * m, rounding(tree, float(np.abs(cost).max())))
+    v = tree.potential[n:].copy()
+    u = np.empty(n)
+    dense.row_minima(cost, v, u)
+    return finish(a, b, u, v, *plan_of_tree(tree, a, b), n_pivots(tree))
+
+
+def finish(
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    sources: NDArray[np.int64],
+    sinks: NDArray[np.int64],
+    flows: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    pivots: int,
+) -> Solution:
+    """Value and gap of a plan and of potentials."""
+    used = flows > 0
+    sources, sinks, flows = sources[used], sinks[used], flows[used]
+    value = float(flows @ costs[used])
+    return Solution(value, u, v, max(0.0, value - float(u @ a + v @ b)), pivots, sources, sinks, flows)

@@ -1,0 +1,246 @@
+"""Driver of exact transport between points: from coarse to fine, arcs only where they are needed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.distances._network import Solution, finish, n_pivots, optimise, plan_of_tree, rounding
+from fastdeg.kernels.transport.metrics import SQEUCLIDEAN, Points
+from fastdeg.kernels.transport.pieces import divide_tree, join_pieces, search_pieces, sort_arcs, take_pieces
+from fastdeg.kernels.transport.pricing import append_arcs, price
+from fastdeg.kernels.transport.simplex import integer_masses
+from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
+from fastdeg.kernels.transport.start import greedy_basis, refined_basis
+from fastdeg.kernels.transport.tree import Tree, new_tree
+
+CLUSTER = 4  # points merged into one of the next coarser level
+COARSEST = 200  # points of the smaller side at which merging ends
+FIRST_ARCS = 6  # arcs of each point to begin with
+MORE_ARCS = 3  # arcs of each point that a round of pricing adds at most
+LEAST_DIVIDED, LEAST_POSTPONED = 3_000, 12_000  # nodes from which on pieces are solved first, and far arcs wait
+FIRST_PIECE, PIECE_GROWTH = 200, 3  # nodes of the pieces of the tree that are solved on their own
+COARSE_TOLERANCE = 1e-7  # relative to the largest cost; a coarse level need not be solved further
+PARALLEL_PAIRS = 3e7  # pairs of points from which on pricing runs in parallel
+PARALLEL_NODES = 20_000  # nodes from which on pieces run in parallel
+PIECES_BUDGET = 200_000_000  # nodes and arcs touched in one round over the pieces: about 0.5 s
+MOST_ROUNDS = 100
+
+Floats = NDArray[np.float64]
+
+
+def solve_points(a: Floats, b: Floats, x: Floats, y: Floats, metric: int, threads: int | None = None) -> Solution:
+    """Transport of masses a at x to masses b at y, each of sum one; ``x is y`` for the same points; no checks.
+
+    Low-overhead entry for repeated calls: C-contiguous float64 arrays, `metric` one of the codes in
+    ``kernels.transport.metrics``.
+    """
+    if x is y and metric != SQEUCLIDEAN:
+        return _solve_same_points(a, b, x, metric, threads)
+    rows, columns = np.flatnonzero(a), np.flatnonzero(b)
+    if rows.size == a.size and columns.size == b.size:
+        u, v, plan, pivots = _solve_positive(a, b, x, y, metric, threads)
+        return finish(a, b, u, v, *plan, pivots)
+    # Points without mass get the largest potentials that are feasible, sinks first.
+    u, v = np.empty(a.size), np.empty(b.size)
+    u[rows], v[columns], (sources, sinks, flows, costs), pivots = _solve_positive(
+        a[rows], b[columns], x[rows], y[columns], metric, threads
+    )
+    empty = np.flatnonzero(b == 0)
+    v[empty] = transform(metric, y[empty], x[rows], u[rows], threads)
+    empty = np.flatnonzero(a == 0)
+    u[empty] = transform(metric, x[empty], y, v, threads)
+    return finish(a, b, u, v, rows[sources], columns[sinks], flows, costs, pivots)
+
+
+def _solve_same_points(a: Floats, b: Floats, x: Floats, metric: int, threads: int | None) -> Solution:
+    """Where the cost is a metric, mass that both sides have at a point stays there."""
+    common = np.minimum(a, b)
+    rows, columns = np.flatnonzero(a > b), np.flatnonzero(b > a)
+    stay = np.flatnonzero(common)
+    if rows.size == 0 or columns.size == 0:
+        zero = np.zeros(a.size)
+        return Solution(0.0, zero, zero.copy(), 0.0, 0, stay, stay, common[stay])
+    left_a, left_b = (a - common)[rows], (b - common)[columns]
+    moved = left_a.sum()
+    _, v, (sources, sinks, flows, costs), pivots = _solve_positive(
+        left_a / moved, left_b / left_b.sum(), x[rows], x[columns], metric, threads
+    )
+    u = transform(metric, x, x[columns], v, threads)  # 1-Lipschitz, so (u, -u) is feasible for all pairs
+    return finish(
+        a,
+        b,
+        u,
+        -u,
+        np.concatenate([rows[sources], stay]),
+        np.concatenate([columns[sinks], stay]),
+        np.concatenate([flows * moved, common[stay]]),
+        np.concatenate([costs, np.zeros(stay.size)]),
+        pivots,
+    )
+
+
+def _solve_positive(
+    a: Floats, b: Floats, x: Floats, y: Floats, metric: int, threads: int | None
+) -> tuple[Floats, Floats, tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats], int]:
+    """Potentials, plan (sources, sinks, flows, costs) and pivots where every point has mass."""
+    order_x, order_y = np.empty(a.size, np.int64), np.empty(b.size, np.int64)
+    kd_order(x, order_x)
+    kd_order(y, order_y)
+    a, b = a[order_x], b[order_y]
+    supply, demand = np.empty(a.size, np.int64), np.empty(b.size, np.int64)
+    integer_masses(a, b, supply, demand)
+    tree, row_min = _solve_level(
+        block_points(x, order_x), block_points(y, order_y), supply, demand, metric, threads, finest=True
+    )
+    u, v = np.empty(a.size), np.empty(b.size)
+    u[order_x] = row_min
+    v[order_y] = tree.potential[a.size :]
+    sources, sinks, flows, costs = plan_of_tree(tree, a, b)
+    return u, v, (order_x[sources], order_y[sinks], flows, costs), n_pivots(tree)
+
+
+def transform(metric: int, x: Floats, y: Floats, v: Floats, threads: int | None) -> Floats:
+    """``min_j cost(x_i, y_j) - v_j`` for each point of x."""
+    if x.shape[0] == 0:
+        return np.empty(0)
+    order_x, order_y = np.empty(x.shape[0], np.int64), np.empty(y.shape[0], np.int64)
+    kd_order(x, order_x)
+    kd_order(y, order_y)
+    result = np.empty(x.shape[0])
+    result[order_x] = _transform(
+        metric, block_points(x, order_x), x.shape[0], block_points(y, order_y), v[order_y], threads
+    )
+    return result
+
+
+def _transform(metric: int, x: Points, n: int, y: Points, v: Floats, threads: int | None) -> Floats:
+    row_min = np.empty(n)
+    _price(metric, x, y, np.zeros(n), v, np.inf, -np.inf, 1, row_min, threads)
+    return row_min
+
+
+def _price(
+    metric: int,
+    x: Points,
+    y: Points,
+    u: Floats,
+    v: Floats,
+    threshold: float,
+    tolerance: float,
+    n_keep: int,
+    row_min: Floats,
+    threads: int | None,
+) -> tuple[int, NDArray[np.int64], Floats]:
+    """Arcs of negative reduced cost, see `price`: their number, the columns of each row, their costs."""
+    shape = (u.size, min(n_keep, v.size))
+    arcs, costs = np.empty(shape, np.int64), np.empty(shape)
+    count = threads if u.size * v.size >= PARALLEL_PAIRS else 1
+    found = price(metric, x, y, u, v, threshold, tolerance, arcs, costs, row_min, threads=count)
+    return found, arcs, costs
+
+
+class _Arcs:
+    """A list of arcs that grows."""
+
+    def __init__(self, n_sources: int, capacity: int) -> None:
+        self.n_sources = n_sources
+        self.tails = np.empty(capacity, np.uint32)
+        self.heads = np.empty(capacity, np.uint32)
+        self.costs = np.empty(capacity)
+        self.count = 0
+
+    def append(self, found: int, arcs: NDArray[np.int64], costs: Floats, *, transposed: bool) -> None:
+        """Add the arcs that pricing found; transposed: its rows were sinks."""
+        if self.count + found > self.tails.size:
+            capacity = 2 * self.tails.size + found
+            self.tails = np.resize(self.tails, capacity)
+            self.heads = np.resize(self.heads, capacity)
+            self.costs = np.resize(self.costs, capacity)
+        self.count = append_arcs(
+            arcs, costs, self.n_sources, transposed, self.tails, self.heads, self.costs, self.count
+        )
+
+
+def _solve_level(
+    x: Points,
+    y: Points,
+    supply: NDArray[np.int64],
+    demand: NDArray[np.int64],
+    metric: int,
+    threads: int | None,
+    *,
+    finest: bool,
+) -> tuple[Tree, Floats]:
+    """Optimal tree for integer masses in kd order, and the row minima ``min_j cost_ij - v_j``.
+
+    Merges points into clusters, solves these first, and starts from what they tell: the basis from their tree, the
+    first arcs from their potentials.
+    """
+    n, m = supply.size, demand.size
+    tree = new_tree(n + m)
+    row_min, column_min = np.empty(n), np.empty(m)
+    if min(n, m) <= COARSEST:
+        u, v = np.zeros(n), np.zeros(m)
+        started = greedy_basis(metric, x, y, supply, demand, tree)
+    else:
+        merged_x, coarse_supply = _merge(x, supply)
+        merged_y, coarse_demand = _merge(y, demand)
+        coarse, _ = _solve_level(merged_x, merged_y, coarse_supply, coarse_demand, metric, threads, finest=False)
+        coarse_u, coarse_v = -coarse.potential[: coarse_supply.size], coarse.potential[coarse_supply.size :]
+        u = _transform(metric, x, n, merged_y, coarse_v.copy(), threads)
+        v = _transform(metric, y, m, merged_x, coarse_u, threads)
+        started = refined_basis(metric, x, y, u, v, supply, demand, coarse, CLUSTER, tree)
+    if not started:
+        raise AssertionError("transport: the first basis is not a spanning tree")
+    arcs = _Arcs(n, (n + m) * (FIRST_ARCS + MORE_ARCS))
+    first = _price(metric, x, y, u, v, np.inf, -np.inf, FIRST_ARCS, row_min, threads)
+    arcs.append(*first, transposed=False)
+    first = _price(metric, y, x, v, u, np.inf, -np.inf, FIRST_ARCS, column_min, threads)
+    arcs.append(*first, transposed=True)
+    for round_ in range(MOST_ROUNDS):
+        largest = float(arcs.costs[: arcs.count].max())
+        tolerance = rounding(tree, largest)
+        if not finest:
+            tolerance = max(tolerance, COARSE_TOLERANCE * largest)
+        before = n_pivots(tree)
+        size = FIRST_PIECE
+        while n + m >= LEAST_DIVIDED and PIECE_GROWTH * size < n + m:
+            _solve_pieces(tree, arcs, size, tolerance, threads)
+            size *= PIECE_GROWTH
+        if round_ > 0 or n + m < LEAST_POSTPONED:  # far arcs are for later, when the near ones are right
+            optimise(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance)
+        u, v = -tree.potential[:n], tree.potential[n:].copy()
+        more = _price(metric, x, y, u, v, 0.0, tolerance, MORE_ARCS, row_min, threads)
+        if more[0] == 0 or (round_ > 1 and n_pivots(tree) == before):
+            break
+        arcs.append(*more, transposed=False)
+        more = _price(metric, y, x, v, u, -tolerance, tolerance, MORE_ARCS, column_min, threads)
+        arcs.append(*more, transposed=True)
+    return tree, row_min
+
+
+def _merge(points: Points, masses: NDArray[np.int64]) -> tuple[Points, NDArray[np.int64]]:
+    """Clusters of `CLUSTER` points in a row: centres of mass and masses."""
+    count = (masses.size + CLUSTER - 1) // CLUSTER
+    centres = np.empty((count, points.blocks.shape[1]))
+    sums = np.empty(count, np.int64)
+    merge_clusters(points, masses, CLUSTER, centres, sums)
+    return block_points(centres, np.arange(count)), sums
+
+
+def _solve_pieces(tree: Tree, arcs: _Arcs, size: int, tolerance: float, threads: int | None) -> None:
+    """Pivots inside pieces of the tree of about `size` nodes."""
+    n_nodes = tree.parent.size
+    piece, slot = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
+    first = divide_tree(tree, size, piece, slot)
+    tails, heads = np.empty(arcs.count, np.uint32), np.empty(arcs.count, np.uint32)
+    costs = np.empty(arcs.count)
+    first_arc = sort_arcs(piece, slot, first, arcs.tails, arcs.heads, arcs.costs, arcs.count, tails, heads, costs)
+    pieces = new_tree(n_nodes)
+    infos = np.empty((first.size - 1, tree.info.size), np.int64)
+    take_pieces(tree, piece, slot, first, pieces, infos)
+    count = threads if n_nodes >= PARALLEL_NODES else 1
+    search_pieces(pieces, infos, first, tails, heads, costs, first_arc, tolerance, PIECES_BUDGET, threads=count)
+    if not join_pieces(tree, piece, slot, first, pieces, infos):
+        raise AssertionError("transport: the pieces do not form a spanning tree")

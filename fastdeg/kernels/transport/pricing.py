@@ -1,0 +1,122 @@
+"""Pricing of all pairs of points: the most negative reduced costs of each row, exact, pruned by bounding boxes.
+
+A block of columns can be passed over where its lower bound ``cost(point, box) - max v + u`` is not below what the row
+already holds, so that only pairs near the optimal plan are evaluated.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from fastdeg.kernels._jit import kernel, parallel_kernel
+from fastdeg.kernels.transport.metrics import BLOCK, block_costs, box_cost, count_below, rows_near_box
+
+
+@parallel_kernel
+def price(metric, x, y, u, v, threshold, tolerance, arcs, arc_costs, row_min):
+    """For each row i the columns j of least reduced cost ``cost - u_i - v_j``, if it is below ``-tolerance``.
+
+    ``arcs`` (n, K): columns, in ascending order of the reduced cost, -1 where there are no more; ``arc_costs``: costs.
+    ``row_min[i] = min(threshold + u_i, min_j cost_ij - v_j)``, for a threshold of at least -tolerance. Returns the
+    number of arcs found.
+    """
+    m = v.shape[0]
+    n_blocks = y.blocks.shape[0]
+    v_blocks = np.full((n_blocks, BLOCK), -np.inf)
+    v_max = np.full(n_blocks, -np.inf)
+    for j in range(m):
+        v_blocks[j // BLOCK, j % BLOCK] = v[j]
+        v_max[j // BLOCK] = max(v_max[j // BLOCK], v[j])
+    found = np.zeros(x.blocks.shape[0], np.int64)
+    for p in prange(x.blocks.shape[0]):
+        found[p] = _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, arcs, arc_costs, row_min)
+    return found.sum()
+
+
+@kernel
+def _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, arcs, arc_costs, row_min):
+    """Rows of block p of x."""
+    n_keep = arcs.shape[1]
+    xb, x_low, x_high = x.blocks, x.low, x.high
+    yb, y_low, y_high = y.blocks, y.low, y.high
+    n_blocks = yb.shape[0]
+    start = p * BLOCK
+    end = min(u.shape[0], start + BLOCK)
+    u_max = -np.inf
+    for i in range(start, end):
+        u_max = max(u_max, u[i])
+    candidates = np.empty(n_blocks, np.int64)
+    n_candidates = 0
+    lowest = np.inf
+    for q in range(n_blocks):
+        bound = box_cost(metric, x_low, x_high, p, y_low, y_high, q) - v_max[q]
+        if bound < threshold + u_max:
+            candidates[n_candidates] = q
+            n_candidates += 1
+            if bound < lowest:  # the most promising block goes first
+                lowest = bound
+                candidates[0], candidates[n_candidates - 1] = candidates[n_candidates - 1], candidates[0]
+    rows = end - start
+    gaps = np.empty(BLOCK)
+    costs = np.empty(BLOCK)
+    near = np.empty(BLOCK, np.bool_)
+    limits = np.full(BLOCK, -np.inf)  # what the next arc of each row has to stay below
+    kept = np.empty((BLOCK, n_keep))
+    for s in range(rows):
+        limits[s] = threshold + u[start + s]
+        for k in range(n_keep):
+            arcs[start + s, k] = -1
+            kept[s, k] = limits[s]
+    for c in range(n_candidates):
+        q = candidates[c]
+        if rows_near_box(metric, xb, p, y_low, y_high, q, v_max[q], limits, gaps, near) == 0:
+            continue
+        for s in range(rows):
+            if not near[s] or count_below(metric, xb, p, s, yb, q, v_blocks, limits[s]) == 0:
+                continue
+            i = start + s
+            block_costs(metric, xb, p, s, yb, q, costs)
+            for t in range(BLOCK):
+                cost = costs[t]
+                value = cost - v_blocks[q, t]
+                if value < limits[s]:
+                    k = n_keep - 1
+                    while k > 0 and kept[s, k - 1] > value:
+                        kept[s, k] = kept[s, k - 1]
+                        arcs[i, k] = arcs[i, k - 1]
+                        arc_costs[i, k] = arc_costs[i, k - 1]
+                        k -= 1
+                    kept[s, k] = value
+                    arcs[i, k] = q * BLOCK + t
+                    arc_costs[i, k] = cost
+                    limits[s] = kept[s, n_keep - 1]
+    found = 0
+    for s in range(rows):
+        i = start + s
+        row_min[i] = kept[s, 0]
+        for k in range(n_keep):
+            if kept[s, k] < u[i] - tolerance:
+                found += 1
+            else:
+                arcs[i, k] = -1
+    return found
+
+
+@kernel
+def append_arcs(arcs, arc_costs, n_sources, transposed, tails, heads, costs, n_arcs):
+    """Put the arcs found behind the list's first ``n_arcs``; returns the new length. Transposed: rows are sinks."""
+    for i in range(arcs.shape[0]):
+        for k in range(arcs.shape[1]):
+            j = arcs[i, k]
+            if j < 0:
+                break
+            if transposed:
+                tails[n_arcs] = j
+                heads[n_arcs] = n_sources + i
+            else:
+                tails[n_arcs] = i
+                heads[n_arcs] = n_sources + j
+            costs[n_arcs] = arc_costs[i, k]
+            n_arcs += 1
+    return n_arcs

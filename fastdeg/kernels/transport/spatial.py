@@ -1,0 +1,122 @@
+"""Spatial order of points (a balanced kd tree, of which only the order of its leaves is kept), blocks and clusters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastdeg.kernels._jit import kernel
+from fastdeg.kernels.transport.metrics import BLOCK, Points
+
+
+@kernel
+def kd_order(points, order):
+    """Order the points (n, d) so that every aligned run of `BLOCK`, and of 4 within it, is a cell of a kd tree."""
+    n, d = points.shape
+    for i in range(n):
+        order[i] = i
+    stack = np.empty((64, 2), np.int64)
+    stack[0, 0] = 0
+    stack[0, 1] = n
+    depth = 1
+    while depth > 0:
+        depth -= 1
+        start = stack[depth, 0]
+        end = stack[depth, 1]
+        length = end - start
+        if length <= 2:
+            continue
+        step = BLOCK if length > BLOCK else 4 if length > 4 else 1
+        middle = start + step * (((length + step - 1) // step + 1) // 2)
+        widest = 0
+        width = -1.0
+        for k in range(d):
+            low = points[order[start], k]
+            high = low
+            for t in range(start + 1, end):
+                value = points[order[t], k]
+                low = min(low, value)
+                high = max(high, value)
+            if high - low > width:
+                width = high - low
+                widest = k
+        if width > 0:
+            _select(points, widest, order, start, end, middle)
+        stack[depth, 0] = middle
+        stack[depth, 1] = end
+        stack[depth + 1, 0] = start
+        stack[depth + 1, 1] = middle
+        depth += 2
+
+
+@kernel
+def _select(points, axis, order, start, end, middle):
+    """Hoare's selection: the points of order[start:middle] come no later along the axis than those of the rest."""
+    left = start
+    right = end - 1
+    while left < right:
+        first, centre, last = (
+            points[order[left], axis],
+            points[order[(left + right) // 2], axis],
+            points[order[right], axis],
+        )
+        pivot = max(min(first, centre), min(max(first, centre), last))
+        i = left
+        j = right
+        while i <= j:
+            while points[order[i], axis] < pivot:
+                i += 1
+            while points[order[j], axis] > pivot:
+                j -= 1
+            if i <= j:
+                order[i], order[j] = order[j], order[i]
+                i += 1
+                j -= 1
+        if middle <= j:
+            right = j
+        elif middle >= i:
+            left = i
+        else:
+            return
+
+
+@kernel
+def block_points(points, order):
+    """The points[order] in blocks (the last one filled up with its last point), with the box of each block.
+
+    Fewer than three coordinates are filled up with zeros, so that three dimensions are the only special case.
+    """
+    n, given = order.shape[0], points.shape[1]
+    d = max(given, 3)
+    n_blocks = (n + BLOCK - 1) // BLOCK
+    blocks = np.empty((n_blocks, d, BLOCK))
+    low = np.empty((n_blocks, d))
+    high = np.empty((n_blocks, d))
+    for q in range(blocks.shape[0]):
+        for k in range(d):
+            lowest = np.inf
+            highest = -np.inf
+            for t in range(BLOCK):
+                value = points[order[min(n - 1, q * BLOCK + t)], k] if k < given else 0.0
+                blocks[q, k, t] = value
+                lowest = min(lowest, value)
+                highest = max(highest, value)
+            low[q, k] = lowest
+            high[q, k] = highest
+    return Points(blocks, low, high)
+
+
+@kernel
+def merge_clusters(points, masses, leaf, centres, sums):
+    """Merge each run of `leaf` points into its centre of mass (n_clusters, d) and its total mass."""
+    n, d = masses.shape[0], points.blocks.shape[1]
+    for c in range(sums.shape[0]):
+        total = 0
+        for k in range(d):
+            centres[c, k] = 0.0
+        for i in range(c * leaf, min(n, c * leaf + leaf)):
+            total += masses[i]
+            for k in range(d):
+                centres[c, k] += float(masses[i]) * points.blocks[i // BLOCK, k, i % BLOCK]
+        for k in range(d):
+            centres[c, k] /= float(total)
+        sums[c] = total

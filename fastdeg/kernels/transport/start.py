@@ -1,0 +1,118 @@
+"""First bases for transport between points: greedy, or refined from the optimal basis of merged clusters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastdeg.kernels._jit import kernel
+from fastdeg.kernels.transport.metrics import pair_cost
+from fastdeg.kernels.transport.tree import ROOT, build_tree
+
+
+@kernel
+def greedy_basis(metric, x, y, supply, demand, tree):
+    """Basis in which each source in turn ships to the nearest open sink; False where it is not a tree."""
+    n, m = supply.shape[0], demand.shape[0]
+    xb, yb = x.blocks, y.blocks
+    left = demand.copy()
+    open_sinks = np.arange(m)
+    n_open = m
+    tails = np.empty(n + m, np.uint32)
+    heads = np.empty(n + m, np.uint32)
+    flows = np.empty(n + m, np.int64)
+    costs = np.empty(n + m)
+    n_arcs = 0
+    for i in range(n):
+        rest = supply[i]
+        while rest > 0:
+            best = np.inf
+            k = 0
+            for t in range(n_open):
+                value = pair_cost(metric, xb, i, yb, open_sinks[t])
+                if value < best:
+                    best = value
+                    k = t
+            j = open_sinks[k]
+            amount = min(rest, left[j])
+            rest -= amount
+            left[j] -= amount
+            tails[n_arcs] = i
+            heads[n_arcs] = n + j
+            flows[n_arcs] = amount
+            costs[n_arcs] = best
+            n_arcs += 1
+            if left[j] == 0:
+                n_open -= 1
+                open_sinks[k] = open_sinks[n_open]
+    return n_arcs == n + m - 1 and build_tree(tree, tails, heads, flows, costs)
+
+
+@kernel
+def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf, tree):
+    """Basis of the fine problem inside an optimal basis of the coarse one (clusters of `leaf` points in a row).
+
+    The coarse tree is taken down leaf by leaf. A leaf cluster ships all it has left to its parent's cluster (or
+    receives from there), each point to the open point of least reduced cost. Each shipment closes one point, the last
+    one two:
+    ``n + m - 1`` arcs without a cycle, since no two parts have equal masses.
+    """
+    n, m = supply.shape[0], demand.shape[0]
+    n_coarse = (n + leaf - 1) // leaf
+    xb, yb = x.blocks, y.blocks
+    left_supply = supply.copy()
+    left_demand = demand.copy()
+    tails = np.empty(n + m, np.uint32)
+    heads = np.empty(n + m, np.uint32)
+    flows = np.empty(n + m, np.int64)
+    costs = np.empty(n + m)
+    n_arcs = 0
+    root = np.uint32(coarse.info[ROOT])
+    node = coarse.prev[root]
+    while node != root:
+        child = np.int64(node)
+        parent = np.int64(coarse.parent[node])
+        if child < n_coarse:
+            end = min(m, (parent - n_coarse) * leaf + leaf)
+            for i in range(child * leaf, min(n, child * leaf + leaf)):
+                while left_supply[i] > 0:
+                    best = np.inf
+                    j = -1
+                    for t in range((parent - n_coarse) * leaf, end):
+                        if left_demand[t] > 0:
+                            value = pair_cost(metric, xb, i, yb, t) - v[t]
+                            if value < best:
+                                best = value
+                                j = t
+                    if j < 0:
+                        return False
+                    n_arcs = _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs)
+        else:
+            end = min(n, parent * leaf + leaf)
+            for j in range((child - n_coarse) * leaf, min(m, (child - n_coarse) * leaf + leaf)):
+                while left_demand[j] > 0:
+                    best = np.inf
+                    i = -1
+                    for t in range(parent * leaf, end):
+                        if left_supply[t] > 0:
+                            value = pair_cost(metric, xb, t, yb, j) - u[t]
+                            if value < best:
+                                best = value
+                                i = t
+                    if i < 0:
+                        return False
+                    n_arcs = _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs)
+        node = coarse.prev[node]
+    return n_arcs == n + m - 1 and build_tree(tree, tails, heads, flows, costs)
+
+
+@kernel
+def _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs):
+    """Ship as much as possible from source i to sink j."""
+    amount = min(left_supply[i], left_demand[j])
+    left_supply[i] -= amount
+    left_demand[j] -= amount
+    tails[n_arcs] = i
+    heads[n_arcs] = left_supply.shape[0] + j
+    flows[n_arcs] = amount
+    costs[n_arcs] = pair_cost(metric, xb, i, yb, j)
+    return n_arcs + 1
