@@ -173,8 +173,13 @@ def _labels(labels: ArrayLike, n: int, n_bins: int | None) -> tuple[NDArray[np.i
         raise TypeError(f"labels: expected integers, got dtype {array.dtype}")
     if array.shape != (n,):
         raise ValueError(f"labels: expected shape ({n},), got {array.shape}")
-    low, high = (int(array.min()), int(array.max())) if n else (0, -1)
-    n_bins = high + 1 if n_bins is None else _checks.integer(n_bins, "n_bins", 1)
-    if low < 0 or high >= n_bins:
-        raise ValueError(f"labels: expected labels from 0 to {n_bins - 1}, got {low if low < 0 else high}")
-    return np.ascontiguousarray(array, dtype=np.int64), n_bins
+    array = np.ascontiguousarray(array, dtype=np.int64)
+    highest = int(array.view(np.uint64).max()) if n else -1  # negative labels are the highest unsigned ones
+    if n_bins is not None:
+        n_bins = _checks.integer(n_bins, "n_bins", 1)
+    elif highest < 2**62:
+        n_bins = highest + 1
+    if n_bins is None or highest >= n_bins:
+        low, limit = int(array.min()), "" if n_bins is None else f" to {n_bins - 1}"
+        raise ValueError(f"labels: expected labels from 0{limit}, got {low if low < 0 else int(array.max())}")
+    return array, n_bins

@@ -15,11 +15,12 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
+from fastdeg.kernels.columns import copy_columns
 
 MAX_SLABS = 64
 SLAB_ROWS = 8_192  # at least
 BLOCK_VALUES = 8_192  # numbers in a block, about: a block and its copy stay in the first two cache levels
-LABEL_SLABS = 8
+MAX_LABEL_SLABS = 16
 
 
 @kernel
@@ -104,14 +105,14 @@ def _dot(a, b, count):
 
 
 @kernel(fastmath=REASSOCIATE)
-def _scatter(rows, count, scatter):
-    """Lower triangle of rows · rowsᵀ over the first ``count`` columns, four rows by four at a time."""
-    n_axes = rows.shape[0]
+def _scatter(a, b, count, scatter):
+    """Lower triangle of a · bᵀ over the first ``count`` columns, four rows by four at a time."""
+    n_axes = a.shape[0]
     full = n_axes // 4 * 4
     for j in range(0, full, 4):
-        a0, a1, a2, a3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
+        a0, a1, a2, a3 = a[j], a[j + 1], a[j + 2], a[j + 3]
         for k in range(0, j + 4, 4):
-            b0, b1, b2, b3 = rows[k], rows[k + 1], rows[k + 2], rows[k + 3]
+            b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
             s00 = s01 = s02 = s03 = 0.0
             s10 = s11 = s12 = s13 = 0.0
             s20 = s21 = s22 = s23 = 0.0
@@ -141,7 +142,21 @@ def _scatter(rows, count, scatter):
             scatter[j + 3, k], scatter[j + 3, k + 1], scatter[j + 3, k + 2], scatter[j + 3, k + 3] = s30, s31, s32, s33
     for j in range(full, n_axes):
         for k in range(j + 1):
-            scatter[j, k] = _dot(rows[j], rows[k], count)
+            scatter[j, k] = _dot(a[j], b[k], count)
+
+
+@kernel(fastmath=REASSOCIATE)
+def _centre(column, count, shares):
+    """Subtract the mean, or a number near it, from a column; return it and the mean of what is left."""
+    shift = 0.0
+    for i in range(count):
+        shift += column[i] * shares[i]
+    residual = 0.0
+    for i in range(count):
+        value = column[i] - shift
+        column[i] = value
+        residual += value * shares[i]
+    return shift, residual
 
 
 @kernel
@@ -150,7 +165,8 @@ def _range_moments(x, weights, begin, end, mean, residual, scatter):
     n_axes = x.shape[1]
     rows = block_rows(n_axes)
     weighted = weights.shape[0] > 0
-    block = np.empty((n_axes, rows))
+    columns = np.empty((n_axes, rows))
+    products = np.empty((n_axes, rows)) if weighted else columns
     shares = np.empty(rows)
     block_mean = np.empty(n_axes)
     block_residual = np.empty(n_axes)
@@ -158,31 +174,25 @@ def _range_moments(x, weights, begin, end, mean, residual, scatter):
     total = 0.0
     for start in range(begin, end, rows):
         count = min(rows, end - start)
-        block_total = _sum(weights[start:end], count) if weighted else float(count)
+        own_weights = weights[start : start + count] if weighted else weights
+        block_total = _sum(own_weights, count) if weighted else float(count)
         if not block_total > 0.0:
             continue
+        inverse = 1.0 / block_total
         for i in range(count):
-            shares[i] = weights[start + i] / block_total if weighted else 1.0 / block_total
-        for i in range(count):
-            for j in range(n_axes):
-                block[j, i] = x[start + i, j]
+            shares[i] = own_weights[i] * inverse if weighted else inverse
+        copy_columns(x, start, start + count, columns)
         for j in range(n_axes):
-            row = block[j]
-            shift = _dot(row, shares, count)  # any number near the mean will do
-            for i in range(count):
-                row[i] -= shift
-            block_mean[j] = shift
-            block_residual[j] = _dot(row, shares, count)
-        for i in range(count):
-            shares[i] = np.sqrt(weights[start + i]) if weighted else 1.0
-        if weighted:
-            for j in range(n_axes):
+            block_mean[j], block_residual[j] = _centre(columns[j], count, shares)
+            if weighted:
+                source, target = columns[j], products[j]
                 for i in range(count):
-                    block[j, i] *= shares[i]
-        _scatter(block, count, block_scatter)
+                    target[i] = source[i] * own_weights[i]
+        _scatter(products, columns, count, block_scatter)
         for j in range(n_axes):
             for k in range(j + 1):
                 block_scatter[j, k] -= block_total * block_residual[j] * block_residual[k]
+            block_scatter[j, j] = max(block_scatter[j, j], 0.0)
         total = merge_into(total, mean, residual, scatter, block_total, block_mean, block_residual, block_scatter)
     return total
 
@@ -213,6 +223,15 @@ def _label_sums(x, weights, labels, begin, end, sums):
     """Add weight and weighted sum of each row to those of its label."""
     n_axes = x.shape[1]
     weighted = weights.shape[0] > 0
+    if n_axes == 3:
+        for i in range(begin, end):
+            own = sums[np.uint64(labels[i])]
+            weight = weights[i] if weighted else 1.0
+            own[0] += weight
+            own[1] += weight * x[i, 0]
+            own[2] += weight * x[i, 1]
+            own[3] += weight * x[i, 2]
+        return
     for i in range(begin, end):
         label = labels[i]
         weight = weights[i] if weighted else 1.0
@@ -226,6 +245,23 @@ def _label_scatter(x, weights, labels, begin, end, means, sums):
     """Add the scatter of each row about the mean of its label, packed lower triangle after the residuals."""
     n_axes = x.shape[1]
     weighted = weights.shape[0] > 0
+    if n_axes == 3:
+        for i in range(begin, end):
+            label = np.uint64(labels[i])
+            own, mean = sums[label], means[label]
+            weight = weights[i] if weighted else 1.0
+            d0, d1, d2 = x[i, 0] - mean[0], x[i, 1] - mean[1], x[i, 2] - mean[2]
+            w0, w1, w2 = weight * d0, weight * d1, weight * d2
+            own[0] += w0
+            own[1] += w1
+            own[2] += w2
+            own[3] += w0 * d0
+            own[4] += w1 * d0
+            own[5] += w1 * d1
+            own[6] += w2 * d0
+            own[7] += w2 * d1
+            own[8] += w2 * d2
+        return
     delta = np.empty(n_axes)
     for i in range(begin, end):
         label = labels[i]
@@ -244,8 +280,8 @@ def label_moments(x, weights, labels, label_weights, means, residuals, scatters)
     """Write weight, mean, its residual and scatter of the rows of each label (0 where it has none), in two passes."""
     n, n_axes = x.shape
     n_labels = means.shape[0]
-    rows = max(1, (n + LABEL_SLABS - 1) // LABEL_SLABS, min(n, 4 * n_labels))
-    n_slabs = (n + rows - 1) // rows
+    n_slabs = min(MAX_LABEL_SLABS, max(1, n // (12 * n_labels)))
+    rows = (n + n_slabs - 1) // n_slabs
     sums = np.zeros((n_slabs, n_labels, 1 + n_axes))
     for slab in prange(n_slabs):
         _label_sums(x, weights, labels, slab * rows, min(n, (slab + 1) * rows), sums[slab])
