@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.distances._network import Solution, finish, n_pivots, optimise, plan_of_tree, rounding
+from fastdeg.distances._network import Solution, finish, n_pivots, optimise, optimise_pieces, plan_of_tree, rounding
 from fastdeg.kernels.transport.metrics import SQEUCLIDEAN, Points
-from fastdeg.kernels.transport.pieces import divide_tree, join_pieces, search_pieces, sort_arcs, take_pieces
 from fastdeg.kernels.transport.pricing import append_arcs, price
 from fastdeg.kernels.transport.simplex import integer_masses
 from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
@@ -18,12 +17,9 @@ CLUSTER = 4  # points merged into one of the next coarser level
 COARSEST = 200  # points of the smaller side at which merging ends
 FIRST_ARCS = 6  # arcs of each point to begin with
 MORE_ARCS = 3  # arcs of each point that a round of pricing adds at most
-LEAST_DIVIDED, LEAST_POSTPONED = 3_000, 12_000  # nodes from which on pieces are solved first, and far arcs wait
-FIRST_PIECE, PIECE_GROWTH = 200, 3  # nodes of the pieces of the tree that are solved on their own
+LEAST_POSTPONED = 12_000  # nodes from which on arcs between pieces of the tree wait for the first pricing
 COARSE_TOLERANCE = 1e-7  # relative to the largest cost; a coarse level need not be solved further
 PARALLEL_PAIRS = 3e7  # pairs of points from which on pricing runs in parallel
-PARALLEL_NODES = 20_000  # nodes from which on pieces run in parallel
-PIECES_BUDGET = 200_000_000  # nodes and arcs touched in one round over the pieces: about 0.5 s
 MOST_ROUNDS = 100
 
 Floats = NDArray[np.float64]
@@ -204,10 +200,7 @@ def _solve_level(
         if not finest:
             tolerance = max(tolerance, COARSE_TOLERANCE * largest)
         before = n_pivots(tree)
-        size = FIRST_PIECE
-        while n + m >= LEAST_DIVIDED and PIECE_GROWTH * size < n + m:
-            _solve_pieces(tree, arcs, size, tolerance, threads)
-            size *= PIECE_GROWTH
+        optimise_pieces(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance, threads)
         if round_ > 0 or n + m < LEAST_POSTPONED:  # far arcs are for later, when the near ones are right
             optimise(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance)
         u, v = -tree.potential[:n], tree.potential[n:].copy()
@@ -227,20 +220,3 @@ def _merge(points: Points, masses: NDArray[np.int64]) -> tuple[Points, NDArray[n
     sums = np.empty(count, np.int64)
     merge_clusters(points, masses, CLUSTER, centres, sums)
     return block_points(centres, np.arange(count)), sums
-
-
-def _solve_pieces(tree: Tree, arcs: _Arcs, size: int, tolerance: float, threads: int | None) -> None:
-    """Pivots inside pieces of the tree of about `size` nodes."""
-    n_nodes = tree.parent.size
-    piece, slot = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
-    first = divide_tree(tree, size, piece, slot)
-    tails, heads = np.empty(arcs.count, np.uint32), np.empty(arcs.count, np.uint32)
-    costs = np.empty(arcs.count)
-    first_arc = sort_arcs(piece, slot, first, arcs.tails, arcs.heads, arcs.costs, arcs.count, tails, heads, costs)
-    pieces = new_tree(n_nodes)
-    infos = np.empty((first.size - 1, tree.info.size), np.int64)
-    take_pieces(tree, piece, slot, first, pieces, infos)
-    count = threads if n_nodes >= PARALLEL_NODES else 1
-    search_pieces(pieces, infos, first, tails, heads, costs, first_arc, tolerance, PIECES_BUDGET, threads=count)
-    if not join_pieces(tree, piece, slot, first, pieces, infos):
-        raise AssertionError("transport: the pieces do not form a spanning tree")

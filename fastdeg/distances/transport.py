@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Real
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from fastdeg import _checks
+from fastdeg.distances._grid import grid_plan, solve_grid
 from fastdeg.distances._network import Solution, solve_matrix
 from fastdeg.distances._points import solve_points
 from fastdeg.kernels.transport.line import emd_sorted, emd_sorted_equal_masses
@@ -19,6 +20,7 @@ from fastdeg.kernels.transport.line import emd_sorted, emd_sorted_equal_masses
 METRICS = ("euclidean", "sqeuclidean", "cityblock", "chebyshev")
 MASS_TOLERANCE = 1e-9
 LARGEST_COST = 1e150
+_Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,9 +44,7 @@ class EMDResult:
     potentials: tuple[NDArray[np.float64], NDArray[np.float64]]
     gap: float
     n_pivots: int
-    _sources: NDArray[np.int64]
-    _sinks: NDArray[np.int64]
-    _flows: NDArray[np.float64]
+    _pairs: Callable[[], _Pairs] = field(repr=False)
 
     @property
     def relative_gap(self) -> float:
@@ -55,7 +55,8 @@ class EMDResult:
     def plan(self) -> sparse.csr_array:
         """The optimal plan, a sparse array with a row for each source and a column for each sink."""
         u, v = self.potentials
-        return sparse.coo_array((self._flows, (self._sources, self._sinks)), shape=(u.size, v.size)).tocsr()
+        sources, sinks, flows = self._pairs()
+        return sparse.coo_array((flows, (sources, sinks)), shape=(u.size, v.size)).tocsr()
 
     def __repr__(self) -> str:
         return f"EMDResult(value={self.value!r}, gap={self.gap!r}, n_pivots={self.n_pivots})"
@@ -136,10 +137,13 @@ def _result(solution: Solution, total: float, shape_a: tuple[int, ...], shape_b:
         (solution.u.reshape(shape_a), solution.v.reshape(shape_b)),
         solution.gap * total,
         solution.n_pivots,
-        solution.sources,
-        solution.sinks,
-        solution.flows * total,
+        lambda: _scaled((solution.sources, solution.sinks, solution.flows), total),
     )
+
+
+def _scaled(pairs: _Pairs, total: float) -> _Pairs:
+    sources, sinks, flows = pairs
+    return sources, sinks, flows * total
 
 
 def _common_total(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -188,18 +192,24 @@ def emd_grid(
     if b.shape != a.shape:
         raise ValueError(f"b: expected the shape of a, {a.shape}, got {b.shape}")
     coordinates = _coordinates(spacing, a.shape)
+    _checks.choice(metric, "metric", METRICS)
+    if metric == "cityblock":
+        a = _checks.masses(a, "a", a.shape)
+        b = _checks.masses(b, "b", b.shape)
+        total = _common_total(a, b)
+        p, q = a / total, b / b.sum()
+        solution, tree = solve_grid(p, q, coordinates, threads)
+        return EMDResult(
+            solution.value * total,
+            (solution.u, solution.v),
+            solution.gap * total,
+            solution.n_pivots,
+            lambda: _scaled(grid_plan(p, q, tree), total),
+        )
     points = np.stack([g.ravel() for g in np.meshgrid(*coordinates, indexing="ij")], axis=1)
     result = emd(a.ravel(), b.ravel(), points, metric=metric, threads=threads)
     u, v = result.potentials
-    return EMDResult(
-        result.value,
-        (u.reshape(a.shape), v.reshape(a.shape)),
-        result.gap,
-        result.n_pivots,
-        result._sources,
-        result._sinks,
-        result._flows,
-    )
+    return replace(result, potentials=(u.reshape(a.shape), v.reshape(a.shape)))
 
 
 def _coordinates(spacing: object, shape: tuple[int, ...]) -> list[NDArray[np.float64]]:

@@ -110,7 +110,7 @@ def take_pieces(tree, piece, slot, first, pieces, infos):
 
 
 @parallel_kernel
-def search_pieces(pieces, infos, first, tails, heads, costs, first_arc, tolerance, budget):
+def search_pieces(pieces, infos, first, tails, heads, costs, first_arc, undirected, tolerance, budget):
     """Network simplex on each piece with its own arcs, each to its optimum or to its share of the budget."""
     n_nodes = pieces.parent.shape[0]
     for k in prange(first.shape[0] - 1):
@@ -130,7 +130,7 @@ def search_pieces(pieces, infos, first, tails, heads, costs, first_arc, toleranc
         begin = first_arc[k]
         n_arcs = first_arc[k + 1] - begin
         share = budget * (end - start) // n_nodes
-        search(piece, tails[begin:], heads[begin:], costs[begin:], n_arcs, tolerance, share)
+        search(piece, tails[begin:], heads[begin:], costs[begin:], n_arcs, undirected, tolerance, share)
 
 
 @kernel

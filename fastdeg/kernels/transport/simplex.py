@@ -14,14 +14,16 @@ RENUMBER_EVERY = 60  # nodes and arcs touched between two renumberings, over the
 
 
 @kernel
-def run_simplex(tree, tails, heads, costs, n_arcs, tolerance, budget):
+def run_simplex(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
     """Pivot on the most negative reduced cost of each block of arcs until none is below ``-tolerance``.
+
+    Undirected: each arc may be used both ways.
 
     Pauses after about ``budget`` nodes and arcs touched, so that the caller can look after interrupts.
     """
     n_nodes = tree.parent.shape[0]
     if n_nodes < RENUMBER_FROM:
-        return search(tree, tails, heads, costs, n_arcs, tolerance, budget)
+        return search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget)
     place = np.empty(n_nodes, np.uint32)
     placed_tails = np.empty(n_arcs, np.uint32)
     placed_heads = np.empty(n_arcs, np.uint32)
@@ -31,7 +33,7 @@ def run_simplex(tree, tails, heads, costs, n_arcs, tolerance, budget):
         for e in range(n_arcs):
             placed_tails[e] = place[tails[e]]
             placed_heads[e] = place[heads[e]]
-        status = search(placed, placed_tails, placed_heads, costs, n_arcs, tolerance, min(budget, stretch))
+        status = search(placed, placed_tails, placed_heads, costs, n_arcs, undirected, tolerance, min(budget, stretch))
         restore_numbers(placed, node_at, tree)
         budget -= stretch
         if status != PAUSED or budget <= 0:
@@ -39,7 +41,7 @@ def run_simplex(tree, tails, heads, costs, n_arcs, tolerance, budget):
 
 
 @kernel
-def search(tree, tails, heads, costs, n_arcs, tolerance, budget):
+def search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
     """The search for entering arcs, round and round the list from where it stood."""
     parent, size, follow, before = tree.parent, tree.size, tree.next, tree.prev
     direction, flow, arc_cost, potential = tree.direction, tree.flow, tree.cost, tree.potential
@@ -55,7 +57,10 @@ def search(tree, tails, heads, costs, n_arcs, tolerance, budget):
         looked = 0
         left = block
         while looked < n_arcs:
-            reduced_cost = costs[e] + potential[tails[e]] - potential[heads[e]]
+            fall = potential[heads[e]] - potential[tails[e]]
+            if undirected:
+                fall = abs(fall)
+            reduced_cost = costs[e] - fall
             if reduced_cost < best:
                 best = reduced_cost
                 entering = e
@@ -73,6 +78,8 @@ def search(tree, tails, heads, costs, n_arcs, tolerance, budget):
             return OPTIMAL
         touched = info[TOUCHED]
         tail, head, cost = tails[entering], heads[entering], costs[entering]
+        if undirected and potential[tail] > potential[head]:
+            tail, head = head, tail
         if not pivot(parent, size, follow, before, direction, flow, arc_cost, potential, info, tail, head, cost):
             return UNBOUNDED
         spent += looked + info[TOUCHED] - touched
