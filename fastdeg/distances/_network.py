@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.kernels.transport import dense
+from fastdeg.kernels.transport.dense import all_arcs, price_columns, price_matrix, row_minima, start_dense
 from fastdeg.kernels.transport.pieces import divide_tree, join_pieces, search_pieces, sort_arcs, take_pieces
+from fastdeg.kernels.transport.pricing import append_arcs
 from fastdeg.kernels.transport.simplex import PAUSED, UNBOUNDED, run_simplex
 from fastdeg.kernels.transport.tree import NONE, PIVOTS, Tree, new_tree, refresh_potentials, tree_flows
 
@@ -18,6 +19,12 @@ LEAST_DIVIDED = 3_000  # nodes from which on the tree is solved in pieces first
 FIRST_PIECE, PIECE_GROWTH = 400, 4  # nodes of the pieces
 PARALLEL_NODES = 20_000  # nodes from which on pieces run in parallel
 PIECES_BUDGET = 200_000_000  # nodes and arcs touched in one round over the pieces: about 0.5 s
+ALL_ARCS = 10_000  # entries of a cost matrix up to which all are in the list from the start
+FIRST_ARCS = 6  # arcs of each point to begin with
+MOST_ROUNDS = 100
+PARALLEL_ENTRIES = 4_000_000  # entries from which on a matrix is priced in parallel
+
+Floats = NDArray[np.float64]
 
 
 class Solution(NamedTuple):
@@ -120,20 +127,67 @@ def n_pivots(tree: Tree) -> int:
     return int(tree.info[PIVOTS])
 
 
-def solve_matrix(a: NDArray[np.float64], b: NDArray[np.float64], cost: NDArray[np.float64]) -> Solution:
-    """Transport of masses a to b, each of sum one, at the C-ordered costs; no checks."""
+class Arcs:
+    """A list of arcs that grows."""
+
+    def __init__(self, n_sources: int, capacity: int) -> None:
+        self.n_sources = n_sources
+        self.tails = np.empty(capacity, np.uint32)
+        self.heads = np.empty(capacity, np.uint32)
+        self.costs = np.empty(capacity)
+        self.count = 0
+
+    def append(self, found: int, arcs: NDArray[np.int64], costs: Floats, *, transposed: bool) -> None:
+        """Add the arcs that pricing found; transposed: its rows were sinks."""
+        if self.count + found > self.tails.size:
+            capacity = 2 * self.tails.size + found
+            self.tails = np.resize(self.tails, capacity)
+            self.heads = np.resize(self.heads, capacity)
+            self.costs = np.resize(self.costs, capacity)
+        self.count = append_arcs(
+            arcs, costs, self.n_sources, transposed, self.tails, self.heads, self.costs, self.count
+        )
+
+
+def solve_matrix(a: Floats, b: Floats, cost: Floats, threads: int | None = None) -> Solution:
+    """Transport of masses a to b, each of sum one, at the C-ordered costs; no checks.
+
+    Low-overhead entry for repeated calls.
+    """
     n, m = cost.shape
     tree = new_tree(n + m)
-    if not dense.start_dense(cost, a, b, tree):
-        raise AssertionError("the first basis is not a spanning tree")
-    tails = np.empty(n * m, np.uint32)
-    heads = np.empty(n * m, np.uint32)
-    dense.all_arcs(cost, tails, heads)
-    optimise(tree, tails, heads, cost.reshape(-1), n * m, rounding(tree, float(np.abs(cost).max())))
-    v = tree.potential[n:].copy()
-    u = np.empty(n)
-    dense.row_minima(cost, v, u)
-    return finish(a, b, u, v, *plan_of_tree(tree, a, b), n_pivots(tree))
+    u, v = np.empty(n), np.empty(m)
+    if not start_dense(cost, a, b, v, tree):
+        raise AssertionError("transport: the first basis is not a spanning tree")
+    if n * m <= ALL_ARCS:
+        tails, heads = np.empty(n * m, np.uint32), np.empty(n * m, np.uint32)
+        all_arcs(cost, tails, heads)
+        optimise(tree, tails, heads, cost.reshape(-1), n * m, rounding(tree, float(np.abs(cost).max())))
+        v = tree.potential[n:].copy()
+        row_minima(cost, v, u)
+        return finish(a, b, u, v, *plan_of_tree(tree, a, b), n_pivots(tree))
+    threads = threads if n * m >= PARALLEL_ENTRIES else 1
+    row_minima(cost, v, u)
+    arcs = Arcs(n, (n + m) * 8)
+    columns, column_costs = np.empty((n, min(FIRST_ARCS, m)), np.int64), np.empty((n, min(FIRST_ARCS, m)))
+    row_min = np.empty(n)
+    rows, row_costs = np.empty((m, 1), np.int64), np.empty((m, 1))
+    found = price_matrix(cost, u, v, np.inf, -np.inf, columns, column_costs, row_min, threads=threads)
+    arcs.append(found, columns, column_costs, transposed=False)
+    arcs.append(price_columns(cost, u, v, -np.inf, rows, row_costs), rows, row_costs, transposed=True)
+    largest = float(np.abs(cost).max())
+    for round_ in range(MOST_ROUNDS):
+        tolerance = rounding(tree, largest)
+        before = n_pivots(tree)
+        optimise_pieces(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance, 1)
+        optimise(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance)
+        u, v = -tree.potential[:n], tree.potential[n:].copy()
+        found = price_matrix(cost, u, v, 0.0, tolerance, columns, column_costs, row_min, threads=threads)
+        if found == 0 or (round_ > 0 and n_pivots(tree) == before):
+            break
+        arcs.append(found, columns, column_costs, transposed=False)
+        arcs.append(price_columns(cost, u, v, tolerance, rows, row_costs), rows, row_costs, transposed=True)
+    return finish(a, b, row_min, v, *plan_of_tree(tree, a, b), n_pivots(tree))
 
 
 def finish(

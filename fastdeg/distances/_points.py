@@ -5,9 +5,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.distances._network import Solution, finish, n_pivots, optimise, optimise_pieces, plan_of_tree, rounding
+from fastdeg.distances._network import (
+    FIRST_ARCS,
+    MOST_ROUNDS,
+    Arcs,
+    Floats,
+    Solution,
+    finish,
+    n_pivots,
+    optimise,
+    optimise_pieces,
+    plan_of_tree,
+    rounding,
+)
 from fastdeg.kernels.transport.metrics import SQEUCLIDEAN, Points
-from fastdeg.kernels.transport.pricing import append_arcs, price
+from fastdeg.kernels.transport.pricing import price
 from fastdeg.kernels.transport.simplex import integer_masses
 from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
 from fastdeg.kernels.transport.start import greedy_basis, refined_basis
@@ -15,14 +27,10 @@ from fastdeg.kernels.transport.tree import Tree, new_tree
 
 CLUSTER = 4  # points merged into one of the next coarser level
 COARSEST = 200  # points of the smaller side at which merging ends
-FIRST_ARCS = 6  # arcs of each point to begin with
 MORE_ARCS = 3  # arcs of each point that a round of pricing adds at most
 LEAST_POSTPONED = 12_000  # nodes from which on arcs between pieces of the tree wait for the first pricing
 COARSE_TOLERANCE = 1e-7  # relative to the largest cost; a coarse level need not be solved further
 PARALLEL_PAIRS = 3e7  # pairs of points from which on pricing runs in parallel
-MOST_ROUNDS = 100
-
-Floats = NDArray[np.float64]
 
 
 def solve_points(a: Floats, b: Floats, x: Floats, y: Floats, metric: int, threads: int | None = None) -> Solution:
@@ -136,28 +144,6 @@ def _price(
     return found, arcs, costs
 
 
-class _Arcs:
-    """A list of arcs that grows."""
-
-    def __init__(self, n_sources: int, capacity: int) -> None:
-        self.n_sources = n_sources
-        self.tails = np.empty(capacity, np.uint32)
-        self.heads = np.empty(capacity, np.uint32)
-        self.costs = np.empty(capacity)
-        self.count = 0
-
-    def append(self, found: int, arcs: NDArray[np.int64], costs: Floats, *, transposed: bool) -> None:
-        """Add the arcs that pricing found; transposed: its rows were sinks."""
-        if self.count + found > self.tails.size:
-            capacity = 2 * self.tails.size + found
-            self.tails = np.resize(self.tails, capacity)
-            self.heads = np.resize(self.heads, capacity)
-            self.costs = np.resize(self.costs, capacity)
-        self.count = append_arcs(
-            arcs, costs, self.n_sources, transposed, self.tails, self.heads, self.costs, self.count
-        )
-
-
 def _solve_level(
     x: Points,
     y: Points,
@@ -189,7 +175,7 @@ def _solve_level(
         started = refined_basis(metric, x, y, u, v, supply, demand, coarse, CLUSTER, tree)
     if not started:
         raise AssertionError("transport: the first basis is not a spanning tree")
-    arcs = _Arcs(n, (n + m) * (FIRST_ARCS + MORE_ARCS))
+    arcs = Arcs(n, (n + m) * (FIRST_ARCS + MORE_ARCS))
     first = _price(metric, x, y, u, v, np.inf, -np.inf, FIRST_ARCS, row_min, threads)
     arcs.append(*first, transposed=False)
     first = _price(metric, y, x, v, u, np.inf, -np.inf, FIRST_ARCS, column_min, threads)

@@ -117,7 +117,7 @@ def emd(
         if largest > LARGEST_COST:
             raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
         total = _common_total(a, b)
-        return _result(solve_matrix(a / total, b / b.sum(), matrix), total, a.shape, b.shape)
+        return _result(solve_matrix(a / total, b / b.sum(), matrix, threads), total, a.shape, b.shape)
     if x is None:
         raise ValueError("x: expected points, or a cost matrix as cost=, got None")
     _checks.choice(metric, "metric", METRICS)

@@ -1,12 +1,16 @@
-"""Exact transport for a given cost matrix: network simplex on all arcs."""
+"""Exact transport for a given cost matrix: network simplex with arcs added where they are needed."""
 
 from __future__ import annotations
 
 import numpy as np
+from numba import prange
 
-from fastdeg.kernels._jit import kernel
+from fastdeg.kernels._jit import kernel, parallel_kernel
 from fastdeg.kernels.transport.simplex import integer_masses
 from fastdeg.kernels.transport.tree import build_tree
+
+ROWS = 16  # rows of a block of the parallel loop
+SEGMENT = 64  # columns looked at together
 
 
 @kernel
@@ -44,16 +48,17 @@ def greedy_start(cost, v, supply, demand, tails, heads, flows, costs):
 
 
 @kernel
-def start_dense(cost, a, b, tree):
-    """First basis for the cost matrix."""
+def start_dense(cost, a, b, v, tree):
+    """First basis for the cost matrix, from the column minima, which v takes."""
     n, m = cost.shape
     supply = np.empty(n, np.int64)
     demand = np.empty(m, np.int64)
     integer_masses(a, b, supply, demand)
-    v = np.full(m, np.inf)
+    for j in range(m):
+        v[j] = np.inf
     for i in range(n):
         for j in range(m):
-            v[j] = min(v[j], cost[i, j])
+            v[j] = cost[i, j] if cost[i, j] < v[j] else v[j]
     tails = np.empty(n + m, np.int32)
     heads = np.empty(n + m, np.int32)
     flows = np.empty(n + m, np.int64)
@@ -69,8 +74,82 @@ def row_minima(cost, v, u):
     for i in range(n):
         best = np.inf
         for j in range(m):
-            best = min(best, cost[i, j] - v[j])
+            value = cost[i, j] - v[j]
+            best = value if value < best else best
         u[i] = best
+
+
+@parallel_kernel
+def price_matrix(cost, u, v, threshold, tolerance, arcs, arc_costs, row_min):
+    """For each row i the columns of least reduced cost ``cost - u_i - v_j``, if it is below ``-tolerance``.
+
+    Columns, costs and ``row_min[i] = min(threshold + u_i, min_j cost_ij - v_j)`` as `pricing.price` gives them.
+    """
+    n = cost.shape[0]
+    found = np.zeros((n + ROWS - 1) // ROWS, np.int64)
+    for block in prange(found.shape[0]):
+        for i in range(block * ROWS, min(n, block * ROWS + ROWS)):
+            found[block] += _price_row(cost[i], u[i], v, threshold, tolerance, arcs[i], arc_costs[i], row_min, i)
+    return found.sum()
+
+
+@kernel
+def _price_row(row, u, v, threshold, tolerance, arcs, arc_costs, row_min, i):
+    m = row.shape[0]
+    n_keep = arcs.shape[0]
+    kept = np.full(n_keep, threshold + u)
+    limit = threshold + u
+    arcs[:] = -1
+    for start in range(0, m, SEGMENT):
+        end = min(m, start + SEGMENT)
+        count = 0
+        for j in range(start, end):
+            count += row[j] - v[j] < limit
+        if count == 0:
+            continue
+        for j in range(start, end):
+            value = row[j] - v[j]
+            if value < limit:
+                k = n_keep - 1
+                while k > 0 and kept[k - 1] > value:
+                    kept[k] = kept[k - 1]
+                    arcs[k] = arcs[k - 1]
+                    k -= 1
+                kept[k] = value
+                arcs[k] = j
+                limit = kept[n_keep - 1]
+    row_min[i] = kept[0]
+    found = 0
+    for k in range(n_keep):
+        if kept[k] < u - tolerance:
+            arc_costs[k] = row[arcs[k]]
+            found += 1
+        else:
+            arcs[k] = -1
+    return found
+
+
+@kernel
+def price_columns(cost, u, v, tolerance, arcs, arc_costs):
+    """For each column the row of least reduced cost, if that is below ``-tolerance``; returns the number found."""
+    n, m = cost.shape
+    best = np.empty(m)
+    rows = np.full(m, -1)
+    for j in range(m):
+        best[j] = v[j] - tolerance
+    for i in range(n):
+        for j in range(m):
+            value = cost[i, j] - u[i]
+            if value < best[j]:
+                best[j] = value
+                rows[j] = i
+    found = 0
+    for j in range(m):
+        arcs[j, 0] = rows[j]
+        if rows[j] >= 0:
+            arc_costs[j, 0] = cost[rows[j], j]
+            found += 1
+    return found
 
 
 @kernel
