@@ -10,6 +10,7 @@ from numbers import Real
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
+from scipy.spatial.distance import cdist
 
 from fastdeg import _checks
 from fastdeg.distances._grid import grid_plan, solve_grid
@@ -112,12 +113,14 @@ def emd(
     if cost is not None:
         if x is not None or y is not None:
             raise ValueError("cost: expected either points or a cost matrix, got both")
+        if isinstance(cost, np.ndarray) and cost.flags.f_contiguous and not cost.flags.c_contiguous:
+            return _transposed(emd(b, a, cost=cost.T, threads=threads))
         matrix = _checks.float_array(cost, "cost", (a.size, b.size))
         largest = max(float(matrix.max()), -float(matrix.min()))
         if largest > LARGEST_COST:
             raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
         total = _common_total(a, b)
-        return _result(solve_matrix(a / total, b / b.sum(), matrix, threads), total, a.shape, b.shape)
+        return _result(solve_matrix(a / total, b / b.sum(), matrix, threads), total, 1.0, a.shape, b.shape)
     if x is None:
         raise ValueError("x: expected points, or a cost matrix as cost=, got None")
     _checks.choice(metric, "metric", METRICS)
@@ -126,16 +129,48 @@ def emd(
     if y.shape[0] != b.size:
         raise ValueError(f"b: expected one mass for each of the {y.shape[0]} points, got {b.size}")
     total = _common_total(a, b)
+    unit = _unit(x, y)
+    if unit != 1:
+        x, y = x / unit, (None if y is x else y / unit)
+        y = x if y is None else y
+    factor = unit**2 if metric == "sqeuclidean" else unit
+    _check_costs(x, y, metric, factor)
     solution = solve_points(a / total, b / b.sum(), x, y, METRICS.index(metric), threads)
-    return _result(solution, total, a.shape, b.shape)
+    return _result(solution, total, factor, a.shape, b.shape)
 
 
-def _result(solution: Solution, total: float, shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> EMDResult:
-    """Back from masses of sum one."""
+def _transposed(result: EMDResult) -> EMDResult:
+    """The result with sources and sinks swapped."""
+    u, v = result.potentials
+    return replace(result, potentials=(v, u), _pairs=lambda: _swapped(result._pairs()))
+
+
+def _swapped(pairs: _Pairs) -> _Pairs:
+    sources, sinks, flows = pairs
+    return sinks, sources, flows
+
+
+def _unit(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Power of two to divide very large or very small coordinates by, so that their squares are ordinary numbers."""
+    largest = max(float(np.abs(p).max(initial=0.0)) for p in (x, y))
+    return 1.0 if largest == 0 or 1e-60 < largest < 1e60 else 2.0 ** np.frexp(largest)[1]
+
+
+def _check_costs(x: NDArray[np.float64], y: NDArray[np.float64], metric: str, factor: float) -> None:
+    low, high = np.minimum(x.min(0), y.min(0)), np.maximum(x.max(0), y.max(0))
+    largest = float(cdist(low[None], high[None], metric)[0, 0]) if low.size else 0.0
+    if not largest <= LARGEST_COST / factor:
+        raise ValueError(f"x: expected points with costs up to {LARGEST_COST:g} between them, got {largest:g}")
+
+
+def _result(
+    solution: Solution, total: float, factor: float, shape_a: tuple[int, ...], shape_b: tuple[int, ...]
+) -> EMDResult:
+    """Back from masses of sum one and from costs divided by the factor."""
     return EMDResult(
-        solution.value * total,
-        (solution.u.reshape(shape_a), solution.v.reshape(shape_b)),
-        solution.gap * total,
+        solution.value * factor * total,
+        (solution.u.reshape(shape_a) * factor, solution.v.reshape(shape_b) * factor),
+        solution.gap * factor * total,
         solution.n_pivots,
         lambda: _scaled((solution.sources, solution.sinks, solution.flows), total),
     )
@@ -148,6 +183,8 @@ def _scaled(pairs: _Pairs, total: float) -> _Pairs:
 
 def _common_total(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     total_a, total_b = float(a.sum()), float(b.sum())
+    if not np.isfinite(total_a):
+        raise ValueError(f"a: expected a finite total mass, got {total_a!r}")
     if abs(total_a - total_b) > MASS_TOLERANCE * max(total_a, total_b):
         raise ValueError(f"b: expected the same total mass as a, {total_a!r}, within 1e-9 relative, got {total_b!r}")
     return total_a
