@@ -1,6 +1,14 @@
 """Images: the degradation chain, degradation-sensitive features, and the estimator of unlabelled photos."""
 
-from fastdeg.images.degrade import DegradationTransform, degrade
+from fastdeg.images.degradation import (
+    DegradationTransform,
+    add_gaussian_noise,
+    add_poisson_noise,
+    degrade,
+    downsample,
+    gaussian_blur,
+    jpeg_compress,
+)
 from fastdeg.images.estimator import DegradationEstimator
 from fastdeg.images.features import dct_features
 from fastdeg.images.io import ImageCollection, ImageError, ImageFile, list_images, read_image, read_images
@@ -11,8 +19,13 @@ __all__ = [
     "ImageCollection",
     "ImageError",
     "ImageFile",
+    "add_gaussian_noise",
+    "add_poisson_noise",
     "dct_features",
     "degrade",
+    "downsample",
+    "gaussian_blur",
+    "jpeg_compress",
     "list_images",
     "read_image",
     "read_images",

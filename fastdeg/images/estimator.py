@@ -18,7 +18,7 @@ from fastdeg._files import replaced_file
 from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import inference
-from fastdeg.images.degrade import (
+from fastdeg.images.degradation import (
     NOISES,
     Degradation,
     axis_names,

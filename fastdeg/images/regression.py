@@ -194,14 +194,13 @@ class Likelihood(_Arrays):
         """Return log p(s | z) up to a constant, (n, k), of images whose summaries average n_patches patches."""
         mean, deviation = self.mean(z), self.deviation(z)
         shrinkage = np.sqrt(self.shared + (1 - self.shared) / n_patches[:, None])  # (n, m)
+        root = np.linalg.cholesky(self.precision)
         m = s.shape[1]
         nu = float(self.degrees_of_freedom)
         log_volume = np.log(deviation).sum(axis=1)
         out = np.empty((len(s), len(z)))
-        # one image at a time: (k, m) stays small whatever the number of bins
-        for i in range(len(s)):
-            u = (s[i] - mean) / (deviation * shrinkage[i])
-            distance = np.einsum("ki,ij,kj->k", u, self.precision, u)
+        for i in range(len(s)):  # one image at a time: (k, m) stays small whatever the number of bins
+            distance = (((s[i] - mean) / deviation @ (root / shrinkage[i, :, None])) ** 2).sum(axis=1)
             out[i] = -0.5 * (nu + m) * np.log1p(distance / nu) - log_volume - np.log(shrinkage[i]).sum()
         return out
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.images.degrade import Degradation, check_image, corrupt, shrink, to_float
+from fastdeg.images.degradation import Degradation, check_image, corrupt, shrink, to_float
 from fastdeg.images.features import luma, luma_features
 
 Embedding = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]

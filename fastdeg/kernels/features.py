@@ -188,3 +188,23 @@ def plane_statistics(plane, top, left, rows, columns, basis, memory, memory_bits
         # the order statistics come as bits: the caller, who can look at them as floats, takes the logarithm
         line[5] = order_statistic(b, n // 4, largest, COARSE)
         line[6] = order_statistic(b, 3 * n // 4, largest, COARSE)
+
+
+@kernel
+def zero_shares(plane, basis, memory, out):
+    """Share of |d| < ZEROED over all frequencies but the mean, for block grids that start at each of 8 × 8 offsets."""
+    for top in range(8):
+        for left in range(8):
+            rows, columns = (plane.shape[0] - top) // 8, (plane.shape[1] - left) // 8
+            n = rows * columns
+            if n == 0:
+                out[top, left] = 0
+                continue
+            blocks, work = memory[: 64 * n].reshape(8, 8, n), memory[64 * n : 128 * n].reshape(8, 8, n)
+            gather_blocks(plane, top, left, rows, columns, blocks)
+            block_dct(blocks, basis, work)
+            flat = memory[n : 64 * n]
+            count = np.int32(0)
+            for k in range(flat.shape[0]):
+                count += np.int32(1) if abs(flat[k]) < ZEROED else np.int32(0)
+            out[top, left] = count / flat.shape[0]

@@ -1,0 +1,65 @@
+"""The block DCT's statistics against plain NumPy, and the search for the JPEG grid."""
+
+from __future__ import annotations
+
+import naive_images as naive
+import numpy as np
+import pytest
+from problems_images import photographs
+
+import fastdeg as fd
+from fastdeg.images import dct_features
+from fastdeg.images.features import N_FEATURES, jpeg_grid_offset, luma
+
+
+@pytest.mark.parametrize("shape", [(128, 192), (80, 80), (61, 83), (16, 300)])
+@pytest.mark.parametrize("offset", [(0, 0), (3, 6)])
+def test_features_are_the_naive_statistics(shape, offset):
+    image = fd.degrade(photographs()[1], downsampling=2, noise_sigma=4, jpeg_quality=70, rng=0)[: shape[0], : shape[1]]
+    got = dct_features(image, offset=offset).reshape(2, 63, 7)
+    plane = luma(image)
+    for k, shift in enumerate((0, 4)):
+        expected = naive.block_statistics(plane, (offset[0] + shift) % 8, (offset[1] + shift) % 8)
+        np.testing.assert_allclose(got[k][:, :5], expected[:, :5], atol=2e-4)
+        np.testing.assert_allclose(got[k][:, 5:], expected[:, 5:], atol=5e-3)  # quartiles to 2^-8 by design
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 30), (11, 11), (12, 12), (13, 9, 3)])
+def test_small_images_have_features(shape):
+    for image in (np.zeros(shape, np.uint8), np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)):
+        for offset in ((0, 0), (7, 5)):
+            features = dct_features(image, offset=offset)
+            assert features.shape == (N_FEATURES,)
+            assert np.isfinite(features).all()
+
+
+def test_features_ignore_how_pixels_are_stored():
+    image = photographs()[0][:96, :96]
+    expected = dct_features(image)
+    for other in (np.asfortranarray(image), image.astype(np.uint16) * 257, image / 255.0):
+        np.testing.assert_allclose(dct_features(other), expected, atol=6e-3)
+
+
+@pytest.mark.parametrize("quality", [30, 75, 92])
+@pytest.mark.parametrize("noise", [2, 25])
+def test_jpeg_grid_of_a_cropped_image_is_found(quality, noise):
+    image = fd.degrade(photographs()[0], blur_sigma=1, downsampling=4, noise_sigma=noise, jpeg_quality=quality, rng=0)
+    for top, left in ((0, 0), (3, 5), (7, 1)):
+        plane = luma(image[top:, left:])
+        assert jpeg_grid_offset(plane) == (-top % 8, -left % 8)
+
+
+def test_no_grid_is_made_up():
+    for photo in photographs():
+        for noise in (0, 10, 30):
+            image = fd.degrade(photo[3:, 5:], blur_sigma=1, downsampling=3, noise_sigma=noise, rng=noise)
+            assert jpeg_grid_offset(luma(image)) == (0, 0)
+    assert jpeg_grid_offset(luma(np.full((64, 64), 9, np.uint8))) == (0, 0)
+
+
+def test_features_see_through_the_crop_with_the_grid_known():
+    image = fd.degrade(photographs()[0], blur_sigma=1, downsampling=4, noise_sigma=5, jpeg_quality=60, rng=0)
+    whole, crop = dct_features(image), image[3:, 5:]
+    blind = np.abs(dct_features(crop) - whole).mean()
+    seeing = np.abs(dct_features(crop, offset=jpeg_grid_offset(luma(crop))) - whole).mean()
+    assert seeing < 0.25 * blind
