@@ -55,8 +55,8 @@ def block_statistics(plane: np.ndarray, top: int, left: int) -> np.ndarray:
     order = np.argsort(d[:, low].sum(axis=1))
     ranked = np.sort(d, axis=0)
     columns = [
-        (d < 0.6).mean(axis=0),
-        (d < 2.5).mean(axis=0),
+        (d < 1.05).mean(axis=0),
+        (d < 2.55).mean(axis=0),
         np.log(d + 0.3).mean(axis=0),
         np.log(d[order[-max(1, n // 4) :]].mean(axis=0) + 0.2),
         np.log(d[order[-max(1, n // 16) :]].mean(axis=0) + 0.2),

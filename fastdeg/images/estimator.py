@@ -30,11 +30,12 @@ from fastdeg.images.features import jpeg_grid_offset, luma, luma_features
 from fastdeg.images.inference import Bootstrap, Identifiability, Inference, ReferenceCounts
 from fastdeg.images.model import DegradationModel
 from fastdeg.images.support import BinSupport, bin_support
-from fastdeg.images.synthesis import Embedding, Recipe, embedded, patches_of, synthesize
+from fastdeg.images.synthesis import SMALLEST_PATCH, Embedding, Recipe, embedded, patches_of, synthesize
 
 Float = NDArray[np.float64]
 Progress = Callable[[float, str], None] | None
 
+LEAST_SCALE = 0.1  # of the block statistics: smaller differences also come from how an image is stored
 FORMAT = "fastdeg.DegradationEstimator"
 
 
@@ -132,6 +133,7 @@ class DegradationEstimator(BaseEstimator):
             check_image(image, f"clean_images[{i}]")
             for i, image in enumerate(_image_list(clean_images, "clean_images"))
         ]
+        _check_sizes(images, recipe, self.bins)
         seeds = np.random.SeedSequence(integer(self.random_state, "random_state", 0)).spawn(2)
         synthetic = synthesize(
             images, self._draw, recipe, integer(self.n_samples, "n_samples", 50), seeds[0],
@@ -140,7 +142,10 @@ class DegradationEstimator(BaseEstimator):
         if progress is not None:
             progress(0.9, "learning from the features")
         self.model_ = DegradationModel.fit(
-            synthetic, self._standardize(synthetic.parameters), np.random.default_rng(seeds[1])
+            synthetic,
+            self._standardize(synthetic.parameters),
+            np.random.default_rng(seeds[1]),
+            least_scale=LEAST_SCALE if self.features is None else 0.0,
         )
         self.n_images_ = len(images)
         self._support_cache: BinSupport | None = None
@@ -196,7 +201,7 @@ class DegradationEstimator(BaseEstimator):
 
     def infer(self, images: Sequence[ArrayLike]) -> Inference:
         """Return the inferred distribution with all that was found on the way to it."""
-        s, n_patches, score = self._summaries(images)
+        s, n_patches, score = self._summaries(images, score=True)
         log_likelihood = self._bin_log_likelihood(s, n_patches)
         fit = inference.fit_mixture(log_likelihood, self.bins.volumes)
         parameters, errors = self._parameters(s, n_patches)
@@ -252,7 +257,7 @@ class DegradationEstimator(BaseEstimator):
 
     def outside(self, images: Sequence[ArrayLike]) -> NDArray[np.bool_]:
         """Return which images look like none that the space can make, (n,)."""
-        return self._summaries(images)[2] > 1
+        return self._summaries(images, score=True)[2] > 1
 
     # -- feature space ------------------------------------------------------------------------------------------------
 
@@ -372,13 +377,16 @@ class DegradationEstimator(BaseEstimator):
         features = embedded(recipe.embed, found) if recipe.embed is not None else np.stack(found)
         return features, np.array(owners), len(pictures)
 
-    def _summaries(self, images: Sequence[ArrayLike]) -> tuple[Float, NDArray[np.int64], Float]:
+    def _summaries(self, images: Sequence[ArrayLike], *, score: bool = False) -> tuple[Float, NDArray[np.int64], Float]:
         """Return what the regression says of each image (n, m), its number of patches, and its outside score."""
         features, owners, n = self._patch_features(images)
-        s, score = self.model_.summaries(features)
-        counts = np.bincount(owners, minlength=n)
-        scores = np.array([np.median(score[owners == i]) for i in range(n)])
-        return _group_means(s, owners, n), counts, scores
+        a, remainders = self.model_.components.split(features)
+        s = _group_means(self.model_.regression(a), owners, n)
+        n_patches = np.bincount(owners, minlength=n)
+        if not score:
+            return s, n_patches, np.zeros(n)
+        remainders = _group_means(remainders[:, None], owners, n)[:, 0]
+        return s, n_patches, self.model_.outside_scores(_group_means(a, owners, n), remainders, s, n_patches)
 
     def _bin_log_likelihood(self, s: Float, n_patches: NDArray[np.int64]) -> Float:
         support = self._support()
@@ -389,10 +397,23 @@ class DegradationEstimator(BaseEstimator):
         assert space is not None
         inside = np.clip(s, 0, 1)
         likelihood = self.model_.likelihood
-        errors = likelihood.deviation(inside) * np.sqrt(
-            likelihood.shared + (1 - likelihood.shared) / n_patches[:, None]
-        )
+        errors = likelihood.deviation(inside) * np.sqrt(likelihood.shrinkage(n_patches))
         return space.unstandardize(inside), errors * space.scales()
+
+
+def _check_sizes(images: Sequence[NDArray[Any]], recipe: Recipe, bins: Bins) -> None:
+    """Raise where a clean image is too small for the strongest downsampling."""
+    assert bins.space is not None
+    factor = recipe.fixed.get("downsampling", 1.0)
+    if "downsampling" in recipe.names:
+        factor = bins.space.axes[recipe.names.index("downsampling")].high
+    least = int(np.ceil(SMALLEST_PATCH * factor))
+    for i, image in enumerate(images):
+        if min(image.shape[:2]) < least:
+            size = f"{image.shape[1]} × {image.shape[0]}"
+            raise ValueError(
+                f"clean_images[{i}]: expected sides of at least {least} pixels to downsample by {factor:g}, got {size}"
+            )
 
 
 def _group_means(x: Float, owners: NDArray[np.int64], n: int) -> Float:

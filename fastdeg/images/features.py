@@ -6,11 +6,13 @@ grid and leaves edges on a shifted one. Logarithms and order statistics keep str
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg.images.degradation import to_float
+from fastdeg.images.degradation import check_image, to_float, to_uint8
 from fastdeg.kernels.features import BASIS, FLOOR, N_STATISTICS, plane_statistics, zero_shares
 
 BLOCK = 8
@@ -45,14 +47,17 @@ def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArr
 
 
 def luma(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
-    """Return the luma as float32 on 0..255, with sides of at least `SMALLEST` pixels."""
-    x = to_float(image, name=name)
+    """Return the luma, rounded, as float32 on 0..255, with sides of at least `SMALLEST` pixels."""
+    x = check_image(image, name)
+    if x.dtype != np.uint8:
+        x = to_uint8(to_float(x, name=name))
     if x.ndim == 3:
-        x = cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)
-    short = [max(0, SMALLEST - side) for side in x.shape]
+        x = cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_RGB2GRAY)
+    plane: Any = x.astype(np.float32)  # whole numbers: grey and colour images carry the same rounding noise
+    short = [max(0, SMALLEST - side) for side in plane.shape]
     if any(short):
-        x = cv2.copyMakeBorder(x, 0, short[0], 0, short[1], cv2.BORDER_REFLECT)
-    return x
+        plane = cv2.copyMakeBorder(plane, 0, short[0], 0, short[1], cv2.BORDER_REFLECT)
+    return plane
 
 
 def luma_features(plane: NDArray[np.float32], offset: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:

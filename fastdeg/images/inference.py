@@ -18,6 +18,7 @@ from fastdeg.images.support import BinSupport
 Float = NDArray[np.float64]
 
 MAX_ITER = 1000
+DUST = 1e-9
 TOLERANCE = 1e-7  # mean log-likelihood per image and iteration
 
 
@@ -53,7 +54,7 @@ def fit_mixture(log_likelihood: Float, prior: Float, *, max_iter: int = MAX_ITER
     likelihood = _scaled(log_likelihood)
     counts = np.ones((1, len(likelihood)))
     weights, value, n_iter, converged = _expectation_maximization(likelihood, counts, prior, max_iter, tol)
-    return MixtureFit(weights[0], float(value[0]), n_iter, converged)
+    return MixtureFit(_without_dust(weights)[0], float(value[0]), n_iter, converged)
 
 
 def bootstrap_mixtures(
@@ -74,7 +75,13 @@ def bootstrap_mixtures(
     for start in range(0, n_resamples, chunk):
         part = counts[start : start + chunk].astype(np.float64)
         out[start : start + chunk] = _expectation_maximization(likelihood, part, prior, max_iter, 1e-5)[0]
-    return out
+    return _without_dust(out)
+
+
+def _without_dust(weights: Float) -> Float:
+    """Set to zero what the iteration has all but removed; rows keep their sum of one."""
+    weights = np.where(weights < DUST, 0.0, weights)
+    return weights / weights.sum(axis=1, keepdims=True)
 
 
 def posterior(log_likelihood: Float, weights: Float) -> Float:
@@ -222,7 +229,7 @@ def bootstrap(log_likelihood: Float, bins: Bins, n_resamples: int, level: float,
     marginals = []
     for k, name in enumerate(bins.names):
         samples = np.stack([bins.marginal(w, k) for w in weights])
-        low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
+        low, high = np.clip(np.quantile(samples, [tail, 1 - tail], axis=0).round(9), 0, 1)  # 9: no dust of rounding
         marginals.append(MarginalIntervals(name, bins.marginal(estimate, k), low, high))
     return Bootstrap(weights, tuple(marginals), level)
 
@@ -247,7 +254,7 @@ def identifiability(
 ) -> Identifiability:
     """Compare each bin with its neighbours along the axes by the density of the summaries."""
     assert bins.space is not None
-    shrinkage = np.sqrt(likelihood.shared + (1 - likelihood.shared) / n_patches)
+    shrinkage = np.sqrt(likelihood.shrinkage(np.array([n_patches])))
     centers = bins.standardized_centers()
     mean = support.means(likelihood.mean(support.points))
     spread = support.means(likelihood.mean(support.points) ** 2) - mean**2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,11 @@ Float = NDArray[np.float64]
 
 N_FOLDS = 4
 N_DISCRIMINANTS = 12
-OUTSIDE_QUANTILE = 0.999  # of synthetic patches: what lies beyond counts as outside of the space
-OUTSIDE_DEVIATIONS = 4.0  # how far beyond the ranges the regression's own word may lie
 NEIGHBORS = 300  # about so many synthetic patches make a bin's covariance
+COMPARED = 500  # synthetic patches with similar summaries that an image is compared with, to see if it is outside
+OUTSIDE_QUANTILE = 0.995  # of them: what lies beyond counts as outside of the space
+CHECKED, CHECKED_QUANTILE = 300, 0.97  # patches compared with those of other clean images, and what is normal
+OUTSIDE_DEVIATIONS = 4.0  # how far beyond the ranges the regression's own word may lie
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,15 @@ class DegradationModel:
         From features to summaries, and the summaries' density given the parameters.
     expected : ndarray, (K, C)
         Polynomial coefficients of the components given the parameters.
-    whitening : ndarray, (C, C)
-        Whitens what is left of the components.
-    residual_limit, distance_limit : ndarray, ()
-        Largest squared distances, from the components' subspace and within it, of images inside of the space.
     projection : ndarray, (C, D)
         Discriminants: directions in which the parameters show best, unit variance within.
-    sample_points : ndarray, (n, d)
-    sample_residuals : ndarray, (n, D)
-        Synthetic patches: standardised parameters, and discriminants less their expectation.
+    sample_points, sample_summaries : ndarray, (n, d)
+        Synthetic patches: standardised parameters, and what the regression said of them unseen.
+    sample_components : ndarray, (n, C)
+    sample_remainders : ndarray, (n,)
+        Logarithm of the squared distance of their features from the components' subspace.
+    outside_limit : ndarray, ()
+        How unlike all the other clean images' patches those of one clean image may be.
     """
 
     components: Components
@@ -49,19 +51,20 @@ class DegradationModel:
     likelihood: Likelihood
     expected: Float
     expected_exponents: NDArray[np.int64]
-    whitening: Float
-    residual_limit: Float
-    distance_limit: Float
     projection: Float
     sample_points: NDArray[np.float32]
-    sample_residuals: NDArray[np.float32]
+    sample_summaries: NDArray[np.float32]
+    sample_components: NDArray[np.float32]
+    sample_remainders: NDArray[np.float32]
+    outside_limit: Float
 
     @classmethod
-    def fit(cls, synthetic: Synthetic, z: Float, rng: np.random.Generator) -> DegradationModel:
+    def fit(
+        cls, synthetic: Synthetic, z: Float, rng: np.random.Generator, *, least_scale: float = 0.0
+    ) -> DegradationModel:
         """Learn from synthetic patches and their standardised parameters z, (n, d)."""
-        components = Components.fit(synthetic.features)
-        scores = components.scores(synthetic.features)
-        a = scores @ components.basis
+        components = Components.fit(synthetic.features, least_scale=least_scale)
+        a, remainders = components.split(synthetic.features)
         labels = np.unique(synthetic.groups, return_inverse=True)[1]
         folds = (labels % min(N_FOLDS, labels.max() + 1)).astype(np.int64)
         regression, s = Regression.fit(a, z, folds, rng)
@@ -71,42 +74,80 @@ class DegradationModel:
         expected: Any = np.linalg.lstsq(polynomial(z), a, rcond=None)[0]
         mean = polynomial(z) @ expected
         within = np.cov(a - mean, rowvar=False, ddof=0).reshape(a.shape[1], a.shape[1])
-        within += 1e-6 * np.trace(within) / len(within) * np.eye(len(within))
+        within += (1e-6 * np.trace(within) / len(within) + 1e-12) * np.eye(len(within))
         between = np.cov(mean, rowvar=False, ddof=0).reshape(within.shape)
         _, vectors = scipy.linalg.eigh(between, within)
-        projection: Float = vectors[:, ::-1][:, : min(N_DISCRIMINANTS, len(within))]
-
-        # outside of the space: judged as a new image will be, with its own estimate for the parameters
-        left = a - polynomial(np.clip(s, 0, 1)) @ expected
-        values, vectors = np.linalg.eigh(np.cov(left, rowvar=False, ddof=0).reshape(within.shape))
-        whitening: Float = vectors / np.sqrt(np.maximum(values, 1e-9 * values.max()))
-        distance = ((left @ whitening) ** 2).sum(axis=1)
-        residual = ((scores - a @ components.basis.T) ** 2).sum(axis=1)
-        return cls(
+        model = cls(
             components,
             regression,
             likelihood,
             expected,
             polynomial.exponents,
-            whitening,
-            np.array(max(float(np.quantile(residual, OUTSIDE_QUANTILE)), 1e-9)),
-            np.array(max(float(np.quantile(distance, OUTSIDE_QUANTILE)), 1e-9)),
-            projection,
+            vectors[:, ::-1][:, : min(N_DISCRIMINANTS, len(within))],
             z.astype(np.float32),
-            ((a - mean) @ projection).astype(np.float32),
+            s.astype(np.float32),
+            a.astype(np.float32),
+            remainders.astype(np.float32),
+            np.array(1.0),
         )
+        model = replace(model, outside_limit=np.array(model._limit_between_photographs(synthetic.photographs, rng)))
+        # in the memory order that a file gives back, so that a loaded model computes the very same numbers
+        return cls.from_arrays({name: np.array(x, order="C") for name, x in model.to_arrays().items()})
 
-    def summaries(self, features: NDArray[Any]) -> tuple[Float, Float]:
-        """Return the regression's word on each patch, (n, d), and its outside score, (n,), 1 being the limit."""
-        scores = self.components.scores(features)
-        a = scores @ self.components.basis
-        s = self.regression(a)
+    def outside_scores(self, a: Float, remainders: Float, s: Float, n_patches: NDArray[np.int64]) -> Float:
+        """Return how unlike anything in the space images are, (n,), 1 being the limit.
+
+        Each image is compared with the synthetic patches of which the regression says about the same: by Mahalanobis
+        distance of its components (less their trend over the summaries), and by its features' distance from the
+        components' subspace. Beyond the ranges of the space, the regression's word itself tells.
+        """
         inside = np.clip(s, 0, 1)
-        left = a - Polynomial(self.expected_exponents)(inside) @ self.expected
-        distance = ((left @ self.whitening) ** 2).sum(axis=1) / self.distance_limit
-        residual = ((scores - a @ self.components.basis.T) ** 2).sum(axis=1) / self.residual_limit
-        beyond = np.abs(s - inside) / (OUTSIDE_DEVIATIONS * self.likelihood.deviation(inside))
-        return s, np.maximum(np.maximum(distance, residual), beyond.max(axis=1))
+        shrinkage = self.likelihood.shrinkage(n_patches)
+        beyond = np.abs(s - inside) / (OUTSIDE_DEVIATIONS * self.likelihood.deviation(inside) * np.sqrt(shrinkage))
+        scores = beyond.max(axis=1)
+        everyone = np.arange(len(self.sample_points))
+        for i in range(len(s)):
+            unlike = self._unlikeness(a[i], float(remainders[i]), inside[i], everyone, float(shrinkage[i].mean()))
+            scores[i] = max(scores[i], unlike / float(self.outside_limit))
+        return scores
+
+    def _unlikeness(self, a: Float, remainder: float, s: Float, allowed: NDArray[np.int64], shrinkage: float) -> float:
+        """Compare one image with those of the allowed synthetic patches whose summaries lie nearest."""
+        places = np.clip(self.sample_summaries[allowed], 0, 1) - s
+        count = min(COMPARED, len(allowed))
+        nearest = np.argpartition((places**2).sum(axis=1), count - 1)[:count]
+        others = self.sample_components[allowed[nearest]].astype(np.float64)
+        trend = np.column_stack([np.ones(count), places[nearest]])
+        coefficients: Any = np.linalg.lstsq(trend, others, rcond=1e-6)[0]
+        left = others - trend @ coefficients
+        covariance = left.T @ left / count
+        covariance += (0.01 * np.trace(covariance) / len(covariance) + 1e-9) * np.eye(len(covariance))
+        root = np.linalg.cholesky(np.linalg.inv(covariance))
+        typical = ((left @ root) ** 2).sum(axis=1)
+        distance = (((a - coefficients[0]) @ root) ** 2).sum()
+        limit = np.quantile(typical, OUTSIDE_QUANTILE) * shrinkage
+        near = self.sample_remainders[allowed[nearest]].astype(np.float64)
+        center, above = np.median(near), np.quantile(near, OUTSIDE_QUANTILE)
+        excess = (remainder - center) / max(float(above - center), 0.1)
+        return float(max(distance / max(limit, 1e-9), excess))
+
+    def _limit_between_photographs(self, photographs: NDArray[np.int64], rng: np.random.Generator) -> float:
+        """Return how unlike the other clean images' patches a clean image's own are, at the worst but a few."""
+        values = []
+        for k in rng.choice(len(photographs), min(CHECKED, len(photographs)), replace=False):
+            allowed = np.flatnonzero(photographs != photographs[k])
+            if len(allowed) == 0:
+                return 1.0
+            values.append(
+                self._unlikeness(
+                    self.sample_components[k].astype(np.float64),
+                    float(self.sample_remainders[k]),
+                    np.clip(self.sample_summaries[k].astype(np.float64), 0, 1),
+                    allowed,
+                    1.0,
+                )
+            )
+        return max(1.0, float(np.quantile(values, CHECKED_QUANTILE)))
 
     def discriminants(self, features: NDArray[Any]) -> Float:
         """Return the features in the discriminant space, (n, D)."""
@@ -124,7 +165,9 @@ class DegradationModel:
         deviation = expectation - np.repeat(means, support.counts, axis=0)
         rows, columns = np.triu_indices(d)
         spread = support.means(deviation[:, rows] * deviation[:, columns])
-        points, residuals = self.sample_points.astype(np.float64), self.sample_residuals.astype(np.float64)
+        points = self.sample_points.astype(np.float64)
+        residuals = self.sample_components - Polynomial(self.expected_exponents)(points) @ self.expected
+        residuals = residuals @ self.projection
         products = residuals[:, rows] * residuals[:, columns]
         centers = support.means(support.points)
         # a Gaussian window that holds about NEIGHBORS patches of the standardised space

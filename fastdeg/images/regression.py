@@ -53,13 +53,14 @@ class Components(_Arrays):
     basis: Float  # (F, C)
 
     @classmethod
-    def fit(cls, x: NDArray[Any], n_components: int = N_COMPONENTS) -> Components:
+    def fit(cls, x: NDArray[Any], *, least_scale: float = 0.0) -> Components:
+        """Find the components; features that vary by less than ``least_scale`` are not blown up to unit scale."""
         mean, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
-        scale = np.where(scale > 1e-6, scale, 1.0)
+        scale = np.maximum(np.where(scale > 1e-6, scale, 1.0), least_scale)
         scores = np.clip((x - mean) / scale, -LARGEST_SCORE, LARGEST_SCORE)
         shift = scores.mean(axis=0)
         covariance = np.cov(scores, rowvar=False, ddof=0).reshape(len(mean), len(mean))
-        count = min(n_components, len(mean), max(1, len(x) - 1))
+        count = min(N_COMPONENTS, len(mean), max(1, len(x) - 1))
         _, vectors = scipy.linalg.eigh(covariance, subset_by_index=(len(mean) - count, len(mean) - 1))
         vectors = vectors[:, ::-1]
         signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(count)])
@@ -67,6 +68,13 @@ class Components(_Arrays):
 
     def __call__(self, x: NDArray[Any]) -> Float:
         return self.scores(x) @ self.basis
+
+    def split(self, x: NDArray[Any]) -> tuple[Float, Float]:
+        """Return the components (n, C), and the log squared distance of the features from their subspace (n,)."""
+        scores = self.scores(x)
+        a = scores @ self.basis
+        remainder = (scores**2).sum(axis=1) - (a**2).sum(axis=1)  # the basis is orthonormal
+        return a, np.log(np.maximum(remainder, 0) + 1e-3)
 
     def scores(self, x: NDArray[Any]) -> Float:
         """Return the standardised, clipped features."""
@@ -190,10 +198,14 @@ class Likelihood(_Arrays):
         log_variance = Polynomial(self.variance_exponents)(z) @ self.variance_coefficients
         return np.exp(0.5 * np.clip(log_variance, -14, 4))
 
+    def shrinkage(self, n_patches: NDArray[np.int64]) -> Float:
+        """Return the share of one patch's variance that remains in the mean over n_patches, (n, m)."""
+        return self.shared + (1 - self.shared) / np.asarray(n_patches)[:, None]
+
     def log_density(self, s: Float, z: Float, n_patches: NDArray[np.int64]) -> Float:
         """Return log p(s | z) up to a constant, (n, k), of images whose summaries average n_patches patches."""
         mean, deviation = self.mean(z), self.deviation(z)
-        shrinkage = np.sqrt(self.shared + (1 - self.shared) / n_patches[:, None])  # (n, m)
+        shrinkage = np.sqrt(self.shrinkage(n_patches))
         root = np.linalg.cholesky(self.precision)
         m = s.shape[1]
         nu = float(self.degrees_of_freedom)

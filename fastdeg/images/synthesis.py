@@ -39,11 +39,14 @@ class Synthetic:
         What each patch was degraded with.
     groups : ndarray of int, shape (n,)
         Which piece of clean content it came from: patches of different groups share no pixel.
+    photographs : ndarray of int, shape (n,)
+        Which clean image it came from.
     """
 
     features: NDArray[np.float32]
     parameters: NDArray[np.float64]
     groups: NDArray[np.int64]
+    photographs: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,14 @@ class Recipe:
         return max(1.0, float(parameters.get("downsampling", 1)))
 
 
-def pieces_of(images: Sequence[NDArray[Any]]) -> tuple[list[NDArray[Any]], list[int]]:
-    """Return pieces of content that share no pixel, with their groups: the images, or their halves where few."""
+def pieces_of(images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return pieces of content that share no pixel: the images, or both halves of each where they are few."""
     if len(images) >= _MANY_IMAGES:
-        return list(images), list(range(len(images)))
+        return list(images)
     pieces: list[NDArray[Any]] = []
     for image in images:
-        axis = 0 if image.shape[0] >= image.shape[1] else 1
-        pieces += np.array_split(image, 2, axis=axis)
-    return pieces, list(range(len(pieces)))
+        pieces += np.array_split(image, 2, axis=0 if image.shape[0] >= image.shape[1] else 1)
+    return pieces
 
 
 def synthesize(
@@ -87,7 +89,7 @@ def synthesize(
 
     The result does not depend on the number of threads: each piece of work has its own seed.
     """
-    pieces, groups = pieces_of([check_image(image, f"clean_images[{i}]") for i, image in enumerate(images)])
+    pieces = pieces_of([check_image(image, f"clean_images[{i}]") for i, image in enumerate(images)])
     variants = VARIANTS if recipe.degrade is None and any(n in _LOW_RESOLUTION for n in recipe.names) else 1
     rounds = max(1, -(-n_samples // (variants * len(pieces))))
     jobs = [(k, child) for k, child in enumerate(seed.spawn(rounds * len(pieces)))]
@@ -97,7 +99,7 @@ def synthesize(
         rng = np.random.default_rng(child)
         piece = k % len(pieces)
         described, parameters = _samples(pieces[piece], draw, recipe, variants, rng)
-        return described, parameters, groups[piece]
+        return described, parameters, piece
 
     results = []
     with _single_threaded_opencv(), ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
@@ -108,11 +110,8 @@ def synthesize(
                 progress(min(1.0, (start + chunk) / len(jobs)), "degrading clean images")
     described = [x for r in results for x in r[0]]
     features = embedded(recipe.embed, described) if recipe.embed is not None else np.stack(described)
-    return Synthetic(
-        features,
-        np.concatenate([r[1] for r in results]),
-        np.repeat([r[2] for r in results], [len(r[0]) for r in results]),
-    )
+    groups = np.repeat([r[2] for r in results], [len(r[0]) for r in results])
+    return Synthetic(features, np.concatenate([r[1] for r in results]), groups, groups // (len(pieces) // len(images)))
 
 
 def embedded(embed: Embedding, images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Statistics of the 8 × 8 block DCT of an image plane: one number per frequency, blind to where things are.
 
-For the type-II DCT d (orthonormal) of every whole block, and for each frequency but the mean: the shares of |d| < 0.6
-and of |d| < 2.5, the mean of log(|d| + 0.3), the logarithms of mean |d| over the quarter and over the sixteenth of the
+For the type-II DCT d (orthonormal) of every whole block, and for each frequency but the mean: the shares of |d| < 1.05
+and of |d| < 2.55, the mean of log(|d| + 0.3), the logarithms of mean |d| over the quarter and over the sixteenth of the
 blocks that have most content, and the logarithms of the quartiles of |d|. Blocks are laid out as (8, 8, n), so that
 each step is a loop over blocks, which vectorises.
 """
@@ -24,8 +24,10 @@ BASIS = np.array(
 
 N_STATISTICS = 7
 LOW_FREQUENCY = 3  # horizontal plus vertical index up to which a frequency counts as content
-ZEROED = np.float32(0.6)  # grey levels: what a coefficient quantised to zero keeps after rounding pixels to 8 bits
-SMALL = np.float32(2.5)
+# Grey levels: above what rounding to 8 bits leaves of a coefficient quantised to zero; and no multiple of 1/8, which
+# is what some coefficients of whole numbers are, so that no comparison hangs on rounding.
+ZEROED = np.float32(1.05)
+SMALL = np.float32(2.55)
 OFFSET = np.float32(0.3)
 FLOOR = 0.2
 TINY = np.int32(0x38000000)  # bits of 3e-5: as good as zero

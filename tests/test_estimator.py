@@ -1,0 +1,370 @@
+"""The estimator: recovers known degradations, keeps scikit-learn's manners, and says what it cannot tell."""
+
+from __future__ import annotations
+
+import pickle
+
+import naive_images as naive
+import numpy as np
+import pytest
+from problems_images import SETTINGS, paper_bins, photographs, portrait, references, setting_truth
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+import fastdeg as fd
+from fastdeg.images import inference
+from fastdeg.images.features import luma
+from fastdeg.images.regression import Components, Likelihood, Polynomial, Regression
+from fastdeg.images.support import bin_support
+from fastdeg.images.synthesis import patches_of
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return fd.DegradationEstimator(paper_bins(), n_samples=4_000).fit(photographs())
+
+
+@pytest.fixture(scope="module")
+def second_setting():
+    return references([portrait()], SETTINGS[2], 24, seed=1)
+
+
+def test_recovers_a_known_distribution_from_another_photograph(fitted, second_setting):
+    images, _ = second_setting
+    found = fitted.infer(images)
+    truth = setting_truth(2)
+    q = found.distribution
+    assert q.n_samples == 24
+    assert found.converged
+    assert q.pmf[truth.pmf > 1e-3].sum() >= 0.8
+    uniform = fd.BinnedDistribution.uniform(paper_bins())
+    distance = fd.degradation_distance(q, truth, frechet_weight=0)
+    assert distance < 0.35 * fd.degradation_distance(uniform, truth, frechet_weight=0)
+    np.testing.assert_allclose(fitted.estimate(images).pmf, q.pmf)
+
+
+def test_point_estimates_are_close(fitted):
+    images, truth = references([portrait()], ((0, 5), (0, 50), (30, 90)), 60, seed=3)
+    found = fitted.predict(images)
+    errors = np.sqrt(((found - truth) ** 2).mean(axis=0))
+    assert (errors < [1.0, 4.0, 5.0]).all()
+    spread = np.array([5, 50, 60]) / np.sqrt(12)  # of the truth: what a blind guess would be off by
+    assert (errors < spread * [0.6, 0.25, 0.25]).all()
+    assert fitted.outside(images).mean() < 0.1
+
+
+def test_probabilities_and_likelihoods(fitted, second_setting):
+    images, truth = second_setting
+    proba = fitted.predict_proba(images)
+    assert proba.shape == (24, 75)
+    np.testing.assert_allclose(proba.sum(axis=1), 1)
+    found = fitted.infer(images)
+    np.testing.assert_allclose(found.posterior.sum(axis=1), 1)
+    np.testing.assert_allclose(found.posterior.mean(axis=0), found.distribution.pmf, atol=2e-3)  # at the fixed point
+    of_truth = proba[np.arange(24), paper_bins().assign(truth)]
+    assert np.log(of_truth).mean() > np.log(1 / 75) + 2
+
+
+def test_a_cropped_jpeg_grid_makes_no_difference(fitted, second_setting):
+    images, _ = second_setting
+    whole = fitted.predict(images)
+    cropped = fitted.predict([image[3:, 5:] for image in images])
+    quality = fitted.bins.space.names.index("jpeg_quality")
+    assert np.abs(cropped - whole)[:, quality].mean() < 2.5
+
+
+def test_threads_do_not_change_the_result():
+    make = fd.DegradationEstimator(paper_bins(), n_samples=200)
+    one, three = (clone(make).fit(photographs()[:1], threads=n).model_.to_arrays() for n in (1, 3))
+    for name in ("components.basis", "regression.coefficients", "likelihood.mean_coefficients"):
+        np.testing.assert_array_equal(one[name], three[name])
+
+
+def test_opencv_threads_are_put_back():
+    import cv2
+
+    before = cv2.getNumThreads()
+    fd.DegradationEstimator(paper_bins(), n_samples=50).fit(photographs()[:1])
+    assert cv2.getNumThreads() == before
+
+
+def test_scikit_learn_manners(fitted, second_setting):
+    copy = clone(fitted)
+    assert copy.get_params()["n_samples"] == 4_000
+    assert copy.set_params(patch_size=64).patch_size == 64
+    with pytest.raises(NotFittedError):
+        copy.estimate(second_setting[0])
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict(second_setting[0]), fitted.predict(second_setting[0]))
+
+
+def test_save_and_load(fitted, second_setting, tmp_path):
+    fitted.save(tmp_path / "estimator.npz")
+    with np.load(tmp_path / "estimator.npz", allow_pickle=False) as file:
+        assert all(file[name].dtype != object for name in file.files)
+    again = fd.DegradationEstimator.load(tmp_path / "estimator.npz")
+    assert again.get_params().keys() == fitted.get_params().keys()
+    np.testing.assert_array_equal(again.log_likelihood(second_setting[0]), fitted.log_likelihood(second_setting[0]))
+    np.testing.assert_array_equal(again.bin_feature_moments()[1], fitted.bin_feature_moments()[1])
+    (tmp_path / "other.npz").write_bytes(b"no such thing")
+    with pytest.raises(ValueError, match=r"other\.npz: expected a file written by DegradationEstimator"):
+        fd.DegradationEstimator.load(tmp_path / "other.npz")
+    with pytest.raises(FileNotFoundError):
+        fd.DegradationEstimator.load(tmp_path / "none.npz")
+
+
+def test_outside_of_the_space(fitted, second_setting):
+    inside = second_setting[0][:4]
+    photo = portrait()[40:440, 60:460]
+    rng = np.random.default_rng(0)
+    strangers = {
+        "much more noise": fd.degrade(photo, downsampling=4, noise_sigma=110, jpeg_quality=80, rng=0),
+        "quality 8": fd.degrade(photo, blur_sigma=1, downsampling=4, noise_sigma=10, jpeg_quality=8, rng=0),
+        "white noise": rng.integers(0, 256, (100, 100, 3)).astype(np.uint8),
+        "constant": np.full((100, 100, 3), 128, np.uint8),
+    }
+    found = fitted.infer([*inside, *strangers.values()])
+    assert not found.outside[:4].any()
+    assert found.outside[4:].all(), dict(zip(strangers, found.outside_score[4:], strict=True))
+    assert (found.outside == (found.outside_score > 1)).all()
+
+
+def test_bootstrap_resamples_images_not_patches(fitted, second_setting):
+    images, _ = second_setting
+    result = fitted.bootstrap(images, n_resamples=100)
+    assert result.weights.shape == (100, 75)
+    np.testing.assert_allclose(result.weights.sum(axis=1), 1)
+    truth = setting_truth(2)
+    for interval in result.marginals:
+        assert (interval.low <= interval.estimate + 1e-9).all()
+        assert (interval.estimate <= interval.high + 1e-9).all()
+        assert (interval.low >= 0).all()
+        assert (interval.high <= 1).all()
+        far = truth.marginal(interval.axis) == 0
+        assert interval.low[far].max(initial=0) <= 0.05
+    counts = fitted.reference_counts(images, (6, 24, 96), n_resamples=60)
+    assert counts.widths.shape == (3, 3)
+    assert (np.diff(counts.widths.sum(axis=1)) < 0).all()
+    again = fitted.bootstrap(images, n_resamples=100)
+    np.testing.assert_array_equal(again.weights, result.weights)
+
+
+def test_identifiability_names_what_looks_alike(fitted):
+    found = fitted.identifiability()
+    assert found.standard_errors.shape == (75, 3)
+    assert len(found.notes) == 3
+    assert (np.diff(found.confusion) <= 0).all()
+    assert 0 < found.confusion[0] <= 0.5
+    blur = np.abs(np.diff(fitted.bins.centers[found.pairs], axis=1))[:, 0, 0]
+    assert (blur > 0).mean() > 0.8  # neighbours in blur are the hard ones, not noise or compression
+
+
+def test_feature_moments_order_the_bins(fitted, second_setting):
+    means, covs = fitted.bin_feature_moments()
+    assert means.shape == (75, 12)
+    assert np.linalg.eigvalsh(covs).min() > 0
+    distances = fd.frechet_distances(means, covs, *fitted.feature_moments(second_setting[0]))
+    truth = setting_truth(2).pmf
+    assert distances[truth > 0].mean() < 0.3 * distances.mean()
+    assert fitted.embed(second_setting[0]).shape == (24, 12)
+
+
+def test_own_pipeline_and_own_features():
+    space = fd.DegradationSpace([fd.Axis.regular("gain", 0.2, 1.0, 4)])
+
+    def pipeline(image, parameters, rng):
+        return (image * parameters["gain"]).astype(np.uint8)
+
+    def features(images):
+        return np.array([[np.ptp(image), image.std()] for image in images], dtype=float)
+
+    rng = np.random.default_rng(0)
+    clean = [rng.integers(0, 256, (120, 120)).astype(np.uint8) for _ in range(3)]
+    make = fd.DegradationEstimator(fd.GridBins(space), degrade=pipeline, features=features, n_samples=600)
+    fitted = make.fit(clean)
+    dark = [pipeline(rng.integers(0, 256, (100, 100)).astype(np.uint8), {"gain": g}, rng) for g in (0.3, 0.35, 0.25)]
+    assert fitted.estimate(dark).pmf[0] > 0.9
+    with pytest.raises(ValueError, match=r"features: expected an array of shape"):
+        clone(make).set_params(features=lambda images: np.zeros(3)).fit(clean)
+    with pytest.raises(TypeError, match="degrade: expected a callable"):
+        clone(make).set_params(degrade="fast").fit(clean)
+
+
+def test_own_callables_are_asked_for_again(tmp_path):
+    space = fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 2)])
+
+    def features(images):
+        return np.array([[np.diff(image.astype(float), axis=0).std()] for image in images])
+
+    fitted = fd.DegradationEstimator(fd.GridBins(space), features=features, n_samples=60).fit(photographs()[:1])
+    fitted.save(tmp_path / "own.npz")
+    with pytest.raises(ValueError, match="pass features= again"):
+        fd.DegradationEstimator.load(tmp_path / "own.npz")
+    again = fd.DegradationEstimator.load(tmp_path / "own.npz", features=features)
+    low = fd.degrade(portrait(), downsampling=4, noise_sigma=40, rng=0)
+    assert again.estimate([low]).pmf.argmax() == 1
+
+
+def test_grey_sixteen_bit_and_tiny_references(fitted):
+    low = fd.degrade(portrait(), blur_sigma=1, downsampling=4, noise_sigma=20, jpeg_quality=80, rng=0)
+    gray = fd.degrade(
+        luma(portrait()).astype(np.uint8), blur_sigma=1, downsampling=4, noise_sigma=20, jpeg_quality=80, rng=0
+    )
+    found = fitted.predict([low, low.astype(np.uint16) * 257, low / 255.0, gray])
+    np.testing.assert_allclose(found[1:3], found[[0, 0]], atol=0.1)
+    np.testing.assert_allclose(found[3], found[0], atol=4)  # clipping differs: colours clip channel by channel
+    tiny = fitted.predict([low[:1, :1], low[:9, :40], np.zeros((30, 30), np.uint8)])
+    assert np.isfinite(tiny).all()
+
+
+def test_centroid_bins():
+    space = fd.DegradationSpace.preset("paper")
+    points = np.random.default_rng(0).uniform([0, 0, 30], [5, 50, 90], (2_000, 3))
+    bins = fd.CentroidBins.fit(points, 60, space=space)
+    fitted = fd.DegradationEstimator(bins, n_samples=1_500).fit(photographs())
+    images, truth = references([portrait()], SETTINGS[4], 12, seed=5)
+    q = fitted.estimate(images)
+    mean = q.moments()[0]
+    assert (np.abs(mean - truth.mean(axis=0)) < [1.2, 5, 6]).all()
+
+
+def test_a_space_of_thousands_of_bins():
+    bins = fd.GridBins(fd.DegradationSpace.preset("dense"))
+    fitted = fd.DegradationEstimator(bins, n_samples=1_500).fit(photographs())
+    rng = np.random.default_rng(0)
+    truth = np.column_stack([rng.uniform(1, 2, 8), rng.uniform(20, 30, 8), np.full(8, 3)])
+    images = [fd.degrade(portrait(), blur_sigma=b, noise_sigma=n, downsampling=d, rng=rng) for b, n, d in truth]
+    q = fitted.estimate(images)
+    assert q.n_bins == 17_850
+    assert abs(q.moments()[0][1] - truth[:, 1].mean()) < 4
+    assert fitted.bootstrap(images, 20).marginals[1].high.shape == (51,)
+    assert len(fitted.identifiability().notes) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "images", "error", "words"),
+    [
+        ({}, [], ValueError, "clean_images: expected at least one image"),
+        ({}, np.zeros((300, 300, 3), np.uint8), TypeError, "wrap it in a list"),
+        ({}, [np.zeros((300, 300, 3), np.uint8), np.zeros((40, 40, 3), np.uint8)], ValueError, r"clean_images\[1\]"),
+        ({}, [np.zeros((300, 300, 5), np.uint8)], ValueError, r"clean_images\[0\]: expected shape"),
+        ({"n_samples": 3}, [np.zeros((300, 300), np.uint8)], ValueError, "n_samples"),
+        ({"noise": "blue"}, [np.zeros((300, 300), np.uint8)], ValueError, "noise"),
+        ({"downsampling": 0}, [np.zeros((300, 300), np.uint8)], ValueError, "downsampling"),
+        ({"bins": 3}, [np.zeros((300, 300), np.uint8)], TypeError, "bins"),
+        ({"bins": fd.CentroidBins([[0.0], [1.0]])}, [np.zeros((300, 300), np.uint8)], ValueError, "DegradationSpace"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, images, error, words):
+    with pytest.raises(error, match=words):
+        fd.DegradationEstimator(**{"bins": paper_bins()} | arguments).fit(images)
+
+
+def test_constant_clean_images_are_survived():
+    fitted = fd.DegradationEstimator(paper_bins(), n_samples=60).fit([np.full((400, 400, 3), 90, np.uint8)])
+    low = fd.degrade(portrait(), downsampling=4, noise_sigma=20, jpeg_quality=80, rng=0)
+    assert np.isfinite(fitted.predict([low])).all()
+
+
+# -- the parts ----------------------------------------------------------------------------------------------------
+
+
+def test_expectation_maximisation_is_the_naive_one_and_climbs():
+    rng = np.random.default_rng(0)
+    log_likelihood = rng.normal(0, 3, (12, 30))
+    prior = rng.dirichlet(np.ones(30))
+    likelihood = np.exp(log_likelihood)
+    for n_iter in (1, 7, 60):
+        got = inference.fit_mixture(log_likelihood, prior, max_iter=n_iter, tol=-1)
+        np.testing.assert_allclose(got.weights, naive.em(likelihood, prior, n_iter), atol=1e-9)
+    values = [inference.fit_mixture(log_likelihood, prior, max_iter=k, tol=-1).log_likelihood for k in (1, 3, 10, 50)]
+    assert (np.diff(values) > 0).all()
+
+
+def test_expectation_maximisation_finds_the_optimum():
+    """At the maximum, the mean likelihood ratio of every bin is at most one (the dual certificate)."""
+    rng = np.random.default_rng(1)
+    log_likelihood = rng.normal(0, 2, (40, 15))
+    fit = inference.fit_mixture(log_likelihood, np.full(15, 1 / 15), max_iter=20_000, tol=1e-13)
+    likelihood = np.exp(log_likelihood)
+    assert (likelihood / (likelihood @ fit.weights)[:, None]).mean(axis=0).max() < 1 + 1e-4
+
+
+def test_bootstrap_of_identical_images_has_no_spread():
+    log_likelihood = np.tile(np.random.default_rng(0).normal(0, 3, (1, 20)), (9, 1))
+    weights = inference.bootstrap_mixtures(log_likelihood, np.full(20, 0.05), 10, np.random.default_rng(0))
+    np.testing.assert_allclose(weights, weights[[0] * 10], atol=1e-12)
+
+
+def test_likelihood_learns_means_widths_and_tails():
+    rng = np.random.default_rng(0)
+    z = rng.uniform(0, 1, (20_000, 2))
+    deviation = 0.05 + 0.1 * z[:, [0]]
+    noise = rng.standard_normal((20_000, 2)) @ np.array([[1, 0.6], [0, 0.8]])
+    s = np.column_stack([z[:, 0] ** 2, z.sum(axis=1) / 2]) + deviation * noise
+    model = Likelihood.fit(s, z, rng.integers(0, 500, 20_000))
+    at = np.array([[0.1, 0.9], [0.9, 0.1], [0.5, 0.5]])
+    np.testing.assert_allclose(model.mean(at), np.column_stack([at[:, 0] ** 2, at.sum(axis=1) / 2]), atol=0.01)
+    np.testing.assert_allclose(model.deviation(at), np.repeat(0.05 + 0.1 * at[:, [0]], 2, axis=1), rtol=0.06)
+    assert model.degrees_of_freedom >= 20
+    assert model.precision[0, 1] / model.precision[0, 0] == pytest.approx(-0.6, abs=0.05)
+    heavy = Likelihood.fit(z + 0.05 * rng.standard_t(3, (20_000, 2)), z, np.arange(20_000) % 500)
+    assert heavy.degrees_of_freedom <= 6
+    sample = np.array([[0.25, 0.5]])
+    log_density = model.log_density(sample, z, np.array([1]))[0]
+    assert np.abs(z[log_density.argmax()] - [0.5, 0.5]).max() < 0.1
+
+
+def test_more_patches_sharpen_the_likelihood_only_as_far_as_content_allows():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(400), 25)
+    z = rng.uniform(0, 1, (10_000, 1))
+    s = z + 0.06 * rng.standard_normal(400)[groups][:, None] + 0.08 * rng.standard_normal((10_000, 1))
+    model = Likelihood.fit(s, z, groups)
+    assert model.shared[0] == pytest.approx(0.36, abs=0.06)
+
+
+def test_regression_judges_itself_on_content_it_has_not_seen():
+    """With pure noise as features, what is said of a held-out fold must not know the targets."""
+    rng = np.random.default_rng(0)
+    x, z = rng.standard_normal((600, 30)), rng.uniform(0, 1, (600, 1))
+    components = Components.fit(x)
+    _, held_out = Regression.fit(components(x), z, np.arange(600) % 4, rng)
+    assert abs(np.corrcoef(held_out[:, 0], z[:, 0])[0, 1]) < 0.15
+
+
+def test_polynomial_terms():
+    z = np.random.default_rng(0).uniform(0, 1, (5, 3))
+    basis = Polynomial.of_degree(3, 2)
+    x = 2 * z - 1
+    expected = {tuple(e): np.prod(x ** np.array(e), axis=1) for e in basis.exponents}
+    np.testing.assert_allclose(basis(z), np.stack(list(expected.values()), axis=1))
+    assert len(basis.exponents) == 10
+    assert len(Polynomial.of_degree(8, 5, 60).exponents) == 45  # the degree gives way
+
+
+def test_bin_support_averages_within_each_bin(fitted):
+    support = bin_support(fitted.bins, fitted.model_.likelihood)
+    points = fitted.bins.space.unstandardize(support.points)
+    owners = np.repeat(np.arange(75), support.counts)
+    np.testing.assert_array_equal(fitted.bins.assign(points), owners)
+    np.testing.assert_allclose(support.means(points), fitted.bins.centers, atol=1e-9)
+    values = np.random.default_rng(0).normal(0, 400, (2, len(points)))
+    got = support.average(values)
+    from scipy.special import logsumexp
+
+    for b in (0, 40, 74):
+        inside = values[:, owners == b]
+        np.testing.assert_allclose(got[:, b], logsumexp(inside, axis=1) - np.log(inside.shape[1]))
+
+
+@pytest.mark.parametrize("shape", [(5, 300), (80, 80), (87, 88), (125, 190), (500, 90)])
+def test_patches_cover_the_image_on_the_grid(shape):
+    image = np.arange(shape[0] * shape[1]).reshape(shape)
+    patches = patches_of(image, 80)
+    seen = np.zeros(shape, bool)
+    for patch in patches:
+        top, left = np.unravel_index(patch[0, 0], shape)
+        assert top % 8 == left % 8 == 0
+        seen[top : top + patch.shape[0], left : left + patch.shape[1]] = True
+    assert seen[: max(80, shape[0] // 8 * 8 - 8), : max(80, shape[1] // 8 * 8 - 8)].all()

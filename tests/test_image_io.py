@@ -1,0 +1,181 @@
+"""Reading image files: what is converted with a note, and what is refused by name."""
+
+from __future__ import annotations
+
+import contextlib
+
+import cv2
+import numpy as np
+import pytest
+from problems_images import photographs, png_bomb
+
+from fastdeg.images import ImageError, list_images, read_image, read_images
+from fastdeg.images import io as reading
+
+pil = pytest.importorskip("PIL.Image")
+
+
+@pytest.fixture
+def photo():
+    return photographs()[0][:40, :60]
+
+
+def _save(path, pixels, **options):
+    pil.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "ppm", "webp"])
+def test_lossless_files_come_back_as_they_are(tmp_path, photo, suffix):
+    options = {"lossless": True} if suffix == "webp" else {}
+    file = read_image(_save(tmp_path / f"photo.{suffix}", photo, **options))
+    np.testing.assert_array_equal(file.pixels, photo)
+    assert file.notes == ()
+
+
+def test_grey_palette_and_jpeg(tmp_path, photo):
+    assert read_image(_save(tmp_path / "grey.png", photo[..., 0])).pixels.shape == (40, 60)
+    pil.fromarray(photo).convert("P").save(tmp_path / "palette.png")
+    assert read_image(tmp_path / "palette.png").pixels.shape == (40, 60, 3)
+    jpeg = read_image(_save(tmp_path / "photo.jpg", photo, quality=95)).pixels
+    assert np.abs(jpeg.astype(int) - photo).mean() < 4
+
+
+def test_sixteen_bits_are_scaled(tmp_path, photo):
+    cv2.imwrite(str(tmp_path / "deep.png"), photo[..., ::-1].astype(np.uint16) * 257)
+    file = read_image(tmp_path / "deep.png")
+    np.testing.assert_array_equal(file.pixels, photo)
+    assert file.notes == ("16 bits scaled to 8",)
+
+
+def test_transparent_is_laid_over_black(tmp_path, photo):
+    alpha = np.full((40, 60, 1), 255, np.uint8)
+    opaque = read_image(_save(tmp_path / "opaque.png", np.concatenate([photo, alpha], axis=2)))
+    np.testing.assert_array_equal(opaque.pixels, photo)
+    assert opaque.notes == ()
+    alpha[:, :30] = 0
+    alpha[:, 30:] = 128
+    file = read_image(_save(tmp_path / "alpha.png", np.concatenate([photo, alpha], axis=2)))
+    assert (file.pixels[:, :30] == 0).all()
+    np.testing.assert_allclose(file.pixels[:, 30:], photo[:, 30:] * (128 / 255), atol=0.51)
+    assert file.notes == ("transparent: laid over black",)
+    pil.fromarray(np.concatenate([photo[..., :1], alpha], axis=2), "LA").save(tmp_path / "grey.png")
+    assert (read_image(tmp_path / "grey.png").pixels[:, :30] == 0).all()
+
+
+def test_cmyk_and_wrong_names_are_read_with_a_note(tmp_path, photo):
+    pil.fromarray(photo).convert("CMYK").save(tmp_path / "print.jpg", quality=95)
+    file = read_image(tmp_path / "print.jpg")
+    assert np.abs(file.pixels.astype(int) - photo).mean() < 6
+    assert file.notes == ("CMYK converted to RGB without a colour profile",)
+    _save(tmp_path / "wrong.png", photo, format="JPEG")
+    assert read_image(tmp_path / "wrong.png").notes == ("its content is JPEG, whatever its name says",)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "webp", "tif"])
+def test_animations_are_refused(tmp_path, photo, suffix):
+    frames = [pil.fromarray(np.roll(photo, k, axis=0)) for k in range(3)]
+    frames[0].save(tmp_path / f"moving.{suffix}", save_all=True, append_images=frames[1:])
+    with pytest.raises(ImageError, match=rf"moving\.{suffix}: has 3 frames or pages"):
+        read_image(tmp_path / f"moving.{suffix}")
+
+
+def test_still_gif_is_read(tmp_path, photo):
+    assert read_image(_save(tmp_path / "still.gif", photo)).pixels.shape == (40, 60, 3)
+
+
+def test_huge_header_is_refused_before_decoding(tmp_path, monkeypatch):
+    (tmp_path / "bomb.png").write_bytes(png_bomb(20_000, 20_000))
+    monkeypatch.setattr(reading.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match=r"bomb\.png: announces 20000 × 20000 = 400 megapixels"):
+        read_image(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tif", "bmp", "ppm"])
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.95])
+def test_truncated_files_are_refused(tmp_path, photo, suffix, share):
+    path = _save(tmp_path / f"cut.{suffix}", photo)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ImageError, match=rf"cut\.{suffix}: (is|has|announces)"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty.png", b"", "is empty"),
+        ("text.jpg", b"hello, world", "is no PNG, JPEG"),
+        ("zero.png", png_bomb(0, 5), "has no pixels"),
+        ("noise.png", png_bomb(50, 50), "is damaged"),
+        ("sound.webp", b"RIFF\x10\0\0\0WAVEfmt ", "not WebP"),
+        ("head.jpg", b"\xff\xd8\xff\xe0", "truncated"),
+        ("odd.jpg", b"\xff\xd8\xff\xe0\0\x04ab\0\0\0\0", "marker is missing"),
+        ("odd.ppm", b"P6 wide high 255\n", "PNM header"),
+    ],
+)
+def test_files_that_are_no_images(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ImageError, match=words) as caught:
+        read_image(tmp_path / name)
+    assert str(caught.value).startswith(str(tmp_path / name) + ": ")
+    assert "\n" not in str(caught.value)
+
+
+def test_random_damage_never_escapes_as_another_error(tmp_path, photo):
+    rng = np.random.default_rng(0)
+    for suffix in ("jpg", "png", "webp", "gif", "tif", "bmp", "ppm"):
+        data = np.frombuffer(_save(tmp_path / f"x.{suffix}", photo).read_bytes(), np.uint8)
+        for trial in range(60):
+            damaged = data.copy()
+            where = rng.integers(0, len(data) if trial % 2 else min(60, len(data)), 4)
+            damaged[where] = rng.integers(0, 256, 4)
+            (tmp_path / f"x.{suffix}").write_bytes(damaged.tobytes())
+            with contextlib.suppress(ImageError):
+                read_image(tmp_path / f"x.{suffix}", max_pixels=10**6)
+
+
+def test_folders(tmp_path, photo):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such folder"):
+        read_images(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="no image files in this folder"):
+        read_images(tmp_path)
+    (tmp_path / "readme.txt").write_text("not an image")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    _save(tmp_path / "b.png", photo)
+    _save(tmp_path / "a.PNG", photo[:20], format="PNG")
+    assert [p.name for p in list_images(tmp_path)] == ["a.PNG", "b.png"]
+    read = read_images(tmp_path)
+    assert [image.shape for image in read.images] == [(20, 60, 3), (40, 60, 3)]
+    assert read.notes == []
+    with pytest.raises(NotADirectoryError, match="expected a folder"):
+        read_images(tmp_path / "b.png")
+    with pytest.raises(FileNotFoundError, match=r"c\.png: no such file"):
+        read_images([tmp_path / "b.png", tmp_path / "c.png"])
+    with pytest.raises(ImageError, match="is a folder"):
+        read_image(tmp_path / "folder.png")
+
+
+def test_a_folder_with_good_and_bad_files(tmp_path, photo):
+    _save(tmp_path / "good.png", photo)
+    (tmp_path / "bad1.png").write_bytes(b"")
+    (tmp_path / "bad2.jpg").write_bytes(b"junk")
+    with pytest.raises(ImageError, match=r"bad1.png: is empty \(0 bytes\) \(and 1 more unusable: bad2.jpg\)"):
+        read_images(tmp_path)
+    read = read_images(tmp_path, skip_bad=True)
+    assert [p.name for p in read.paths] == ["good.png"]
+    assert [e.path.name for e in read.skipped] == ["bad1.png", "bad2.jpg"]
+    assert all(note.startswith("skipped ") for note in read.notes)
+    (tmp_path / "good.png").unlink()
+    with pytest.raises(ImageError, match="no file is usable"):
+        read_images(tmp_path, skip_bad=True)
+
+
+def test_at_most_so_many_and_progress(tmp_path, photo):
+    for k in range(7):
+        _save(tmp_path / f"{k}.png", photo)
+    told = []
+    read = read_images(tmp_path, max_images=3, progress=lambda fraction, message: told.append(fraction))
+    assert [p.stem for p in read.paths] == ["0", "3", "6"]
+    assert told[-1] == 1
