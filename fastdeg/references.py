@@ -11,11 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from fastdeg import _checks
 from fastdeg.distances.frechet import frechet_distance
 from fastdeg.kernels import diversity as _kernels
+from fastdeg.kernels.farthest import bucket_steps, make_buckets
+from fastdeg.kernels.farthest_wide import quantise, wide_steps
 from fastdeg.moments import weighted_moments
 
 if TYPE_CHECKING:
     from fastdeg.distribution import BinnedDistribution
 
+FEW_AXES = 8  # up to which boxes around buckets of points tell them apart
 WORK_PER_CALL = 2e8  # elementary operations before Python gets to see an interrupt: well under 0.3 s
 
 
@@ -68,7 +71,7 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
     Returns
     -------
     (k,) int64 array
-        Indices in the order of choice; of points equally far, the lowest index.
+        Different indices in the order of choice; of points equally far, the lowest index.
 
     References
     ----------
@@ -84,15 +87,28 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
     x = _checks.float_array(x, "x", ("n", "d"), keep_float32=True)
     n, n_axes = x.shape
     k = _checks.integer(k, "k", 0, n)
+    if n_axes == 0:
+        raise ValueError("x: expected at least one axis, got shape (n, 0)")
     chosen = np.empty(k, np.int64)
     if k == 0:
         return chosen
     chosen[0] = _checks.integer(start, "start", 0, n - 1)
     nearest = np.full(n, np.inf)
-    work = n * max(n_axes, 1)
+    work = n * n_axes
     steps = max(1, int(WORK_PER_CALL / work))
+    if n_axes <= FEW_AXES:
+        buckets = make_buckets(x)
+        n_buckets = buckets[2][0].shape[1]
+        best, best_index = np.empty(n_buckets), np.empty(n_buckets, np.int64)
+        for step in range(1, k, steps):
+            bucket_steps(x, buckets, chosen, step, min(k, step + steps), nearest, best, best_index)
+        return chosen
+    copies, errors, origin = np.empty(x.shape, np.int16), np.empty(n), np.empty(n_axes)
+    unit = quantise(x, copies, errors, origin, threads=threads, work=work)
+    limits = np.full(n, np.inf, np.float32)
     for step in range(1, k, steps):
-        _kernels.farthest_steps(x, chosen, step, min(k, step + steps), nearest, threads=threads, work=work)
+        state = (chosen, step, min(k, step + steps), nearest, limits)
+        wide_steps(x, copies, errors, origin, unit, *state, threads=threads, work=work)
     return chosen
 
 

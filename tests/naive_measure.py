@@ -52,6 +52,7 @@ def farthest_points(x, k, start=0):
     chosen = [start]
     nearest = squared_distances(x, x[[start]])[:, 0]
     while len(chosen) < k:
+        nearest[chosen[-1]] = -1  # none comes twice
         chosen.append(int(nearest.argmax()))
         nearest = np.minimum(nearest, squared_distances(x, x[[chosen[-1]]])[:, 0])
     return np.array(chosen[:k])

@@ -1,4 +1,4 @@
-"""Selection of diverse points: farthest-point traversal, and distances to the nearest of the points already chosen."""
+"""Selection of diverse points by their distances to the nearest of those already chosen."""
 
 from __future__ import annotations
 
@@ -18,37 +18,6 @@ def squared_distance(a, b):
         difference = np.float64(a[j]) - np.float64(b[j])
         total += difference * difference
     return total
-
-
-@parallel_kernel
-def farthest_steps(x, chosen, first_step, last_step, nearest):
-    """Steps of the farthest-point traversal (Gonzalez 1985): chosen[step] is the point farthest from chosen[:step].
-
-    ``nearest`` holds each point's squared distance to the chosen ones so far. Ties go to the lowest index.
-    """
-    n = x.shape[0]
-    n_blocks = (n + BLOCK - 1) // BLOCK
-    best = np.empty(n_blocks)
-    best_index = np.empty(n_blocks, np.int64)
-    for step in range(first_step, last_step):
-        latest = x[chosen[step - 1]]
-        for block in prange(n_blocks):
-            largest = -1.0
-            index = 0
-            for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-                distance = squared_distance(x[i], latest)
-                if distance < nearest[i]:
-                    nearest[i] = distance
-                if nearest[i] > largest:
-                    largest = nearest[i]
-                    index = i
-            best[block] = largest
-            best_index[block] = index
-        largest = -1.0
-        for block in range(n_blocks):
-            if best[block] > largest:
-                largest = best[block]
-                chosen[step] = best_index[block]
 
 
 @parallel_kernel
