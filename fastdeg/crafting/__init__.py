@@ -214,7 +214,9 @@ def _solve(
     deadline = time.perf_counter() + limits["seconds"]
     problem = setup.problem.with_tau(tau)
     try:
-        solution = solve(problem, tol=tol, max_iter=limits["max_iter"], deadline=deadline, progress=progress)
+        solution = solve(
+            problem, tol=tol, max_iter=limits["max_iter"], deadline=deadline, threads=threads, progress=progress
+        )
     except KeyboardInterrupt as interrupt:
         interrupt.result = finish(setup, tau, interrupt.solution, tol, threads)  # type: ignore[attr-defined]
         raise

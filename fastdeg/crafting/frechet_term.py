@@ -36,8 +36,11 @@ class FrechetTerm:
         within_trace = variances_or_covariances.sum(1) if diagonal else np.einsum("iaa->i", variances_or_covariances)
         self.linear = within_trace + ((means - mean) ** 2).sum(axis=1)
         self.target_trace = float(values[kept].sum())
-        center = means.mean(axis=0)
-        projected, factor = self._restrict(means - center, variances_or_covariances, factor)
+        self.center = means.mean(axis=0)
+        projected, factor = self._restrict(
+            means - self.center, variances_or_covariances, factor, float(np.abs(means).max(initial=0.0))
+        )
+        self.factor = factor  # (D, k)
         self.rank = projected.shape[1]
         rows, columns = np.triu_indices(self.rank)
         self._rows, self._columns = rows, columns
@@ -50,7 +53,7 @@ class FrechetTerm:
         self.second = np.ascontiguousarray(within + projected[:, rows] * projected[:, columns])  # (N, k (k + 1) / 2)
 
     @staticmethod
-    def _restrict(deviations: Float, within: Float, factor: Float) -> tuple[Float, Float]:
+    def _restrict(deviations: Float, within: Float, factor: Float, magnitude: float) -> tuple[Float, Float]:
         """Drop the directions in which neither the bins' means nor their covariances vary."""
         projected = deviations @ factor
         total = within.sum(axis=0)
@@ -58,12 +61,19 @@ class FrechetTerm:
         if not factor.shape[1]:
             return projected, factor
         values, vectors = np.linalg.eigh(spread)
-        vectors = vectors[:, values > _RANK_TOLERANCE * max(float(values[-1]), 1e-300)]
+        # what is nothing but rounding of the means is no spread
+        rounding = 1e-28 * len(deviations) * magnitude**2 * float((factor**2).sum())
+        vectors = vectors[:, values > max(_RANK_TOLERANCE * float(values[-1]), rounding, 1e-300)]
         return projected @ vectors, factor @ vectors
 
     def moments(self, p: Float) -> Float:
         """Return the moments z = (first, packed second) that the distance depends on, besides its linear part."""
         return np.concatenate((p @ self.first, p @ self.second))
+
+    def second_moments(self, weights: Float) -> Float:
+        """Return Aᵀ diag(weights) A of the moment features A, shape (r, r)."""
+        features = np.concatenate((self.first, self.second), axis=1)
+        return features.T @ (features * weights[:, None])
 
     def value(self, p: Float) -> float:
         """Return FD²(p)."""
@@ -88,6 +98,14 @@ class FrechetTerm:
         floor = 1e-30 * max(float(values[-1]), 1e-270)
         return np.sqrt(np.maximum(values, floor)), vectors, vectors.T @ mean
 
+    def inside(self, z: Float) -> bool:
+        """Return whether Fᵀ Σ F is positive definite at the moments z."""
+        k = self.rank
+        matrix = np.empty((k, k))
+        matrix[self._rows, self._columns] = z[k:]
+        matrix[self._columns, self._rows] = z[k:]
+        return bool(np.linalg.eigvalsh(matrix - np.outer(z[:k], z[:k]))[0] > 0) if k else True
+
     def tangent(self, roots: Float, vectors: Float, mean: Float) -> tuple[float, Float]:
         """Return constant and coefficients (N,) of a linear function of p that is nowhere above FD².
 
@@ -96,11 +114,15 @@ class FrechetTerm:
         """
         if not self.rank:
             return self.target_trace, self.linear
+        slope = self.slope(roots, vectors, mean)
+        coefficients = self.linear + self.first @ slope[: self.rank] + self.second @ slope[self.rank :]
+        return self.target_trace - float(roots.sum() + (mean**2 / roots).sum()), coefficients
+
+    def slope(self, roots: Float, vectors: Float, mean: Float) -> Float:
+        """Return the gradient of −2 tr (Fᵀ Σ F)^½ in the moments, shape (r,)."""
         inverse = (vectors / roots) @ vectors.T
         weights = inverse[self._rows, self._columns] * np.where(self._rows == self._columns, 1.0, 2.0)
-        pull = 2 * (vectors / roots) @ mean
-        coefficients = self.linear - self.second @ weights + self.first @ pull
-        return self.target_trace - float(roots.sum() + (mean**2 / roots).sum()), coefficients
+        return np.concatenate((2 * (vectors / roots) @ mean, -weights))
 
     def curvature(self, roots: Float, vectors: Float, mean: Float) -> Float:
         """Return U, shape (N, r) with r = k + k (k + 1) / 2, such that the Hessian of FD² in p is U Uᵀ."""
@@ -108,26 +130,36 @@ class FrechetTerm:
         if not k:
             return np.zeros((len(self.linear), 0))
         rows, columns = self._rows, self._columns
-        pair = np.where(rows == columns, 1.0, np.sqrt(2.0))
-        scale = pair / np.sqrt((roots[rows] + roots[columns]) * roots[rows] * roots[columns])
         if k <= _PACKED_RANK:
-            transform = vectors[rows][:, rows] * vectors[columns][:, columns]
-            transform = transform + np.where(rows == columns, 0.0, 1.0)[:, None] * (
-                vectors[columns][:, rows] * vectors[rows][:, columns]
-            )
-            drift = vectors[:, rows] * mean[columns] + vectors[:, columns] * mean[rows]
-            stacked = np.zeros((k + len(rows), k + len(rows)))
-            stacked[:k, :k] = vectors * np.sqrt(2 / roots)
-            stacked[:k, k:] = -drift * scale
-            stacked[k:, k:] = transform * scale
-            return self.first @ stacked[:k] + self.second @ stacked[k:, :]
+            stacked = self.moment_curvature(roots, vectors, mean)
+            return self.first @ stacked[:k] + self.second @ stacked[k:]
         matrices = np.empty((len(self.first), k, k))
         matrices[:, rows, columns] = self.second
         matrices[:, columns, rows] = self.second
         rotated = _congruence(matrices, vectors)[:, rows, columns]
         projected = self.first @ vectors
         rotated -= projected[:, rows] * mean[columns] + projected[:, columns] * mean[rows]
-        return np.concatenate((projected * np.sqrt(2 / roots), rotated * scale), axis=1)
+        return np.concatenate((projected * np.sqrt(2 / roots), rotated * self._pair_scale(roots)), axis=1)
+
+    def moment_curvature(self, roots: Float, vectors: Float, mean: Float) -> Float:
+        """Return T, shape (r, r), such that the Hessian of −2 tr (Fᵀ Σ F)^½ in the moments is T Tᵀ."""
+        k, rows, columns = self.rank, self._rows, self._columns
+        scale = self._pair_scale(roots)
+        transform = vectors[rows][:, rows] * vectors[columns][:, columns]
+        transform += np.where(rows == columns, 0.0, 1.0)[:, None] * (
+            vectors[columns][:, rows] * vectors[rows][:, columns]
+        )
+        drift = vectors[:, rows] * mean[columns] + vectors[:, columns] * mean[rows]
+        stacked = np.zeros((k + len(rows), k + len(rows)))
+        stacked[:k, :k] = vectors * np.sqrt(2 / roots)
+        stacked[:k, k:] = -drift * scale
+        stacked[k:, k:] = transform * scale
+        return stacked
+
+    def _pair_scale(self, roots: Float) -> Float:
+        rows, columns = self._rows, self._columns
+        pair = np.where(rows == columns, 1.0, np.sqrt(2.0))
+        return pair / np.sqrt((roots[rows] + roots[columns]) * roots[rows] * roots[columns])
 
 
 def _congruence(matrices: Float, basis: Float) -> Float:

@@ -69,21 +69,27 @@ def evidence_radius(setup: Setup) -> float:
     resamples = np.random.default_rng(0).multinomial(n_samples, q[support] / q.sum(), size=N_RESAMPLES) / n_samples
     if len(support) == 1:
         return 0.0
-    costs = problem.transport.costs[:, support].T
+    centers = setup.target.bins.standardized_centers()[setup.usable[support]]
+    points = (
+        {"cost": setup.cost[np.ix_(support, support)]}
+        if setup.cost is not None
+        else {"x": centers, "metric": setup.metric}
+    )
     distances = np.zeros(N_RESAMPLES)
     resample = np.zeros_like(q)
     for b, shares in enumerate(resamples):
         resample[support] = shares
         distances[b] = problem.frechet_weight * max(problem.frechet.value(resample), 0.0)
         if setup.wasserstein_weight > 0:
-            distances[b] += float(emd(shares, q[support], cost=costs).value)
+            distances[b] += setup.wasserstein_weight * float(emd(shares, q[support], **points).value)
     return float(np.quantile(distances, QUANTILE))
 
 
 def typical_tau(problem: Problem) -> float:
     """Return a tau of the scale of the problem: what leaving the target for the prior costs per nat."""
-    plan = float(problem.prior @ problem.transport.costs.T @ problem.transport.masses)
-    cost = plan + problem.frechet_weight * max(problem.frechet.value(problem.prior / problem.prior.sum()), 0.0)
+    cost = problem.transport.independent(problem.prior) + problem.frechet_weight * max(
+        problem.frechet.value(problem.prior / problem.prior.sum()), 0.0
+    )
     return max(cost, 1e-9)
 
 

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from fastdeg.crafting.problem import Problem
+from fastdeg.crafting.problem import PlanTransport, Problem
 from fastdeg.crafting.simplex import project
 
 Float = NDArray[np.float64]
 
-_TO_BOUNDARY = 0.995
+_TO_BOUNDARY = 0.9
 _WEIGHT_FLOOR = 0.5  # smallest weight of an arc, over the mean weight
 _ENTROPY_FLOOR = 1e-9  # below this share of the prior, p log p is continued as a parabola
 _SMALLEST = 1e-290
@@ -31,9 +31,11 @@ _SMALLEST = 1e-290
 class InteriorPoint:
     """State of the interior-point method and one step of it."""
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        transport, q = problem.transport, problem.transport.masses
+    newton_steps = 0
+
+    def __init__(self, problem: Problem, transport: PlanTransport) -> None:
+        self.problem, self.transport = problem, transport
+        q = transport.masses
         n_sinks, n_bins = transport.costs.shape
         self.bounded = np.flatnonzero(problem.bounded)
         if self.bounded.size:
@@ -63,7 +65,7 @@ class InteriorPoint:
 
     def primal(self) -> tuple[Float, float]:
         """Return a feasible p and an upper bound of its transport cost."""
-        transport = self.problem.transport
+        transport = self.transport
         x = self.x * (transport.masses / self.x.sum(axis=1))[:, None]
         p = x.sum(axis=0)
         cost = float((transport.costs * x).sum())
@@ -74,12 +76,12 @@ class InteriorPoint:
 
     def dual(self) -> tuple[Float, float, Float]:
         """Return a feasible potential φ, ⟨ψ, q⟩ and the moments at which to take the tangent."""
-        transport = self.problem.transport
+        transport = self.transport
         return transport.c_transform(self.psi), float(self.psi @ transport.masses), self.z
 
     def residuals(self) -> dict[str, float]:
         """Return how far plan and pmf are from agreeing, and f from being stationary along p."""
-        transport = self.problem.transport
+        transport = self.transport
         primal = np.abs(self.p - self.x.sum(axis=0)).sum() + np.abs(transport.masses - self.x.sum(axis=1)).sum()
         return {"primal_residual": float(primal), "dual_residual": self.dual_residual}
 
@@ -147,7 +149,7 @@ class InteriorPoint:
         if not system.regular:
             return False
         row_error = self.p - x.sum(axis=0)
-        column_error = self.problem.transport.masses - x.sum(axis=1)
+        column_error = self.transport.masses - x.sum(axis=1)
 
         def direction(target: Float, target_lower: Float, target_upper: Float) -> tuple[Float, ...]:
             """Solve the linearised optimality conditions; the targets are for the changes of the products."""

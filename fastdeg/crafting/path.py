@@ -15,7 +15,6 @@ from fastdeg.crafting.problem import Problem
 from fastdeg.crafting.result import NEAR, CraftResult, total_variation
 from fastdeg.crafting.setup import Setup
 from fastdeg.crafting.simplex import entropy_term
-from fastdeg.distances.transport import emd
 from fastdeg.distribution import BinnedDistribution
 
 Float = NDArray[np.float64]
@@ -171,8 +170,7 @@ def _distance(setup: Setup, pmf: Float) -> float:
         return float("nan")
     distance = problem.frechet_weight * max(problem.frechet.value(p), 0.0)
     if setup.wasserstein_weight > 0:
-        p = p / p.sum()
-        distance += float(emd(p, problem.transport.masses, cost=problem.transport.costs.T).value)
+        distance += problem.transport.exact(p / p.sum())
     return distance
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.frechet_term import FrechetTerm
 from fastdeg.crafting.simplex import entropy_term, linear_entropic_minimum
+from fastdeg.distances.transport import emd, emd_grid
 
 Float = NDArray[np.float64]
 
@@ -17,8 +18,8 @@ _ROUNDING = 16 * float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
-class Transport:
-    """The earth mover's term w_W · W_c(p, q): only bins with q > 0 are sinks.
+class PlanTransport:
+    """The earth mover's term w_W · W_c(p, q) with its ground costs at hand: only bins with q > 0 are sinks.
 
     Attributes
     ----------
@@ -39,6 +40,73 @@ class Transport:
         """Return the largest potential φ of the bins with φ[i] + psi[j] ≤ cost[j, i]."""
         return (self.costs - psi[:, None]).min(axis=0)
 
+    def exact(self, p: Float, threads: int | None = None) -> float:
+        """Return the cost of an optimal plan from p to q."""
+        return float(emd(p, self.masses, cost=self.costs.T, threads=threads).value)
+
+    def independent(self, p: Float) -> float:
+        """Return the cost of the plan in which sources and sinks are independent."""
+        return float(self.masses @ (self.costs @ p))
+
+
+@dataclass(frozen=True)
+class GridTransport:
+    """The earth mover's term on a grid with the weighted city-block metric, as a flow along the grid's edges.
+
+    Attributes
+    ----------
+    coordinates, variances : tuple of ndarray
+        Standardised centres and within-cell variances along each axis.
+    weight : float
+    target : ndarray, shape (cells,)
+        q on the whole grid.
+    usable : ndarray of int
+        The cells that p may use.
+    """
+
+    coordinates: tuple[Float, ...]
+    variances: tuple[Float, ...]
+    weight: float
+    target: Float
+    usable: NDArray[np.intp]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(c) for c in self.coordinates)
+
+    @cached_property
+    def steps(self) -> Float:
+        """Weighted lengths of the steps along each axis, shape (d, longest axis); 0 beyond the end."""
+        steps = np.zeros((len(self.coordinates), max(self.shape)))
+        for row, c in zip(steps, self.coordinates, strict=True):
+            row[: len(c) - 1] = self.weight * np.diff(c)
+        return steps
+
+    def embed(self, values: Float) -> Float:
+        """Return values of the usable cells on the whole grid, 0 elsewhere."""
+        if len(values) == len(self.target):
+            return values.copy()
+        full = np.zeros_like(self.target)
+        full[self.usable] = values
+        return full
+
+    def extract(self, values: Float) -> Float:
+        """Return values of the whole grid at the usable cells."""
+        return values if len(self.usable) == len(values) else values[self.usable]
+
+    def exact(self, p: Float, threads: int | None = None) -> float:
+        """Return the cost of an optimal flow from p to q."""
+        a, b = self.embed(p).reshape(self.shape), self.target.reshape(self.shape)
+        return self.weight * float(emd_grid(a, b, spacing=list(self.coordinates), threads=threads).value)
+
+    def independent(self, p: Float) -> float:
+        """Return the cost of the plan in which sources and sinks are independent."""
+        total, a, b = 0.0, self.embed(p).reshape(self.shape), self.target.reshape(self.shape)
+        for k, c in enumerate(self.coordinates):
+            others = tuple(axis for axis in range(len(self.shape)) if axis != k)
+            total += float(a.sum(axis=others) @ np.abs(c[:, None] - c) @ b.sum(axis=others))
+        return self.weight * total
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -49,7 +117,7 @@ class Problem:
 
     frechet: FrechetTerm
     frechet_weight: float
-    transport: Transport
+    transport: PlanTransport | GridTransport
     tau: float
     prior: Float
     lower: Float
@@ -72,14 +140,35 @@ class Problem:
         value = self.frechet_weight * self.frechet.value(p) + transport
         return value + self.tau * entropy_term(p, self.prior) if self.tau > 0 else value
 
-    def lower_bound(self, z: Float, phi: Float, dual_transport: float) -> float:
+    def lower_bound(self, z: Float, phi: Float, dual_transport: float, newton_steps: int = 0) -> float:
         """Return a number that no feasible p undercuts.
 
         The tangent of FD² at the moments z, plus ⟨φ, p⟩ + ``dual_transport`` ≤ w_W W_c(p, q) for a feasible
-        potential (φ, ψ) with ``dual_transport`` = ⟨ψ, q⟩, plus tau KL: minimised in closed form over the bounded
-        simplex.
-        A slack covers the rounding of the sums.
+        potential (φ, ψ) with ``dual_transport`` = ⟨ψ, q⟩, plus tau KL: minimised in closed form over the bounded simplex.
+        A slack covers the rounding of the sums. With tau > 0, Newton steps in the few moments first move the
+        point of the tangent to where the bound is best for this potential.
         """
+        bound, p = self._tangent_bound(z, phi, dual_transport)
+        if not len(z) or self.tau <= 0 or self.frechet_weight <= 0:
+            return bound
+        for _ in range(newton_steps):
+            step = self._tangent_step(z, p)
+            length = 1.0
+            while length > 0.1:
+                moved = z + length * step
+                if self.frechet.inside(moved):
+                    better, p_moved = self._tangent_bound(moved, phi, dual_transport)
+                    if better > bound:
+                        break
+                length /= 2
+            else:
+                return bound
+            gain, bound, z, p = better - bound, better, moved, p_moved
+            if gain < 1e-9 * max(1.0, abs(bound)):
+                break
+        return bound
+
+    def _tangent_bound(self, z: Float, phi: Float, dual_transport: float) -> tuple[float, Float]:
         constant, coefficients = self.frechet.tangent(*self.frechet.spectrum(z))
         costs = self.frechet_weight * coefficients + phi
         least, p = linear_entropic_minimum(costs, self.prior, self.tau, self.lower, self.upper)
@@ -89,4 +178,14 @@ class Problem:
             + float((self.frechet_weight * np.abs(coefficients) + np.abs(phi)) @ p)
             + abs(least)
         )
-        return self.frechet_weight * constant + dual_transport + least - _ROUNDING * size
+        return self.frechet_weight * constant + dual_transport + least - _ROUNDING * size, p
+
+    def _tangent_step(self, z: Float, p: Float) -> Float:
+        """Newton step for the moments at which tangent and minimiser p agree: A′p − z = 0, dp = −cov dslope / tau."""
+        root = self.frechet.moment_curvature(*self.frechet.spectrum(z))
+        mass = np.where((p > self.lower) & (p < self.upper), p, 0.0)
+        total = max(float(mass.sum()), 1e-300)
+        moments = self.frechet.moments(mass)
+        covariance = self.frechet.second_moments(mass) - np.outer(moments, moments) / total
+        system = np.eye(len(z)) + covariance @ (root @ root.T) * (self.frechet_weight / self.tau)
+        return np.linalg.solve(system, self.frechet.moments(p) - z)

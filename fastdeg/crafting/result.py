@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg.crafting.problem import GridTransport
 from fastdeg.crafting.setup import Setup
 from fastdeg.crafting.simplex import entropy_term
 from fastdeg.crafting.solver import Solution
-from fastdeg.distances.transport import emd
 from fastdeg.distribution import BinnedDistribution
 
 Float = NDArray[np.float64]
@@ -75,9 +75,8 @@ def finish(setup: Setup, tau: float, solution: Solution, tol: float, threads: in
     p = solution.p / solution.p.sum()
     transport = solution.transport
     weight = setup.wasserstein_weight
-    if weight > 0:
-        exact = emd(p, problem.transport.masses, cost=problem.transport.costs.T, threads=threads)
-        transport = float(exact.value)
+    if weight > 0 and not isinstance(problem.transport, GridTransport):
+        transport = problem.transport.exact(p, threads)
     objective = problem.objective(p, transport)
     terms = {
         "frechet": max(problem.frechet.value(p), 0.0),

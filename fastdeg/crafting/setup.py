@@ -12,11 +12,12 @@ from scipy.spatial.distance import cdist
 from fastdeg import _checks
 from fastdeg.bins import GridBins
 from fastdeg.crafting.frechet_term import FrechetTerm
-from fastdeg.crafting.problem import Problem, Transport
+from fastdeg.crafting.problem import GridTransport, PlanTransport, Problem
 from fastdeg.distribution import BinnedDistribution
 
 Float = NDArray[np.float64]
 
+LARGEST_PLAN = 600_000  # arcs up to which a grid's transport is a plan between bins, not a flow along edges
 METRICS = ("euclidean", "sqeuclidean", "cityblock", "chebyshev")
 
 
@@ -33,6 +34,8 @@ class Setup:
     target, prior : BinnedDistribution
     metric : str
         Ground metric; "" for given costs.
+    cost : ndarray, shape (usable, usable), or None
+        Given ground costs.
     """
 
     problem: Problem
@@ -41,6 +44,7 @@ class Setup:
     prior: BinnedDistribution
     wasserstein_weight: float
     metric: str
+    cost: Float | None
 
     def full(self, p: Float) -> Float:
         """Return the pmf over all bins."""
@@ -76,7 +80,8 @@ def build(
     frechet = _frechet(target, target_moments, bin_moments, usable)
     transport, metric = _transport(target, usable, wasserstein_weight, metric, cost)
     problem = Problem(frechet, frechet_weight, transport, 0.0, prior.pmf[usable], low[usable], high[usable])
-    return Setup(problem, usable, target, prior, wasserstein_weight, metric)
+    given = None if cost is None else np.asarray(cost, np.float64)[np.ix_(usable, usable)]
+    return Setup(problem, usable, target, prior, wasserstein_weight, metric, given)
 
 
 def _bounds(lower: ArrayLike | None, upper: ArrayLike | None, prior: Float) -> tuple[Float, Float]:
@@ -172,7 +177,7 @@ def _transport(
     weight: float,
     metric: str | None,
     cost: ArrayLike | None,
-) -> tuple[Transport, str]:
+) -> tuple[PlanTransport | GridTransport, str]:
     n_bins = target.n_bins
     if cost is not None and metric is not None:
         raise ValueError("metric: expected either a metric or a cost matrix, got both")
@@ -185,11 +190,17 @@ def _transport(
         default = "cityblock" if isinstance(target.bins, GridBins) else "euclidean"
         metric = default if metric is None else _checks.choice(metric, "metric", METRICS)
     if weight == 0:  # any plan will do: one sink takes all
-        return Transport(np.zeros((1, len(usable))), np.ones(1)), metric
+        return PlanTransport(np.zeros((1, len(usable))), np.ones(1)), metric
     sinks = np.flatnonzero(target.pmf > 0)
+    if isinstance(target.bins, GridBins) and metric == "cityblock" and len(sinks) * len(usable) > LARGEST_PLAN:
+        space = target.bins.space
+        low, scales = np.array([axis.low for axis in space.axes]), space.scales()
+        coordinates = tuple((axis.centers - low[k]) / scales[k] for k, axis in enumerate(space.axes))
+        variances = tuple(axis.variances / scales[k] ** 2 for k, axis in enumerate(space.axes))
+        return GridTransport(coordinates, variances, weight, target.pmf, usable), metric
     if cost is not None:
         between = costs[np.ix_(usable, sinks)].T
     else:
         centers = target.bins.standardized_centers()
         between = cdist(centers[sinks], centers[usable], metric)
-    return Transport(np.ascontiguousarray(weight * between), target.pmf[sinks]), metric
+    return PlanTransport(np.ascontiguousarray(weight * between), target.pmf[sinks]), metric

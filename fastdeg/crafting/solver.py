@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from fastdeg.crafting.interior import InteriorPoint
-from fastdeg.crafting.problem import Problem
+from fastdeg.crafting.problem import GridTransport, PlanTransport, Problem
+from fastdeg.crafting.splitting import GridSplitting
 
 Float = NDArray[np.float64]
 Progress = Callable[[float, str], None]
@@ -28,7 +29,7 @@ def _thread_pools() -> ThreadpoolController:
 @contextmanager
 def blas_threads(problem: Problem) -> Iterator[None]:
     """Keep BLAS to one thread on small systems, where waking the others costs more than the work."""
-    if len(problem.transport.masses) > 400:
+    if isinstance(problem.transport, PlanTransport) and len(problem.transport.masses) > 400:
         yield
         return
     with _thread_pools().limit(limits=1, user_api="blas"):
@@ -37,6 +38,8 @@ def blas_threads(problem: Problem) -> Iterator[None]:
 
 class Method(Protocol):
     """What the loop needs of a method."""
+
+    newton_steps: int  # of the lower bound, for methods whose moments converge slower than their potentials
 
     def primal(self) -> tuple[Float, float]:
         """Return a feasible p and an upper bound of its transport cost."""
@@ -76,6 +79,7 @@ def solve(
     tol: float,
     max_iter: int,
     deadline: float = np.inf,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Solution:
     """Iterate until the gap is certified, or a limit is reached.
@@ -85,7 +89,7 @@ def solve(
     start = time.perf_counter()
     solution = Solution(problem.prior, np.inf)
     try:
-        method: Method = InteriorPoint(problem)
+        method = _method(problem, threads)
         while True:
             _certify(solution, problem, method, time.perf_counter() - start)
             if progress is not None:
@@ -102,13 +106,19 @@ def solve(
     return solution
 
 
+def _method(problem: Problem, threads: int | None) -> Method:
+    if isinstance(problem.transport, GridTransport):
+        return GridSplitting(problem, problem.transport, threads)
+    return InteriorPoint(problem, problem.transport)
+
+
 def _certify(solution: Solution, problem: Problem, method: Method, seconds: float) -> None:
     p, transport = method.primal()
     objective = problem.objective(p, transport)
     if objective < solution.objective:
         solution.p, solution.transport, solution.objective = p, transport, objective
     phi, dual_transport, moments = method.dual()
-    bound = problem.lower_bound(moments, phi, dual_transport)
+    bound = problem.lower_bound(moments, phi, dual_transport, method.newton_steps)
     solution.lower_bound = max(solution.lower_bound, bound)
     record = {"iteration": solution.n_iter, "seconds": seconds}
     record |= {"objective": solution.objective, "lower_bound": solution.lower_bound, "gap": solution.gap}
