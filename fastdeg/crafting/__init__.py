@@ -13,6 +13,7 @@ from fastdeg import _checks
 from fastdeg.crafting import path as _path
 from fastdeg.crafting.generalization import automatic
 from fastdeg.crafting.path import Curve, TradeoffPath
+from fastdeg.crafting.problem import PlanTransport
 from fastdeg.crafting.result import CraftResult, finish, warn_of_extremes
 from fastdeg.crafting.setup import Setup, build
 from fastdeg.crafting.solver import Progress, Solution, blas_threads, solve
@@ -118,10 +119,10 @@ def craft(
     setup = build(
         target, prior, target_moments, bin_moments, wasserstein_weight, frechet_weight, lower, upper, metric, cost
     )
-    options = _limits(time_limit, tol, max_iter, warm_start)
+    options = _limits(time_limit, tol, max_iter, warm_start, threads)
     with blas_threads(setup.problem):
         tau = _tau(setup, generalization, options)
-        result = _solve(setup, tau, options, threads, progress)
+        result = _solve(setup, tau, options, progress)
     warn_of_extremes(setup, result)
     return result
 
@@ -167,8 +168,8 @@ def tradeoff_path(
     if unknown:
         raise TypeError(f"tradeoff_path: unknown option {unknown.pop()!r}")
     options |= craft_options
-    threads, progress = options.pop("threads"), options.pop("progress")
-    limits = _limits(*(options.pop(key) for key in ("time_limit", "tol", "max_iter", "warm_start")))
+    progress = options.pop("progress")
+    limits = _limits(*(options.pop(key) for key in ("time_limit", "tol", "max_iter", "warm_start", "threads")))
     setup = build(target, **options)
     with blas_threads(setup.problem):
         if generalizations is None:
@@ -178,13 +179,15 @@ def tradeoff_path(
             taus = _path.checked(generalizations)
         results = []
         for k, tau in enumerate(taus):
-            results.append(_solve(setup, float(tau), limits, threads, None))
+            results.append(_solve(setup, float(tau), limits, None))
             if progress is not None:
                 progress((k + 1) / len(taus), f"tau {tau:.3g}, gap {results[-1].gap:.1e}")
         return _path.assemble(setup, results)
 
 
-def _limits(time_limit: float | None, tol: float, max_iter: int, warm_start: CraftResult | None) -> dict[str, Any]:
+def _limits(
+    time_limit: float | None, tol: float, max_iter: int, warm_start: CraftResult | None, threads: int | None
+) -> dict[str, Any]:
     if warm_start is not None and not isinstance(warm_start, CraftResult):
         raise TypeError(f"warm_start: expected a CraftResult or None, got {type(warm_start).__name__}")
     seconds = np.inf if time_limit is None else _checks.number(time_limit, "time_limit", positive=True)
@@ -192,6 +195,8 @@ def _limits(time_limit: float | None, tol: float, max_iter: int, warm_start: Cra
         "tol": _checks.number(tol, "tol", 0),
         "max_iter": _checks.integer(max_iter, "max_iter", 0),
         "seconds": seconds,
+        "threads": threads,
+        "warm_start": None if warm_start is None else warm_start._state,
     }
 
 
@@ -203,21 +208,33 @@ def _tau(setup: Setup, generalization: float | str, limits: dict[str, Any]) -> f
 
 
 def _rough(setup: Setup, tau: float, limits: dict[str, Any]) -> Solution:
-    tol = max(limits["tol"], min(1e-6, 1e-3 * tau))
-    return solve(setup.problem.with_tau(tau), tol=tol, max_iter=limits["max_iter"])
+    """Solve well enough to choose tau by, from where the last call ended."""
+    few = isinstance(setup.problem.transport, PlanTransport)
+    tol = max(limits["tol"], min(1e-6 if few else 1e-5, 1e-3 * tau))
+    return _run(setup, tau, limits | {"tol": tol}, limits)
 
 
-def _solve(
-    setup: Setup, tau: float, limits: dict[str, Any], threads: int | None, progress: Progress | None
-) -> CraftResult:
-    tol = limits["tol"]
-    deadline = time.perf_counter() + limits["seconds"]
-    problem = setup.problem.with_tau(tau)
+def _run(
+    setup: Setup, tau: float, limits: dict[str, Any], keep: dict[str, Any], progress: Progress | None = None
+) -> Solution:
+    """Solve for a tau within the limits; keep where it ended, for the next one to start from."""
+    solution = solve(
+        setup.problem.with_tau(tau),
+        tol=limits["tol"],
+        max_iter=limits["max_iter"],
+        deadline=time.perf_counter() + limits["seconds"],
+        threads=limits["threads"],
+        warm_start=limits["warm_start"],
+        progress=progress,
+    )
+    keep["warm_start"] = solution.state
+    return solution
+
+
+def _solve(setup: Setup, tau: float, limits: dict[str, Any], progress: Progress | None) -> CraftResult:
     try:
-        solution = solve(
-            problem, tol=tol, max_iter=limits["max_iter"], deadline=deadline, threads=threads, progress=progress
-        )
+        solution = _run(setup, tau, limits, limits, progress)
     except KeyboardInterrupt as interrupt:
-        interrupt.result = finish(setup, tau, interrupt.solution, tol, threads)  # type: ignore[attr-defined]
+        interrupt.result = finish(setup, tau, interrupt.solution, limits["tol"], None)  # type: ignore[attr-defined]
         raise
-    return finish(setup, tau, solution, tol, threads)
+    return finish(setup, tau, solution, limits["tol"], limits["threads"])

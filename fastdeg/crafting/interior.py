@@ -31,8 +31,6 @@ _SMALLEST = 1e-290
 class InteriorPoint:
     """State of the interior-point method and one step of it."""
 
-    newton_steps = 0
-
     def __init__(self, problem: Problem, transport: PlanTransport) -> None:
         self.problem, self.transport = problem, transport
         q = transport.masses
@@ -84,6 +82,9 @@ class InteriorPoint:
         transport = self.transport
         primal = np.abs(self.p - self.x.sum(axis=0)).sum() + np.abs(transport.masses - self.x.sum(axis=1)).sum()
         return {"primal_residual": float(primal), "dual_residual": self.dual_residual}
+
+    def state(self) -> None:
+        return None
 
     def advance(self) -> int:
         """Make one step; return the number of iterations made (0 when no step is possible)."""

@@ -32,6 +32,11 @@ class PlanTransport:
     costs: Float
     masses: Float
 
+    @property
+    def absent(self) -> bool:
+        """Whether no mass need be moved anywhere: w_W = 0."""
+        return len(self.masses) == 1 and not self.costs.any()
+
     @cached_property
     def largest(self) -> float:
         return float(np.abs(self.costs).max())
@@ -140,35 +145,17 @@ class Problem:
         value = self.frechet_weight * self.frechet.value(p) + transport
         return value + self.tau * entropy_term(p, self.prior) if self.tau > 0 else value
 
-    def lower_bound(self, z: Float, phi: Float, dual_transport: float, newton_steps: int = 0) -> float:
-        """Return a number that no feasible p undercuts.
+    def lower_bound(self, z: Float, phi: Float, dual_transport: float) -> float:
+        """Return a number that no feasible p undercuts (see `tangent_minimum`)."""
+        return self.tangent_minimum(z, phi, dual_transport)[0]
+
+    def tangent_minimum(self, z: Float, phi: Float, dual_transport: float) -> tuple[float, Float]:
+        """Return a lower bound of the objective, and the p at which the function behind it is least.
 
         The tangent of FD² at the moments z, plus ⟨φ, p⟩ + ``dual_transport`` ≤ w_W W_c(p, q) for a feasible
-        potential (φ, ψ) with ``dual_transport`` = ⟨ψ, q⟩, plus tau KL: minimised in closed form over the bounded simplex.
-        A slack covers the rounding of the sums. With tau > 0, Newton steps in the few moments first move the
-        point of the tangent to where the bound is best for this potential.
+        potential (φ, ψ) with ``dual_transport`` = ⟨ψ, q⟩, plus tau KL: minimised in closed form over the bounded
+        simplex. A slack covers the rounding of the sums.
         """
-        bound, p = self._tangent_bound(z, phi, dual_transport)
-        if not len(z) or self.tau <= 0 or self.frechet_weight <= 0:
-            return bound
-        for _ in range(newton_steps):
-            step = self._tangent_step(z, p)
-            length = 1.0
-            while length > 0.1:
-                moved = z + length * step
-                if self.frechet.inside(moved):
-                    better, p_moved = self._tangent_bound(moved, phi, dual_transport)
-                    if better > bound:
-                        break
-                length /= 2
-            else:
-                return bound
-            gain, bound, z, p = better - bound, better, moved, p_moved
-            if gain < 1e-9 * max(1.0, abs(bound)):
-                break
-        return bound
-
-    def _tangent_bound(self, z: Float, phi: Float, dual_transport: float) -> tuple[float, Float]:
         constant, coefficients = self.frechet.tangent(*self.frechet.spectrum(z))
         costs = self.frechet_weight * coefficients + phi
         least, p = linear_entropic_minimum(costs, self.prior, self.tau, self.lower, self.upper)
@@ -179,13 +166,3 @@ class Problem:
             + abs(least)
         )
         return self.frechet_weight * constant + dual_transport + least - _ROUNDING * size, p
-
-    def _tangent_step(self, z: Float, p: Float) -> Float:
-        """Newton step for the moments at which tangent and minimiser p agree: A′p − z = 0, dp = −cov dslope / tau."""
-        root = self.frechet.moment_curvature(*self.frechet.spectrum(z))
-        mass = np.where((p > self.lower) & (p < self.upper), p, 0.0)
-        total = max(float(mass.sum()), 1e-300)
-        moments = self.frechet.moments(mass)
-        covariance = self.frechet.second_moments(mass) - np.outer(moments, moments) / total
-        system = np.eye(len(z)) + covariance @ (root @ root.T) * (self.frechet_weight / self.tau)
-        return np.linalg.solve(system, self.frechet.moments(p) - z)

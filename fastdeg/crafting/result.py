@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,7 @@ class CraftResult:
     dual_residual: float
     n_iter: int
     history: dict[str, Float]
+    _state: Any = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"
@@ -98,6 +100,7 @@ def finish(setup: Setup, tau: float, solution: Solution, tol: float, threads: in
         dual_residual=solution.history[-1]["dual_residual"],
         n_iter=solution.n_iter,
         history=history,
+        _state=solution.state,
     )
 
 

@@ -7,18 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from fastdeg.crafting.interior import InteriorPoint
+from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.problem import GridTransport, PlanTransport, Problem
 from fastdeg.crafting.splitting import GridSplitting
 
 Float = NDArray[np.float64]
 Progress = Callable[[float, str], None]
+
+FEW_BINS = 2000  # up to here the interior-point method is as fast as Newton's in the moments, and sturdier
 
 
 @cache
@@ -39,8 +42,6 @@ def blas_threads(problem: Problem) -> Iterator[None]:
 class Method(Protocol):
     """What the loop needs of a method."""
 
-    newton_steps: int  # of the lower bound, for methods whose moments converge slower than their potentials
-
     def primal(self) -> tuple[Float, float]:
         """Return a feasible p and an upper bound of its transport cost."""
 
@@ -49,6 +50,9 @@ class Method(Protocol):
 
     def residuals(self) -> dict[str, float]:
         """Return the residuals of the method's blocks."""
+
+    def state(self) -> Any:
+        """Return what a later run of the method can start from, or None."""
 
     def advance(self) -> int:
         """Make a bounded number of iterations and return it; 0 when no step is possible."""
@@ -64,6 +68,7 @@ class Solution:
     lower_bound: float = -np.inf
     n_iter: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    state: Any = None
 
     @property
     def gap(self) -> float:
@@ -80,6 +85,7 @@ def solve(
     max_iter: int,
     deadline: float = np.inf,
     threads: int | None = None,
+    warm_start: Any = None,
     progress: Progress | None = None,
 ) -> Solution:
     """Iterate until the gap is certified, or a limit is reached.
@@ -89,27 +95,38 @@ def solve(
     start = time.perf_counter()
     solution = Solution(problem.prior, np.inf)
     try:
-        method = _method(problem, threads)
-        while True:
-            _certify(solution, problem, method, time.perf_counter() - start)
-            if progress is not None:
-                progress(_fraction(solution, tol), f"gap {solution.gap:.1e} after {solution.n_iter} iterations")
-            if solution.closed(tol) or solution.n_iter >= max_iter or time.perf_counter() > deadline:
+        for make in _methods(problem, threads, warm_start):
+            method = make()
+            while True:
+                _certify(solution, problem, method, time.perf_counter() - start)
+                if progress is not None:
+                    progress(_fraction(solution, tol), f"gap {solution.gap:.1e} after {solution.n_iter} iterations")
+                done = solution.closed(tol) or solution.n_iter >= max_iter or time.perf_counter() > deadline
+                made = 0 if done else method.advance()
+                if not made:
+                    break
+                solution.n_iter += made
+            solution.state = method.state()
+            if done:
                 break
-            made = method.advance()
-            if not made:
-                break
-            solution.n_iter += made
     except KeyboardInterrupt as interrupt:
         interrupt.solution = solution  # type: ignore[attr-defined]
         raise
     return solution
 
 
-def _method(problem: Problem, threads: int | None) -> Method:
-    if isinstance(problem.transport, GridTransport):
-        return GridSplitting(problem, problem.transport, threads)
-    return InteriorPoint(problem, problem.transport)
+def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Callable[[], Method]]:
+    """Return the methods for a problem, in the order to try them: the next one where one can make no more steps."""
+    transport = problem.transport
+    if isinstance(transport, GridTransport):
+        return [lambda: GridSplitting(problem, transport, threads, warm_start)]
+
+    def interior() -> Method:
+        return InteriorPoint(problem, transport)
+
+    if transport.absent and problem.tau > 0 and problem.n_bins > FEW_BINS:
+        return [lambda: MomentNewton(problem), interior]
+    return [interior]
 
 
 def _certify(solution: Solution, problem: Problem, method: Method, seconds: float) -> None:
@@ -118,7 +135,7 @@ def _certify(solution: Solution, problem: Problem, method: Method, seconds: floa
     if objective < solution.objective:
         solution.p, solution.transport, solution.objective = p, transport, objective
     phi, dual_transport, moments = method.dual()
-    bound = problem.lower_bound(moments, phi, dual_transport, method.newton_steps)
+    bound = problem.lower_bound(moments, phi, dual_transport)
     solution.lower_bound = max(solution.lower_bound, bound)
     record = {"iteration": solution.n_iter, "seconds": seconds}
     record |= {"objective": solution.objective, "lower_bound": solution.lower_bound, "gap": solution.gap}

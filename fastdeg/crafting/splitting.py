@@ -1,17 +1,22 @@
 r"""Splitting (ADMM) for grids with the city-block metric: the earth mover's distance as a flow along the grid's edges.
 
-W(p, q) = min Σ_e ℓ_e |m_e| over flows m with div m = p − q (Beckmann). With the moments z = Aᵀp as a variable of their own,
+W(p, q) = min Σ_e ℓ_e |m_e| over flows m with div m = p − q (Beckmann). With the moments z = Aᵀp as a variable of
+their own,
 the problem is g(m, p, z) with (m, p, z) in an affine set, and both sides are easy:
 
     y = prox of g at s         separable: shrinkage of m, entropic prox of p, Newton's method in the few moments
     x = Π(2 y − s)             projection on {div m = p − q, z = Aᵀp}: one cosine transform and back
     s ← s + 1.8 (x − y)        over-relaxation
 
-The grid's Laplacian is diagonal under the DCT-II, and the moment features depend on one or two axes each, so they are sparse there.
+The grid's Laplacian is diagonal under the DCT-II, and the moment features depend on one or two axes each, so they
+are sparse there.
 Each block (m, p, z) has a penalty of its own, balanced by how fast its primal and dual parts move.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -30,12 +35,26 @@ _BALANCE_AT = (10, 20, 40)
 _BALANCE_EVERY = 50
 
 
+@dataclass(frozen=True)
+class GridState:
+    """What a run can start from: states, prox points and penalties."""
+
+    flow_state: Float
+    pmf_state: Float
+    moment_state: Float
+    pmf: Float
+    moments: Float
+    flow_rates: Float
+    pmf_rate: float
+    moment_metric: Float
+
+
 class GridSplitting:
     """State of the splitting method, and a chunk of its iterations."""
 
-    newton_steps = 0
-
-    def __init__(self, problem: Problem, transport: GridTransport, threads: int | None = None) -> None:
+    def __init__(
+        self, problem: Problem, transport: GridTransport, threads: int | None = None, warm_start: Any = None
+    ) -> None:
         self.problem, self.transport, self.threads = problem, transport, threads
         n_cells = transport.target.size
         self.shape = np.array(transport.shape)
@@ -53,15 +72,14 @@ class GridSplitting:
         self.lower, self.upper = transport.embed(problem.lower), transport.embed(problem.upper)
         self.log_prior = np.log(np.maximum(prior, 1e-300))
         self.flow_rates = lengths * n_cells
-        self.pmf_rate = 0.3 * n_cells * max(float(lengths.sum()), 1e-9) ** 0
-        start = problem.lower + (problem.upper - problem.lower) * 0 + problem.prior
-        start = project(start, problem.lower, problem.upper)
+        self.pmf_rate = 0.3 * n_cells
+        start = project(problem.prior, problem.lower, problem.upper)
         self.pmf_state = transport.embed(start)
         moments = problem.frechet.moments(start)
         r = len(moments)
         spread = self.features.gram / n_cells - np.outer(moments, moments)
         spread = (spread + spread.T) / 2 + 1e-9 * max(float(np.trace(spread)), 1e-12) * np.eye(r)
-        self.moment_metric = 0.3 * np.linalg.inv(spread) if r else np.zeros((0, 0))
+        self.moment_metric = np.asarray(0.3 * np.linalg.inv(spread) if r else np.zeros((0, 0)), np.float64)
         self.flow_state = np.zeros((len(self.shape), n_cells))
         self.moment_state = moments
         self.pmf = np.maximum(self.pmf_state, 1e-12 / n_cells)
@@ -71,6 +89,8 @@ class GridSplitting:
         self.sums = np.empty((n_cells // self.shape[-1], 3))
         self.push = np.zeros(0)
         self.moment_slope, self.linear_push = self._split_linear()
+        if isinstance(warm_start, GridState) and warm_start.flow_state.shape == self.flow_state.shape:
+            self._restore(warm_start)
         self._previous: tuple[Float, ...] | None = None
         self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
         self._set_rates()
@@ -109,11 +129,29 @@ class GridSplitting:
     def residuals(self) -> dict[str, float]:
         return self._residuals
 
+    def state(self) -> GridState:
+        return GridState(
+            self.flow_state,
+            self.pmf_state,
+            self.moment_state,
+            self.pmf,
+            self.moments,
+            self.flow_rates,
+            self.pmf_rate,
+            self.moment_metric,
+        )
+
     def advance(self) -> int:
         """Make a chunk of iterations."""
         for _ in range(CHUNK):
             self._iterate()
         return CHUNK
+
+    def _restore(self, state: GridState) -> None:
+        self.flow_state, self.pmf_state, self.pmf = state.flow_state.copy(), state.pmf_state.copy(), state.pmf.copy()
+        self.flow_rates, self.pmf_rate = state.flow_rates, state.pmf_rate
+        if state.moments.shape == self.moments.shape:  # else another target's moments
+            self.moment_state, self.moments, self.moment_metric = state.moment_state, state.moments, state.moment_metric
 
     # one iteration
 
@@ -198,7 +236,8 @@ class GridSplitting:
         some = np.linspace(0, len(frechet.linear) - 1, min(2000, len(frechet.linear))).astype(int)
         features = np.column_stack((frechet.first[some], frechet.second[some], np.ones(len(some))))
         slope = np.linalg.lstsq(features, frechet.linear[some], rcond=None)[0]
-        rest = frechet.linear - frechet.first @ slope[: frechet.rank] - frechet.second @ slope[frechet.rank : -1] - slope[-1]
+        k = frechet.rank
+        rest = frechet.linear - (frechet.first @ slope[:k] + frechet.second @ slope[k:-1] + slope[-1])
         rest = rest if np.abs(rest).max() > 1e-9 * np.abs(frechet.linear).max() else np.zeros(0)
         weight = self.problem.frechet_weight
         return weight * slope[:-1], weight * (self.transport.embed(rest) if len(rest) else rest)

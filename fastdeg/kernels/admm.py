@@ -1,6 +1,7 @@
 """Fused passes of the splitting method on a grid: everything of one iteration but the cosine transforms.
 
-A grid of N cells is seen as rows along its last axis. Flow k runs along axis k: entry i is the flow from cell i to the next cell
+A grid of N cells is seen as rows along its last axis. Flow k runs along axis k: entry i is the flow from cell i to
+the next cell
 along the axis (0 at the end). ``steps[k, c]`` is the weighted length of the step from coordinate c to c + 1.
 """
 
