@@ -16,7 +16,7 @@ from fastdeg.crafting.path import Curve, TradeoffPath
 from fastdeg.crafting.problem import PlanTransport
 from fastdeg.crafting.result import CraftResult, finish, warn_of_extremes
 from fastdeg.crafting.setup import Setup, build
-from fastdeg.crafting.solver import Progress, Solution, blas_threads, solve
+from fastdeg.crafting.solver import Progress, Solution, single_blas_thread, solve
 from fastdeg.distribution import BinnedDistribution
 
 __all__ = ["CraftResult", "Curve", "TradeoffPath", "craft", "tradeoff_path"]
@@ -120,7 +120,7 @@ def craft(
         target, prior, target_moments, bin_moments, wasserstein_weight, frechet_weight, lower, upper, metric, cost
     )
     options = _limits(time_limit, tol, max_iter, warm_start, threads)
-    with blas_threads(setup.problem):
+    with single_blas_thread():
         tau = _tau(setup, generalization, options)
         result = _solve(setup, tau, options, progress)
     warn_of_extremes(setup, result)
@@ -171,7 +171,7 @@ def tradeoff_path(
     progress = options.pop("progress")
     limits = _limits(*(options.pop(key) for key in ("time_limit", "tol", "max_iter", "warm_start", "threads")))
     setup = build(target, **options)
-    with blas_threads(setup.problem):
+    with single_blas_thread():
         if generalizations is None:
             first, last = _path.ends(setup.problem, lambda tau: _rough(setup, tau, limits))
             taus = np.geomspace(first, last, _path.N_POINTS)

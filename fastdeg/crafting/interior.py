@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.blas import dsyrk
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastdeg.crafting.problem import PlanTransport, Problem
 from fastdeg.crafting.simplex import project
@@ -241,14 +242,13 @@ class _NewtonSystem:
         self.laplacian = None
         self.regular = True
         if diagonal.any():
-            matrix = (damped * diagonal) @ ratios.T
+            scaled = ratios * np.sqrt(diagonal / self.denominator)
+            matrix = dsyrk(-1.0, scaled.T, trans=1, lower=1)  # lower half; Fortran order, as LAPACK likes it
             np.fill_diagonal(matrix, 0.0)
-            others = matrix.sum(axis=1)
-            np.negative(matrix, out=matrix)
+            others = -(matrix.sum(axis=0) + matrix.sum(axis=1))
             np.fill_diagonal(matrix, (self.own + others) * (1 + 1e-14))
-            try:
-                self.laplacian = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
-            except np.linalg.LinAlgError:
+            self.laplacian, failure = dpotrf(matrix, lower=1, overwrite_a=1, clean=0)
+            if failure:
                 self.regular = False
                 return
         if factor.shape[1]:
@@ -269,7 +269,7 @@ class _NewtonSystem:
         if self.laplacian is None:
             dpsi = right / (self.own[:, None] if many else self.own)
         else:
-            dpsi = cho_solve(self.laplacian, right, check_finite=False)
+            dpsi = dpotrs(self.laplacian, right, lower=1)[0]
         top = (self.sums[:, None] if many else self.sums) * b + self.ratios.T @ dpsi
         return (top if row is None else top - row) / denominator, dpsi
 

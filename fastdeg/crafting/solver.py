@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 
 from fastdeg.crafting.interior import InteriorPoint
 from fastdeg.crafting.moment_newton import MomentNewton
-from fastdeg.crafting.problem import GridTransport, PlanTransport, Problem
+from fastdeg.crafting.problem import GridTransport, Problem
 from fastdeg.crafting.splitting import GridSplitting
 
 Float = NDArray[np.float64]
@@ -30,11 +30,8 @@ def _thread_pools() -> ThreadpoolController:
 
 
 @contextmanager
-def blas_threads(problem: Problem) -> Iterator[None]:
-    """Keep BLAS to one thread on small systems, where waking the others costs more than the work."""
-    if isinstance(problem.transport, PlanTransport) and len(problem.transport.masses) > 400:
-        yield
-        return
+def single_blas_thread() -> Iterator[None]:
+    """Keep BLAS to one thread: the systems are small, its threads spin where cores are busy, and bits stay the same."""
     with _thread_pools().limit(limits=1, user_api="blas"):
         yield
 
