@@ -26,7 +26,9 @@ def transport_cost(p, q, costs):
     n = len(p)
     rows = np.kron(np.eye(n), np.ones(n))
     columns = np.kron(np.ones(n), np.eye(n))
-    solution = linprog(costs.ravel(), A_eq=np.vstack([rows, columns]), b_eq=np.concatenate([p, q]), method="highs")
+    solution = linprog(
+        costs.ravel(), A_eq=np.vstack([rows, columns])[:-1], b_eq=np.concatenate([p, q])[:-1], method="highs"
+    )
     assert solution.status == 0, solution.message
     return solution.fun
 

@@ -104,3 +104,190 @@ def test_infeasible_bounds_are_refused_with_the_reason():
         fd.craft(q, lower=0.01, upper=0.005)
     with pytest.raises(ValueError, match="auto"):
         fd.craft(q, upper=0.05)
+
+
+def test_convexity_and_bound_hold_for_any_feasible_point():
+    rng = np.random.default_rng(3)
+    for seed in range(12):
+        arguments = random_problem(np.random.default_rng(3000 + seed), sizes=(5, 20))
+        if arguments["lower"] is not None:
+            continue
+        result = craft_quietly(**arguments)
+        prior = arguments["prior"].pmf
+        points = [result.distribution.pmf, prior] + [rng.dirichlet(np.ones(len(prior))) * (prior > 0) for _ in range(4)]
+        points = [p / p.sum() for p in points]
+        values = [objective(p, arguments) for p in points]
+        assert min(values) >= result.lower_bound - 1e-8 * max(1, abs(result.lower_bound))  # singular covariances
+        for a in range(len(points)):
+            for b in range(a):
+                middle = objective((points[a] + points[b]) / 2, arguments)
+                assert middle <= (values[a] + values[b]) / 2 + 1e-7 * max(1, abs(middle))
+
+
+def test_tangent_is_below_everywhere():
+    from fastdeg.crafting.frechet_term import FrechetTerm
+
+    rng = np.random.default_rng(0)
+    for d, rank in ((1, 1), (3, 3), (3, 1), (6, 4), (14, 14)):
+        means, roots = rng.random((30, d)), 0.1 * rng.standard_normal((30, d, d))
+        target = rng.standard_normal((d, rank))
+        term = FrechetTerm(means, roots @ roots.transpose(0, 2, 1), rng.random(d), target @ target.T)
+        p = rng.dirichlet(np.ones(30))
+        constant, coefficients = term.tangent(*term.spectrum(term.moments(p)))
+        assert abs(constant + coefficients @ p - term.value(p)) < 1e-10 * max(1, term.value(p))
+        factor = term.curvature(*term.spectrum(term.moments(p)))
+        step = rng.standard_normal(30) * 1e-4 * p
+        step -= p * step.sum()
+        for other in rng.dirichlet(np.ones(30), 50):
+            assert constant + coefficients @ other <= term.value(other) + 1e-10
+        second = (term.value(p + step) - 2 * term.value(p) + term.value(p - step)) / 2
+        np.testing.assert_allclose(((factor.T @ step) ** 2).sum() / 2, second, rtol=2e-2, atol=1e-13)
+
+
+def dense_target(n=2000):
+    bins = fd.GridBins(
+        fd.DegradationSpace(
+            [fd.Axis.levels("a", np.arange(12)), fd.Axis.regular("b", 0, 3, 9), fd.Axis.levels("c", [1, 2, 4, 8])]
+        )
+    )
+    return fd.BinnedDistribution.from_samples(bins, bins.space.unstandardize(two_blobs(n)), outside="clip")
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.01, 0.3])
+@pytest.mark.parametrize("bounded", [False, True])
+def test_flow_and_plan_agree_on_a_grid(tau, bounded, monkeypatch):
+    q = dense_target()
+    options = {"upper": np.maximum(q.pmf * 0.8, 0.01)} if bounded else {}
+    plan = craft_quietly(target=q, generalization=tau, **options)
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    flow = craft_quietly(target=q, generalization=tau, tol=1e-5, **options)
+    assert plan.converged
+    assert flow.converged
+    assert flow.objective >= plan.lower_bound - 1e-12
+    assert plan.objective >= flow.lower_bound - 1e-12
+    assert abs(flow.objective - plan.objective) < 2e-5
+
+
+def test_flow_keeps_out_of_excluded_bins(monkeypatch):
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    q = dense_target()
+    prior = np.ones(q.n_bins)
+    prior[::7] = 0
+    prior = fd.BinnedDistribution(q.bins, prior / prior.sum())
+    result = craft_quietly(target=q, prior=prior, generalization=0.1, tol=1e-4)
+    assert result.converged
+    assert (result.distribution.pmf[::7] == 0).all()
+
+
+def test_same_bits_for_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    q = dense_target()
+    results = [craft_quietly(target=q, generalization=0.1, max_iter=200, threads=t) for t in (1, 2, 3, 7)]
+    for result in results[1:]:
+        assert result.distribution.pmf.tobytes() == results[0].distribution.pmf.tobytes()
+        assert result.lower_bound == results[0].lower_bound
+
+
+def test_newton_in_the_moments_agrees_with_the_interior_point(monkeypatch):
+    q = dense_target()
+    for tau in (0.001, 0.1):
+        interior = craft_quietly(target=q, generalization=tau, wasserstein_weight=0, tol=1e-9)
+        monkeypatch.setattr("fastdeg.crafting.solver.FEW_BINS", 10)
+        newton = craft_quietly(target=q, generalization=tau, wasserstein_weight=0, tol=1e-9)
+        assert newton.converged
+        assert abs(newton.objective - interior.objective) < 2e-9
+        monkeypatch.undo()
+
+
+def test_feature_space_moments():
+    rng = np.random.default_rng(0)
+    q = paper_target()
+    means = rng.standard_normal((75, 64))
+    roots = rng.standard_normal((75, 64, 5))
+    covs = roots @ roots.transpose(0, 2, 1)
+    mean, cov = q.pmf @ means, np.cov(rng.standard_normal((40, 64)).T, ddof=0)
+    result = craft_quietly(
+        target=q, bin_moments=(means, covs), target_moments=(mean, cov), frechet_weight=0.01, generalization=0.1
+    )
+    assert result.converged
+    with pytest.raises(ValueError, match="target_moments"):
+        fd.craft(q, bin_moments=(means, covs))
+
+
+def test_progress_rises_and_an_interrupt_carries_the_best_point():
+    seen = []
+    craft_quietly(target=paper_target(), generalization=0.1, progress=lambda done, message: seen.append(done))
+    assert seen[-1] == 1
+    assert 0 <= seen[0] < 1
+
+    def interrupt(done, message):
+        if len(seen) > 3:
+            raise KeyboardInterrupt
+        seen.append(done)
+
+    seen.clear()
+    with pytest.raises(KeyboardInterrupt) as caught:
+        craft_quietly(target=paper_target(), generalization=0.1, progress=interrupt)
+    best = caught.value.result
+    assert not best.converged
+    assert abs(best.distribution.pmf.sum() - 1) < 1e-12
+    assert np.isfinite(best.gap)
+
+
+def test_warm_start_saves_iterations(monkeypatch):
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    q = dense_target()
+    cold = craft_quietly(target=q, generalization=0.3, tol=1e-5)
+    warm = craft_quietly(target=q, generalization=0.3, tol=1e-5, warm_start=cold)
+    assert warm.converged
+    assert warm.n_iter < cold.n_iter
+
+
+def test_limits_end_with_a_valid_bound():
+    result = craft_quietly(target=paper_target(), generalization=0.1, max_iter=2)
+    assert not result.converged
+    assert result.n_iter == 2
+    exact = craft_quietly(target=paper_target(), generalization=0.1, tol=1e-9)
+    assert result.lower_bound <= exact.objective <= result.objective
+
+
+def test_forced_pmf():
+    q = paper_target()
+    weights = np.random.default_rng(0).dirichlet(np.ones(75))
+    result = craft_quietly(target=q, lower=weights, upper=weights, generalization=0.1)
+    assert result.converged
+    np.testing.assert_allclose(result.distribution.pmf, weights, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_robustness_sweep():
+    failed = 0
+    for seed in range(5000, 5300):
+        arguments = random_problem(np.random.default_rng(seed))
+        result = craft_quietly(**arguments, time_limit=5)
+        assert feasible(result.distribution.pmf, arguments), seed
+        assert result.gap >= 0
+        failed += not result.converged
+    assert failed <= 6
+
+
+def test_degradation_distance_is_symmetric_and_zero_on_the_diagonal():
+    q, p = paper_target(24), paper_target(200)
+    there, back = fd.degradation_distance(p, q), fd.degradation_distance(q, p)
+    assert there > 0
+    assert abs(there - back) < 1e-12
+    assert abs(fd.degradation_distance(p, p)) < 1e-12
+    assert fd.degradation_distance(p, q, wasserstein_weight=0, frechet_weight=0) == 0
+
+
+def test_baselines():
+    q = paper_target()
+    prior = fd.BinnedDistribution.uniform(q.bins)
+    mixed = fd.baselines.mixture(q, prior, 0.3)
+    np.testing.assert_allclose(mixed.pmf, 0.7 * q.pmf + 0.3 * prior.pmf, rtol=1e-14)
+    weights = fd.baselines.closed_form_weights([3.0, 1.0, 2.0], alpha=25)
+    expected = np.array([0.0, np.e - 1, np.expm1(0.5**25)])
+    np.testing.assert_allclose(weights, expected / expected.sum(), rtol=1e-12)
+    np.testing.assert_array_equal(fd.baselines.closed_form_weights([2.0, 2.0]), [0.5, 0.5])
+    with pytest.raises(ValueError, match="distances"):
+        fd.baselines.closed_form_weights([-1.0, 2.0])

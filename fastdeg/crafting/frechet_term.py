@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
 
-_RANK_TOLERANCE = 1e-12
+_RANK_TOLERANCE = 1e-14
 _PACKED_RANK = 12  # up to here the change of basis of all second moments is one product of packed matrices
 
 

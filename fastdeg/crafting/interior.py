@@ -26,6 +26,7 @@ Float = NDArray[np.float64]
 _TO_BOUNDARY = 0.9
 _WEIGHT_FLOOR = 0.5  # smallest weight of an arc, over the mean weight
 _ENTROPY_FLOOR = 1e-9  # below this share of the prior, p log p is continued as a parabola
+_WIDENED = 1e-11  # of the bounds: an interior even where they leave none; the projection of p makes up for it
 _SMALLEST = 1e-290
 
 
@@ -37,9 +38,10 @@ class InteriorPoint:
         q = transport.masses
         n_sinks, n_bins = transport.costs.shape
         self.bounded = np.flatnonzero(problem.bounded)
+        self.lower, self.upper = problem.lower - _WIDENED, problem.upper + _WIDENED
         if self.bounded.size:
-            room = problem.upper - problem.lower
-            p = problem.lower + room * ((1 - problem.lower.sum()) / room.sum())
+            room = self.upper - self.lower
+            p = self.lower + room * ((1 - self.lower.sum()) / room.sum())
         else:
             p = 0.5 * problem.prior / problem.prior.sum() + 0.5 / n_bins
         self.p = p
@@ -94,10 +96,9 @@ class InteriorPoint:
     # one step
 
     def _slacks(self, p: Float) -> tuple[Float, Float]:
-        """Distances to the bounds; equal bounds leave a token distance."""
+        """Return the distances to the bounds."""
         at = self.bounded
-        problem = self.problem
-        return np.maximum(p[at] - problem.lower[at], _SMALLEST), np.maximum(problem.upper[at] - p[at], _SMALLEST)
+        return np.maximum(p[at] - self.lower[at], _SMALLEST), np.maximum(self.upper[at] - p[at], _SMALLEST)
 
     def _linearise(self) -> Float:
         """Return the gradient of f at p; keep the diagonal and the factor of its Hessian."""

@@ -42,7 +42,7 @@ def reflected_shrinkage(s, threshold):
     return -s
 
 
-@parallel_kernel(fastmath=REASSOCIATE)
+@parallel_kernel
 def separable_prox(
     shape, steps, inverse_flow, target, log_prior, a, lower, upper, push, state, flows, y, right, x, x2, sums
 ):
@@ -96,7 +96,7 @@ def separable_prox(
                 inflow = outflow
 
 
-@parallel_kernel(fastmath=REASSOCIATE)
+@parallel_kernel
 def relaxed_update(shape, steps, inverse_flow, inverse_p, relaxation, potential, y, x, x2, coefficients, state, flows):
     """s += relaxation (x − y): pmf x = 2y − s + (λ − A w) / ρ, flows x = 2y − s + grad λ / ρ."""
     n_axes, n = len(shape), shape[-1]
