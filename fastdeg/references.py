@@ -103,12 +103,12 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
         for step in range(1, k, steps):
             bucket_steps(x, buckets, chosen, step, min(k, step + steps), nearest, best, best_index)
         return chosen
-    copies, errors, origin = np.empty(x.shape, np.int16), np.empty(n), np.empty(n_axes)
-    unit = quantise(x, copies, errors, origin, threads=threads, work=work)
-    limits = np.full(n, np.inf, np.float32)
+    copies, norms, errors = np.empty(x.shape, np.int16), np.empty(n, np.int64), np.empty(n)
+    unit = quantise(x, copies, norms, errors, threads=threads, work=work)
+    reach = np.full(n, np.inf)
     for step in range(1, k, steps):
-        state = (chosen, step, min(k, step + steps), nearest, limits)
-        wide_steps(x, copies, errors, origin, unit, *state, threads=threads, work=work)
+        state = (chosen, step, min(k, step + steps), nearest, reach)
+        wide_steps(x, copies, norms, errors, unit, *state, threads=threads, work=work)
     return chosen
 
 
