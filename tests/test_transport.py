@@ -1,45 +1,270 @@
 """Earth mover's distances against POT, linear programming and brute-force certificates."""
 
+import threading
+import time
+
+import naive_transport as naive
 import numpy as np
 import ot
 import pytest
+import scipy.stats
+from numba import njit
+from problems_transport import KINDS, METRICS, problem
 from scipy.spatial.distance import cdist
 
 import fastdeg as fd
+from fastdeg.kernels.transport.compiled import emd_matrix, emd_points, emd_sorted
 
 
 def check(result, a, b, cost):
     """Value, plan, potentials and gap of a result agree with the costs and with POT."""
-    value = ot.emd2(a / a.sum(), b / b.sum(), cost, numItermax=10**8) * a.sum()
-    scale = cost.max() * a.sum()
-    assert abs(result.value - value) <= 1e-9 * scale
+    unit = max(cost.max(), 1e-300)
+    scale = unit * a.sum()
+    value = ot.emd2(a / a.sum(), b / b.sum(), cost / unit, numItermax=10**8) * scale
+    assert abs(result.value - value) <= 1e-9 * value + 1e-13 * scale
     plan = result.plan.toarray()
-    np.testing.assert_allclose(plan.sum(1), a, rtol=0, atol=1e-12 * a.sum())
-    np.testing.assert_allclose(plan.sum(0), b, rtol=0, atol=1e-12 * a.sum())
+    np.testing.assert_allclose(plan.sum(1) / a.sum(), a / a.sum(), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(plan.sum(0) / a.sum(), b / a.sum(), rtol=0, atol=1e-12)
     assert plan.min() >= 0
     assert abs((plan * cost).sum() - result.value) <= 1e-12 * scale
     u, v = (p.ravel() for p in result.potentials)
-    assert (cost - u[:, None] - v[None, :]).min() >= -1e-13 * cost.max()
-    assert 0 <= result.gap <= 1e-10 * scale
+    assert (cost - u[:, None] - v[None, :]).min() >= -1e-14 * unit
+    assert 0 <= result.gap <= 1e-10 * value + 1e-13 * scale
     assert abs(result.value - (u @ a + v @ b)) <= result.gap + 1e-13 * scale
 
 
-@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cityblock", "chebyshev"])
-def test_points_match_pot(metric):
-    rng = np.random.default_rng(0)
-    for n, m, d in ((1, 1, 1), (1, 6, 2), (7, 5, 3), (40, 60, 2), (60, 60, 8)):
-        x, y = rng.random((n, d)), rng.random((m, d))
+@pytest.mark.parametrize("kind", KINDS)
+def test_points_and_matrix_match_pot(kind):
+    rng = np.random.default_rng(KINDS.index(kind))
+    for number in range(45):
+        a, b, x, y = problem(kind, rng)
+        metric = METRICS[number % 4]
+        cost = cdist(x, y, metric)
+        check(fd.emd(a, b, x, None if y is x else y, metric=metric), a, b, cost)
+        check(fd.emd(a, b, cost=cost), a, b, cost)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_problems_match_pot(kind):
+    rng = np.random.default_rng(100 + KINDS.index(kind))
+    for number in range(250):
+        a, b, x, y = problem(kind, rng, largest=400)
+        metric = METRICS[number % 4]
+        cost = cdist(x, y, metric)
+        check(fd.emd(a, b, x, None if y is x else y, metric=metric), a, b, cost)
+        check(fd.emd(a, b, cost=cost), a, b, cost)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "d", "metric"),
+    [
+        (1900, 1700, 2, "sqeuclidean"),
+        (2000, 2000, 3, "euclidean"),
+        (1500, 400, 3, "chebyshev"),
+        (900, 900, 8, "cityblock"),
+    ],
+)
+@pytest.mark.parametrize("masses", ["random", "uniform", "histogram"])
+def test_several_levels_match_pot(n, m, d, metric, masses):
+    rng = np.random.default_rng(n + d)
+    x, y = rng.random((n, d)), rng.random((m, d))
+    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
+    if masses == "uniform":
+        a, b = np.full(n, 1 / n), np.full(m, 1 / m)
+    elif masses == "histogram":
+        a, b = rng.multinomial(3 * n, a) / (3 * n), rng.multinomial(3 * n, b) / (3 * n)
+    check(fd.emd(a, b, x, y, metric=metric), a, b, cdist(x, y, metric))
+
+
+def test_pieces_of_the_tree_match_pot():
+    rng = np.random.default_rng(5)
+    n = 4000
+    x, y = rng.random((n, 3)), rng.random((n, 3))
+    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(n))
+    cost = cdist(x, y, "sqeuclidean")
+    check(fd.emd(a, b, x, y, metric="sqeuclidean", threads=2), a, b, cost)
+
+
+def test_matrix_with_pricing_matches_pot():
+    rng = np.random.default_rng(6)
+    for n, m in ((300, 200), (1, 20_000), (20_000, 1), (1600, 1500)):
+        cost = rng.normal(size=(n, m))
         a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
-        check(fd.emd(a, b, x, y, metric=metric), a, b, cdist(x, y, metric))
+        result = fd.emd(a, b, cost=cost)
+        shift = cost.min()
+        assert abs(result.value - shift - ot.emd2(a, b, cost - shift, numItermax=10**8)) < 1e-12
+        u, v = result.potentials
+        assert (cost - u[:, None] - v[None, :]).min() > -1e-14
+        assert result.gap < 1e-12
 
 
-def test_grid_is_the_points_of_the_grid():
-    rng = np.random.default_rng(1)
-    a, b = rng.random((2, 4, 3, 5))
+def test_linear_programming_agrees():
+    rng = np.random.default_rng(7)
+    for kind in ("random", "lattice", "histograms with zeros"):
+        a, b, x, y = problem(kind, rng, largest=25)
+        cost = cdist(x, y)
+        assert abs(fd.emd(a, b, x, y).value - naive.emd_by_linear_program(a, b, cost)) < 1e-9
+
+
+@pytest.mark.parametrize("shape", [(7,), (1, 1), (1, 6), (9, 8), (2, 3, 4), (5, 4, 3, 2), (24, 21)])
+def test_grid_is_the_points_of_the_grid(shape):
+    rng = np.random.default_rng(sum(shape))
+    a, b = rng.random((2, *shape)) * (rng.random((2, *shape)) < 0.7)
+    a.flat[0] = b.flat[-1] = 1
     b *= a.sum() / b.sum()
-    axes = [np.cumsum(rng.random(k) + 0.1) for k in a.shape]
+    axes = [np.cumsum(rng.random(k) + 0.05) for k in shape]
     points = np.stack([g.ravel() for g in np.meshgrid(*axes, indexing="ij")], 1)
-    for metric in ("cityblock", "euclidean", "sqeuclidean", "chebyshev"):
+    for metric in METRICS:
         result = fd.emd_grid(a, b, spacing=axes, metric=metric)
-        assert result.potentials[0].shape == a.shape
+        assert result.potentials[0].shape == shape
         check(result, a.ravel(), b.ravel(), cdist(points, points, metric))
+
+
+def test_grid_spacings():
+    a, b = np.zeros((2, 3, 4))
+    a[0, 0] = b[2, 3] = 2
+    assert fd.emd_grid(a, b).value == 10
+    assert fd.emd_grid(a, b, spacing=0.5).value == 5
+    assert fd.emd_grid(a, b, spacing=[1, 10]).value == 64
+    assert fd.emd_grid(a, b, spacing=[[0, 1, 5], 1.0]).value == 16
+    assert fd.emd_grid(a, b, spacing=[3.0, 4.0], metric="euclidean").value == 2 * np.hypot(6, 12)
+
+
+def test_large_grid_is_certified():
+    rng = np.random.default_rng(8)
+    a, b = rng.random((2, 40, 30, 12)) ** 8
+    b *= a.sum() / b.sum()
+    result = fd.emd_grid(a, b, spacing=[0.1, 0.2, 1.0])
+    u, v = result.potentials
+    for axis, step in enumerate((0.1, 0.2, 1.0)):
+        assert np.abs(np.diff(u, axis=axis)).max() <= step * (1 + 1e-13)
+    np.testing.assert_array_equal(v, -u)
+    assert result.gap <= 1e-13 * result.value
+    assert abs(result.plan.sum() - a.sum()) < 1e-11 * a.sum()
+    np.testing.assert_allclose(result.plan.sum(1), a.ravel(), atol=1e-12 * a.sum())
+    np.testing.assert_allclose(result.plan.sum(0), b.ravel(), atol=1e-12 * a.sum())
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, 3])
+def test_line(p):
+    rng = np.random.default_rng(9)
+    for n, m in ((1, 1), (5, 5), (7, 3), (400, 611)):
+        x, y = rng.normal(size=n).round(1), rng.normal(size=m).round(1)
+        a, b = rng.random(n), rng.random(m)
+        assert np.isclose(fd.emd_1d(x, y, a, b, p=p), naive.emd_1d(x, y, a, b, p), rtol=1e-11, atol=1e-15)
+        assert np.isclose(fd.emd_1d(x, y, p=p), naive.emd_1d(x, y, np.ones(n), np.ones(m), p), rtol=1e-11, atol=1e-15)
+        assert np.isclose(fd.emd_1d(x, y, a, b), scipy.stats.wasserstein_distance(x, y, a, b), rtol=1e-11, atol=1e-15)
+        assert np.isclose(fd.emd_1d(x, y, a), scipy.stats.wasserstein_distance(x, y, a), rtol=1e-11, atol=1e-15)
+
+
+def test_extremes():
+    x = np.array([[0.0, 0.0], [3.0, 4.0]])
+    for unit in (1e-250, 1e-100, 1.0, 1e32, 1e140):
+        assert np.isclose(fd.emd([1, 0], [0, 1], x * unit).value, 5 * unit, rtol=1e-15, atol=0)
+    assert fd.emd([5e-324], [5e-324], [[0.0]], [[2.0]]).value == 1e-323
+    assert fd.emd([1.0, 2.0], [1.0, 2.0], x).value == 0
+    assert fd.emd([1.0, 2.0], [2.0, 1.0], np.ones((2, 3))).value == 0
+    assert fd.emd([1.0, 2.0], [2.0, 1.0], np.ones((2, 3)), np.ones((2, 3)), metric="sqeuclidean").value == 0
+
+
+def test_bad_input_is_named():
+    good = {"a": [0.5, 0.5], "b": [0.5, 0.5], "x": [[0.0], [1.0]]}
+    for changes, message in (
+        ({"x": [[0.0], [np.nan]]}, "x: expected finite"),
+        ({"y": [[0.0], [np.inf]]}, "y: expected finite"),
+        ({"a": [np.nan, 1.0]}, "a: expected finite"),
+        ({"a": [-0.5, 1.5]}, "a: expected masses >= 0"),
+        ({"a": [0.0, 0.0]}, "a: expected a positive total"),
+        ({"b": [0.5, 0.5 + 1e-8]}, "b: expected the same total mass"),
+        ({"b": [1.0]}, "one mass for each"),
+        ({"a": [1.0]}, "x: expected shape"),
+        ({"y": [[0.0, 1.0], [1.0, 1.0]]}, "y: expected shape"),
+        ({"metric": "cosine"}, "metric: expected one of"),
+        ({"x": None}, "x: expected points"),
+        ({"cost": np.ones((2, 2))}, "cost: expected either"),
+        ({"x": None, "cost": np.ones((2, 3))}, "cost: expected shape"),
+        ({"x": None, "cost": [[0.0, np.nan], [1.0, 1.0]]}, "cost: expected finite"),
+        ({"x": None, "cost": [[0.0, 1e151], [1.0, 1.0]]}, "cost: expected costs up to"),
+        ({"x": [[0.0], [1e100]], "metric": "sqeuclidean"}, "x: expected points with costs"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fd.emd(**(good | changes))
+    with pytest.raises(ValueError, match="spacing"):
+        fd.emd_grid(np.ones((2, 2)), np.ones((2, 2)), spacing=[1.0])
+    with pytest.raises(ValueError, match="increasing"):
+        fd.emd_grid(np.ones((2, 2)), np.ones((2, 2)), spacing=[[0.0, 0.0], 1.0])
+    with pytest.raises(ValueError, match="b: expected the shape"):
+        fd.emd_grid(np.ones((2, 2)), np.ones((2, 3)))
+    with pytest.raises(ValueError, match="p: "):
+        fd.emd_1d([0.0], [1.0], p=0.5)
+    with pytest.raises(ValueError, match="x: "):
+        fd.emd_1d([], [1.0])
+    assert fd.emd([0.5, 0.5], [0.5, 0.5 + 1e-10], [[0.0], [1.0]]).value < 1e-9
+
+
+def test_any_layout_and_no_mutation():
+    rng = np.random.default_rng(10)
+    n = 30
+    x = np.asfortranarray(rng.random((n, 6)))[:, ::2]
+    a, b = rng.dirichlet(np.ones(n), 2)
+    cost = cdist(x, x, "sqeuclidean")
+    expected = fd.emd(a, b, x, metric="sqeuclidean").value
+    for array in (x, a, b, cost):
+        array.flags.writeable = False
+    copies = [z.copy() for z in (a, b, x, cost)]
+    for matrix in (cost, np.asfortranarray(cost), cost[::-1][::-1], cost.tolist()):
+        result = fd.emd(a, b, cost=matrix)
+        assert abs(result.value - expected) < 1e-15
+        np.testing.assert_allclose(result.plan.sum(1), a)
+    for array, copy in zip((a, b, x, cost), copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_threads_do_not_change_the_result(monkeypatch):
+    monkeypatch.setattr("fastdeg.distances._points.PARALLEL_PAIRS", 0)
+    monkeypatch.setattr("fastdeg.distances._network.PARALLEL_NODES", 0)
+    rng = np.random.default_rng(11)
+    n = 2500
+    x, y = rng.random((n, 2)), rng.random((n, 2))
+    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(n))
+    results = [fd.emd(a, b, x, y, threads=threads) for threads in (1, 2, 3, 7)]
+    for other in results[1:]:
+        assert other.value == results[0].value
+        assert other.n_pivots == results[0].n_pivots
+        np.testing.assert_array_equal(other.potentials[0], results[0].potentials[0])
+
+
+def test_callable_from_compiled_code():
+    @njit
+    def distances(a, b, x, y, cost):
+        by_points = emd_points(a, b, x, y, 1)
+        by_matrix = emd_matrix(a, b, cost)
+        return by_points[0], by_matrix[0], by_points[1], by_points[2], emd_sorted(x[:, 0], y[:, 0], a, b, 1)
+
+    rng = np.random.default_rng(12)
+    n, m = 500, 400
+    x, y = np.sort(rng.random((n, 1)), 0), np.sort(rng.random((m, 1)), 0)
+    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
+    cost = cdist(x, y, "sqeuclidean")
+    by_points, by_matrix, u, v, on_line = distances(a, b, x, y, cost)
+    expected = fd.emd_1d(x[:, 0], y[:, 0], a, b, p=2)
+    np.testing.assert_allclose([by_points, by_matrix, u @ a + v @ b], expected, rtol=1e-12)
+    assert (cost - u[:, None] - v[None, :]).min() > -1e-15
+    np.testing.assert_allclose(on_line, fd.emd_1d(x[:, 0], y[:, 0], a, b), rtol=1e-12)
+
+
+def test_solver_releases_the_lock():
+    rng = np.random.default_rng(13)
+    n = 3000
+    x, y = rng.random((n, 3)), rng.random((n, 3))
+    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(n))
+    fd.emd(a, b, x, y)
+    worker = threading.Thread(target=fd.emd, args=(a, b, x, y))
+    longest, last = 0.0, time.perf_counter()
+    worker.start()
+    while worker.is_alive():
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+        time.sleep(0.001)
+    assert longest < 0.5

@@ -64,9 +64,9 @@ def lipschitz(u: Floats, coordinates: Sequence[Floats]) -> Floats:
         line = np.moveaxis(u, axis, 0)
         steps = np.diff(along)
         for k in range(steps.size):
-            np.minimum(line[k + 1], line[k] + steps[k], out=line[k + 1])
+            line[k + 1] = np.minimum(line[k + 1], line[k] + steps[k])
         for k in range(steps.size - 1, -1, -1):
-            np.minimum(line[k], line[k + 1] + steps[k], out=line[k])
+            line[k] = np.minimum(line[k], line[k + 1] + steps[k])
     return u
 
 

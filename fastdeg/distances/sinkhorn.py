@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from fastdeg import _checks
-from fastdeg.distances.transport import LARGEST_COST, METRICS, _common_total
+from fastdeg.distances.transport import LARGEST_COST, METRICS, common_total
 from fastdeg.kernels.transport import sinkhorn as _kernels
 
 
@@ -37,14 +38,14 @@ class SinkhornResult:
     marginal_error: float
     n_iter: int
     converged: bool
-    _cost: NDArray[np.float64]
+    _cost: Callable[[], NDArray[np.float64]]
     _reg: float
 
     @cached_property
     def plan(self) -> NDArray[np.float64]:
-        """The plan, shape (n, m)."""
+        """The plan, shape (n, m); on a grid the points are numbered in C order, and memory for all pairs is needed."""
         u, v = self.potentials
-        return np.exp((u[:, None] + v[None, :] - self._cost) / self._reg)
+        return np.exp((u.reshape(-1, 1) + v.reshape(1, -1) - self._cost()) / self._reg)
 
     def __repr__(self) -> str:
         return (
@@ -75,7 +76,9 @@ def sinkhorn(
     a, b : array_like, shape (n,) and (m,)
         Masses, not negative; the totals must agree within 1e-9 relative.
     x, y : array_like, shape (n, d) and (m, d), optional
-        The points; ``y=None``: the same points.
+        The points; ``y=None``: the same points. Where a and b are arrays of a grid's shape, with two axes or more: x is
+        the sequence of coordinates along each axis, and the kernel is applied axis by axis, without a cost matrix
+        (sqeuclidean and cityblock only).
     reg : float
         Entropic regularisation, above 0, in the units of the cost.
     metric : {"euclidean", "sqeuclidean", "cityblock", "chebyshev"}
@@ -105,11 +108,13 @@ def sinkhorn(
     >>> round(result.value, 6), result.converged
     (0.5, True)
     """
-    a = _checks.masses(a, "a")
-    b = _checks.masses(b, "b")
     reg = _checks.number(reg, "reg", positive=True)
     tol = _checks.number(tol, "tol", 0)
     max_iter = _checks.integer(max_iter, "max_iter", 1)
+    if np.ndim(a) > 1:
+        return _on_grid(a, b, x, reg, metric, tol, max_iter, threads)
+    a = _checks.masses(a, "a")
+    b = _checks.masses(b, "b")
     if cost is not None:
         if x is not None or y is not None:
             raise ValueError("cost: expected either points or a cost matrix, got both")
@@ -123,18 +128,89 @@ def sinkhorn(
         if y.shape[0] != b.size:
             raise ValueError(f"b: expected one mass for each of the {y.shape[0]} points, got {b.size}")
         matrix = cdist(x, y, metric)
-    if np.abs(matrix).max() > LARGEST_COST:
-        raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {np.abs(matrix).max():g}")
-    total = _common_total(a, b)
+    largest = max(float(matrix.max()), -float(matrix.min()))
+    if not largest <= LARGEST_COST:
+        raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
+    total = common_total(a, b)
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     reduced = matrix if rows.size == a.size and columns.size == b.size else matrix[np.ix_(rows, columns)]
-    f, g, error, n_iter = _iterate(reduced, a[rows] / a.sum(), b[columns] / b.sum(), reg, tol, max_iter, threads)
+    f, g, error, n_iter = _iterate(reduced, a[rows] / total, b[columns] / b.sum(), reg, tol, max_iter, threads)
     u, v = np.full(a.size, -np.inf), np.full(b.size, -np.inf)
     u[rows] = f + reg * np.log(total)
     v[columns] = g
-    result = SinkhornResult(0.0, (u, v), error, n_iter, error <= tol, matrix, reg)
-    value = float((result.plan * matrix).sum())
-    return SinkhornResult(value, (u, v), error, n_iter, error <= tol, matrix, reg)
+    result = SinkhornResult(0.0, (u, v), error, n_iter, error <= tol, lambda: matrix, reg)
+    if error > tol:  # what the iteration knows is the error before its last step
+        error = float(np.abs(result.plan.sum(1) - a).sum() + np.abs(result.plan.sum(0) - b).sum()) / total
+    return replace(result, value=float(np.vdot(result.plan, matrix)), marginal_error=error, converged=error <= tol)
+
+
+def _on_grid(
+    a: ArrayLike,
+    b: ArrayLike,
+    coordinates: object,
+    reg: float,
+    metric: str,
+    tol: float,
+    max_iter: int,
+    threads: int | None,
+) -> SinkhornResult:
+    """Masses of a grid's shape, in the log domain, one axis after another."""
+    a = _checks.masses(a, "a", np.shape(a))
+    b = _checks.masses(b, "b", a.shape)
+    if not isinstance(coordinates, Sequence) or len(coordinates) != a.ndim:
+        raise ValueError(f"x: expected the coordinates along each of the {a.ndim} axes of a")
+    along = [_checks.float_array(c, f"x[{k}]", (a.shape[k],)) for k, c in enumerate(coordinates)]
+    _checks.choice(metric, "metric", ("sqeuclidean", "cityblock"))
+    total = common_total(a, b)
+    costs = [cdist(c[:, None], c[:, None], metric) for c in along]
+    kernels = [-c / reg for c in costs]
+    p, q = a / total, b / b.sum()
+    with np.errstate(divide="ignore"):
+        log_p, log_q = np.log(p), np.log(q)
+        weighted = [k + np.log(c) for k, c in zip(kernels, costs, strict=True)]
+    f, g = np.zeros(a.shape), np.zeros(a.shape)
+    error = np.inf
+    n_iter = 0
+    while n_iter < max_iter:
+        n_iter += 1
+        from_columns = _soft_transform(g, kernels, threads)
+        if n_iter > 1:
+            error = float(np.abs(np.exp(f + from_columns) - p).sum())
+            if error <= tol:
+                break
+        f = log_p - from_columns
+        g = log_q - _soft_transform(f, kernels, threads)
+    if error > tol:
+        error = float(np.abs(np.exp(f + _soft_transform(g, kernels, threads)) - p).sum())
+    value = 0.0
+    for axis in range(a.ndim):
+        mixed = [weighted[k] if k == axis else kernels[k] for k in range(a.ndim)]
+        value += float(np.exp(f + _soft_transform(g, mixed, threads)).sum())
+    points = np.stack([c.ravel() for c in np.meshgrid(*along, indexing="ij")], axis=1)
+    return SinkhornResult(
+        value * total,
+        (reg * (f + np.log(total)), reg * g),
+        error,
+        n_iter,
+        error <= tol,
+        lambda: cdist(points, points, metric),
+        reg,
+    )
+
+
+def _soft_transform(
+    values: NDArray[np.float64], kernels: list[NDArray[np.float64]], threads: int | None
+) -> NDArray[np.float64]:
+    """``log sum_j exp(values_j + log_kernel_ij)`` for a kernel that is a product over the axes."""
+    shape = values.shape
+    for axis, log_kernel in enumerate(kernels):
+        lines = values.reshape(int(np.prod(shape[:axis])), shape[axis], -1)
+        out = np.empty_like(lines)
+        _kernels.soft_transform_axis(
+            lines, log_kernel, np.exp(log_kernel), out, threads=threads, work=lines.size * (20 + shape[axis])
+        )
+        values = out
+    return values.reshape(shape)
 
 
 def _iterate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -119,7 +120,7 @@ def emd(
         largest = max(float(matrix.max()), -float(matrix.min()))
         if largest > LARGEST_COST:
             raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
-        total = _common_total(a, b)
+        total = common_total(a, b)
         return _result(solve_matrix(a / total, b / b.sum(), matrix, threads), total, 1.0, a.shape, b.shape)
     if x is None:
         raise ValueError("x: expected points, or a cost matrix as cost=, got None")
@@ -128,7 +129,7 @@ def emd(
     y = x if y is None else _checks.float_array(y, "y", (b.size, x.shape[1]))
     if y.shape[0] != b.size:
         raise ValueError(f"b: expected one mass for each of the {y.shape[0]} points, got {b.size}")
-    total = _common_total(a, b)
+    total = common_total(a, b)
     unit = _unit(x, y)
     if unit != 1:
         x, y = x / unit, (None if y is x else y / unit)
@@ -153,14 +154,16 @@ def _swapped(pairs: _Pairs) -> _Pairs:
 def _unit(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """Power of two to divide very large or very small coordinates by, so that their squares are ordinary numbers."""
     largest = max(float(np.abs(p).max(initial=0.0)) for p in (x, y))
-    return 1.0 if largest == 0 or 1e-60 < largest < 1e60 else 2.0 ** np.frexp(largest)[1]
+    return 1.0 if largest == 0 or 1e-60 < largest < 1e60 else math.ldexp(1.0, math.frexp(largest)[1])
 
 
 def _check_costs(x: NDArray[np.float64], y: NDArray[np.float64], metric: str, factor: float) -> None:
     low, high = np.minimum(x.min(0), y.min(0)), np.maximum(x.max(0), y.max(0))
     largest = float(cdist(low[None], high[None], metric)[0, 0]) if low.size else 0.0
-    if not largest <= LARGEST_COST / factor:
-        raise ValueError(f"x: expected points with costs up to {LARGEST_COST:g} between them, got {largest:g}")
+    if largest > 0 and factor > 1 and math.log(largest) + math.log(factor) > math.log(LARGEST_COST):
+        raise ValueError(
+            f"x: expected points with costs up to {LARGEST_COST:g} between them, got {largest:g} * {factor:g}"
+        )
 
 
 def _result(
@@ -181,7 +184,8 @@ def _scaled(pairs: _Pairs, total: float) -> _Pairs:
     return sources, sinks, flows * total
 
 
-def _common_total(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+def common_total(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Total mass of a; an error where that of b differs."""
     total_a, total_b = float(a.sum()), float(b.sum())
     if not np.isfinite(total_a):
         raise ValueError(f"a: expected a finite total mass, got {total_a!r}")
@@ -233,7 +237,7 @@ def emd_grid(
     if metric == "cityblock":
         a = _checks.masses(a, "a", a.shape)
         b = _checks.masses(b, "b", b.shape)
-        total = _common_total(a, b)
+        total = common_total(a, b)
         p, q = a / total, b / b.sum()
         solution, tree = solve_grid(p, q, coordinates, threads)
         return EMDResult(

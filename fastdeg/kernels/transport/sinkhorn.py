@@ -91,3 +91,41 @@ def soft_transform(cost, g, log_a, reg, f):
         for j in range(m):
             total += np.exp((g[j] - cost[i, j] - top) / reg)
         f[i] = reg * (log_a[i] - np.log(total)) - top
+
+
+@parallel_kernel
+def soft_transform_axis(values, log_kernel, kernel_matrix, out):
+    """``out[o, i, t] = log sum_j exp(values[o, j, t] + log_kernel[i, j])``: one axis of a separable kernel.
+
+    ``kernel_matrix = exp(log_kernel)``. A sum that underflows is done again in the log domain.
+    """
+    n_outer, n, n_inner = values.shape
+    for line in prange(n_outer * n_inner):
+        o = line // n_inner
+        t = line % n_inner
+        top = -np.inf
+        for j in range(n):
+            top = max(top, values[o, j, t])
+        scaled = np.empty(n)
+        for j in range(n):
+            scaled[j] = np.exp(values[o, j, t] - top) if top > -np.inf else 0.0
+        for i in range(n):
+            total = _dot(kernel_matrix[i], scaled)
+            if total > 1e-200:
+                out[o, i, t] = top + np.log(total)
+            else:
+                out[o, i, t] = _log_sum(values, o, t, log_kernel, i)
+
+
+@kernel
+def _log_sum(values, o, t, log_kernel, i):
+    n = values.shape[1]
+    top = -np.inf
+    for j in range(n):
+        top = max(top, values[o, j, t] + log_kernel[i, j])
+    if top == -np.inf:
+        return top
+    total = 0.0
+    for j in range(n):
+        total += np.exp(values[o, j, t] + log_kernel[i, j] - top)
+    return top + np.log(total)
