@@ -1,0 +1,180 @@
+"""Crafting: against a general convex solver, against one exact transport solve, and on large grids."""
+
+from __future__ import annotations
+
+import warnings
+from types import SimpleNamespace as Workload
+
+import numpy as np
+
+import fastdeg as fd
+from bench.case import OURS, Case, FirstCall, Rival
+
+UNIT_CUBE = fd.DegradationSpace([fd.Axis.regular(name, 0, 1, 10) for name in "abc"])
+
+
+def two_blobs(n, d=3, seed=0):
+    rng = np.random.default_rng(seed)
+    first, second = np.array([0.25, 0.3, 0.35, 0.3])[:d], np.array([0.65, 0.7, 0.55, 0.6])[:d]
+    x = np.where(rng.random(n)[:, None] < 0.6, rng.normal(first, 0.08, (n, d)), rng.normal(second, 0.10, (n, d)))
+    return np.clip(x, 0, 0.999999)
+
+
+def target(bins, kind, d=3):
+    """q from 24 or 2,000 samples, or dense: 2,000 samples and a fifth of a random pmf."""
+    samples = bins.space.unstandardize(two_blobs(2_000 if kind == "dense" else kind, d))
+    q = fd.BinnedDistribution.from_samples(bins, samples)
+    if kind == "dense":
+        noise = np.random.default_rng(1).dirichlet(np.ones(bins.n_bins))
+        q = fd.BinnedDistribution(bins, 0.8 * q.pmf + 0.2 * noise)
+    return q
+
+
+def centroids(n_bins, kind, tau):
+    from scipy.spatial.distance import cdist
+
+    points = np.random.default_rng(0).random((max(4 * n_bins, 4_000), 3))
+    bins = fd.CentroidBins.fit(points, n_bins, space=UNIT_CUBE)
+    w = Workload(q=target(bins, kind), tau=tau, weight=1.0, tol=1e-6)
+    w.cost = cdist(bins.centers, bins.centers)
+    w.p = ours(w).distribution.pmf
+    return w
+
+
+def grid(preset, kind, tau, weight=1.0, tol=1e-6):
+    if preset == "large":
+        axes = [*fd.DegradationSpace.preset("dense").axes, fd.Axis.regular("jpeg_quality", 30, 96, 66)]
+        bins = fd.GridBins(fd.DegradationSpace(axes))
+        return Workload(q=target(bins, kind, 4), tau=tau, weight=weight, tol=tol)
+    return Workload(q=target(fd.GridBins(fd.DegradationSpace.preset(preset)), kind), tau=tau, weight=weight, tol=tol)
+
+
+def ours(w):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return fd.craft(w.q, generalization=w.tau, wasserstein_weight=w.weight, tol=w.tol)
+
+
+def clarabel(w):
+    """The same problem through cvxpy; only sinks with q > 0, as we have it."""
+    import cvxpy as cp
+
+    bins, q = w.q.bins, w.q.pmf
+    n, d = bins.centers.shape
+    mean, cov = w.q.moments()
+    values, vectors = np.linalg.eigh(cov)
+    factor = vectors * np.sqrt(np.maximum(values, 0))
+    deviations = bins.centers - mean
+    p, z, sinks = cp.Variable(n, nonneg=True), cp.Variable((d, d)), np.flatnonzero(q > 0)
+    plan = cp.Variable((n, len(sinks)), nonneg=True)
+    linear = np.einsum("iaa->i", bins.covariances) + (deviations**2).sum(axis=1)
+    x = deviations @ factor
+    second = factor.T @ bins.covariances @ factor + x[:, :, None] * x[:, None, :]
+    moment = cp.reshape(second.reshape(n, -1).T @ p, (d, d), order="C")
+    u = cp.reshape(x.T @ p, (d, 1), order="C")
+    one, zero = np.ones((1, 1)), np.zeros((1, d))
+    block = cp.bmat([[moment, u, z], [u.T, one, zero], [z.T, zero.T, np.eye(d)]])
+    value = linear @ p + np.trace(cov) - 2 * cp.trace(z) + cp.sum(cp.multiply(w.cost[:, sinks], plan))
+    if w.tau > 0:
+        value += w.tau * cp.sum(cp.kl_div(p, np.full(n, 1 / n) if w.prior is None else w.prior))
+    constraints = [cp.sum(plan, axis=1) == p, cp.sum(plan, axis=0) == q[sinks], (block + block.T) / 2 >> 0]
+    problem = cp.Problem(cp.Minimize(value), constraints)
+    problem.solve(solver="CLARABEL")
+    return problem.value
+
+
+def with_prior(w):
+    w.prior = fd.BinnedDistribution.uniform(w.q.bins).pmf
+    return w
+
+
+def one_transport(w):
+    import ot
+
+    return ot.emd2(w.p / w.p.sum(), w.q.pmf, w.cost, numItermax=10_000_000)
+
+
+def check_certified(w, answers):
+    """Ours is certified; Clarabel's value agrees with it (one transport solve answers another question)."""
+    result = answers[OURS]
+    assert result.converged, result
+    for name, answer in answers.items():
+        if name.startswith("Clarabel"):
+            assert abs(answer - result.objective) < 1e-4 * max(1, abs(result.objective)), (answer, result)
+
+
+CASES = [
+    Case(
+        f"craft, {n} centroids, q from {kind} samples, τ = 0.1",
+        lambda n=n, kind=kind: with_prior(centroids(n, kind, 0.1)),
+        ours,
+        [Rival("Clarabel through cvxpy", clarabel, wanted, ["cvxpy", "clarabel"])],
+        check_certified,
+        slow=n > 100,
+    )
+    for n, wanted in ((100, 10), (300, 100))
+    for kind in (24, 2_000)
+]
+CASES += [
+    Case(
+        f"craft, {n:,} centroids, q {kind if kind == 'dense' else f'from {kind:,} samples'}, τ = 0.1",
+        lambda n=n, kind=kind: centroids(n, kind, 0.1),
+        ours,
+        [Rival("one POT emd2 of that size", one_transport, 0.25, ["ot"])],
+        check_certified,
+        slow=True,
+    )
+    for n in (1_000,)
+    for kind in (24, 2_000, "dense")
+]
+CASES += [
+    Case("craft, 75 bins, q from 24 samples, τ = 0.1", lambda: grid("paper", 24, 0.1), ours, check=check_certified)
+]
+CASES += [
+    Case(
+        f"craft, 17,850 bins, q {kind if kind == 'dense' else f'from {kind:,} samples'}, τ = {tau:g}",
+        lambda kind=kind, tau=tau: grid("dense", kind, tau),
+        ours,
+        check=check_certified,
+        slow=True,
+    )
+    for kind in (24, 2_000, "dense")
+    for tau in (1.0, 0.1, 0.01, 0.001, 0.0)
+]
+CASES += [
+    Case(
+        f"craft without transport, 17,850 bins, τ = {tau:g}, gap 10⁻⁹",
+        lambda tau=tau: grid("dense", 2_000, tau, weight=0.0, tol=1e-9),
+        ours,
+        check=check_certified,
+    )
+    for tau in (1.0, 0.1, 0.01)
+]
+CASES += [
+    Case(
+        "craft, 1,178,100 bins, τ = 0.1, gap 10⁻⁴",
+        lambda: grid("large", 2_000, 0.1, tol=1e-4),
+        ours,
+        check=check_certified,
+        slow=True,
+        rounds=1,
+    ),
+    Case(
+        "craft without transport, 1,178,100 bins, τ = 0.1, gap 10⁻⁹",
+        lambda: grid("large", 2_000, 0.1, weight=0.0, tol=1e-9),
+        ours,
+        check=check_certified,
+        slow=True,
+        rounds=3,
+    ),
+]
+
+PAPER = (
+    "import fastdeg as fd; b = fd.GridBins(fd.DegradationSpace.preset('paper')); "
+    "q = fd.BinnedDistribution.from_samples(b, [[1, 20, 80], [2, 22, 78], [1, 31, 80]]); "
+)
+FIRST_CALLS = [
+    FirstCall("craft, 75 bins", PAPER + "fd.craft(q, generalization=0.1)"),
+    FirstCall("craft, 75 bins, automatic generalization", PAPER + "fd.craft(q)"),
+    FirstCall("tradeoff_path, 75 bins", PAPER + "fd.tradeoff_path(q)"),
+]
