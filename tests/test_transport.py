@@ -77,7 +77,8 @@ def test_several_levels_match_pot(n, m, d, metric, masses):
     check(fd.emd(a, b, x, y, metric=metric), a, b, cdist(x, y, metric))
 
 
-def test_pieces_of_the_tree_match_pot():
+def test_pieces_and_renumbering_match_pot(monkeypatch):
+    monkeypatch.setattr("fastdeg.distances._network.RENUMBER_FROM", 0)
     rng = np.random.default_rng(5)
     n = 4000
     x, y = rng.random((n, 3)), rng.random((n, 3))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastdeg.kernels.transport.dense import all_arcs, price_columns, price_matrix, row_minima, start_dense
 from fastdeg.kernels.transport.pieces import divide_tree, join_pieces, search_pieces, sort_arcs, take_pieces
 from fastdeg.kernels.transport.pricing import append_arcs
-from fastdeg.kernels.transport.simplex import PAUSED, UNBOUNDED, run_simplex
+from fastdeg.kernels.transport.simplex import PAUSED, RENUMBER_FROM, UNBOUNDED, run_simplex, search
 from fastdeg.kernels.transport.tree import NONE, PIVOTS, Tree, new_tree, refresh_potentials, tree_flows
 
 BUDGET = 50_000_000  # nodes and arcs touched between two looks at interrupts: about 0.1 s
@@ -51,8 +51,9 @@ def optimise(
     undirected: bool = False,
 ) -> None:
     """Run the simplex on the arcs to the end, in steps between which Python sees interrupts."""
+    step = run_simplex if tree.parent.size >= RENUMBER_FROM else search
     while True:
-        status = run_simplex(tree, tails, heads, costs, n_arcs, undirected, tolerance, BUDGET)
+        status = step(tree, tails, heads, costs, n_arcs, undirected, tolerance, BUDGET)
         if status == UNBOUNDED:
             raise FloatingPointError("transport: a cycle without a limiting arc, the costs are beyond floating point")
         if status != PAUSED:

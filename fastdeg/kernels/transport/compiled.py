@@ -13,7 +13,7 @@ from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.transport.dense import price_columns, price_matrix, row_minima, start_dense
 from fastdeg.kernels.transport.line import emd_sorted
 from fastdeg.kernels.transport.pricing import append_arcs, price
-from fastdeg.kernels.transport.simplex import PAUSED, integer_masses, run_simplex
+from fastdeg.kernels.transport.simplex import PAUSED, integer_masses, search
 from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
 from fastdeg.kernels.transport.start import greedy_basis, refined_basis
 from fastdeg.kernels.transport.tree import NONE, PIVOTS, new_tree, refresh_potentials, tree_flows
@@ -120,7 +120,7 @@ def _improve_points(metric, x, y, u, v, tree, row_min):
         n_keep = MORE_ARCS
         tolerance = TOLERANCE * max(costs.max(), np.abs(tree.potential).max())
         before = tree.info[PIVOTS]
-        while run_simplex(tree, tails, heads, costs, n_arcs, False, tolerance, BUDGET) == PAUSED:
+        while search(tree, tails, heads, costs, n_arcs, False, tolerance, BUDGET) == PAUSED:
             pass
         refresh_potentials(tree)
         u = -tree.potential[:n]
@@ -164,7 +164,7 @@ def emd_matrix(a, b, cost):
         threshold = 0.0
         tolerance = TOLERANCE * max(largest, np.abs(tree.potential).max())
         before = tree.info[PIVOTS]
-        while run_simplex(tree, tails, heads, costs, n_arcs, False, tolerance, BUDGET) == PAUSED:
+        while search(tree, tails, heads, costs, n_arcs, False, tolerance, BUDGET) == PAUSED:
             pass
         refresh_potentials(tree)
         u = -tree.potential[:n]

@@ -9,21 +9,14 @@ from fastdeg.kernels.transport.tree import POSITION, TOUCHED, pivot, renumber, r
 
 OPTIMAL, PAUSED, UNBOUNDED = 0, 1, 2
 MIN_BLOCK, BLOCK_FACTOR = 20, 0.5  # arcs looked at before a pivot: a multiple of the square root of their number
-RENUMBER_FROM = 3000  # nodes from which on the tree is kept in preorder in memory: below it fits the fastest cache
+RENUMBER_FROM = 20_000  # nodes from which on the tree is kept in preorder in memory: smaller ones fit the cache
 RENUMBER_EVERY = 60  # nodes and arcs touched between two renumberings, over the number of nodes and arcs
 
 
 @kernel
 def run_simplex(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
-    """Pivot on the most negative reduced cost of each block of arcs until none is below ``-tolerance``.
-
-    Undirected: each arc may be used both ways.
-
-    Pauses after about ``budget`` nodes and arcs touched, so that the caller can look after interrupts.
-    """
+    """The same as `search`, with the nodes numbered anew in preorder now and then: for large trees."""
     n_nodes = tree.parent.shape[0]
-    if n_nodes < RENUMBER_FROM:
-        return search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget)
     place = np.empty(n_nodes, np.uint32)
     placed_tails = np.empty(n_arcs, np.uint32)
     placed_heads = np.empty(n_arcs, np.uint32)
@@ -42,7 +35,11 @@ def run_simplex(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget
 
 @kernel
 def search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
-    """The search for entering arcs, round and round the list from where it stood."""
+    """Pivot on the most negative reduced cost of each block of arcs until none is below ``-tolerance``.
+
+    Undirected: each arc may be used both ways. Goes round and round the list, from where it stood. Pauses after about
+    ``budget`` nodes and arcs touched, so that the caller can look after interrupts.
+    """
     parent, size, follow, before = tree.parent, tree.size, tree.next, tree.prev
     direction, flow, arc_cost, potential = tree.direction, tree.flow, tree.cost, tree.potential
     info = tree.info
