@@ -221,7 +221,7 @@ def test_progress_rises_and_an_interrupt_carries_the_best_point():
     assert 0 <= seen[0] < 1
 
     def interrupt(done, message):
-        if len(seen) > 3:
+        if seen:
             raise KeyboardInterrupt
         seen.append(done)
 

@@ -13,6 +13,8 @@ corrector).
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import dsyrk
@@ -20,6 +22,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from fastdeg.crafting.problem import PlanTransport, Problem
 from fastdeg.crafting.simplex import project
+from fastdeg.kernels import interior as arcs
 
 Float = NDArray[np.float64]
 
@@ -28,6 +31,9 @@ _WEIGHT_FLOOR = 0.5  # smallest weight of an arc, over the mean weight
 _ENTROPY_FLOOR = 1e-9  # below this share of the prior, p log p is continued as a parabola
 _WIDENED = 1e-11  # of the bounds: an interior even where they leave none; the projection of p makes up for it
 _SMALLEST = 1e-290
+_STEPS = 4  # between certificates
+_NEARLY = 20.0  # a step takes the gap at most about so far down
+_CHUNK_SECONDS = 0.25
 
 
 class InteriorPoint:
@@ -61,15 +67,17 @@ class InteriorPoint:
         below, above = self._slacks(p)
         self.z_lower, self.z_upper = shift * self.slack_weights / below, shift * self.slack_weights / above
         self.dual_residual = 0.0
+        self.gap = np.inf
+        self.system = _NewtonSystem(*self.x.shape)
+        self._buffer = np.empty_like(self.x)
 
     # what the solver's loop asks for
 
     def primal(self) -> tuple[Float, float]:
         """Return a feasible p and an upper bound of its transport cost."""
         transport = self.transport
-        x = self.x * (transport.masses / self.x.sum(axis=1))[:, None]
-        p = x.sum(axis=0)
-        cost = float((transport.costs * x).sum())
+        p = np.empty(self.problem.n_bins)
+        cost = float(arcs.column_feasible(self.x, transport.costs, transport.masses, p))
         if not self.bounded.size:
             return p / p.sum(), cost
         feasible = project(p, self.problem.lower, self.problem.upper)
@@ -89,9 +97,15 @@ class InteriorPoint:
     def state(self) -> None:
         return None
 
-    def advance(self) -> int:
-        """Make one step; return the number of iterations made (0 when no step is possible)."""
-        return 1 if self._step() else 0
+    def advance(self, enough: float, at_most: int) -> int:
+        """Make up to four steps, fewer when the gap seems to be small enough; 0 when none is possible."""
+        end = time.perf_counter() + _CHUNK_SECONDS
+        for made in range(min(at_most, _STEPS)):
+            if made and (self.gap + self.dual_residual < _NEARLY * enough or time.perf_counter() > end):
+                return made
+            if not self._step():
+                return made
+        return min(at_most, _STEPS)
 
     # one step
 
@@ -108,11 +122,11 @@ class InteriorPoint:
         gradient = problem.frechet_weight * problem.frechet.tangent(*spectrum)[1]
         self.diagonal = np.zeros_like(p)
         if problem.frechet_weight > 0:
-            self.factor = np.sqrt(problem.frechet_weight) * problem.frechet.curvature(*spectrum)
-            if self.factor.shape[1] > len(p):
-                self.factor = _square_factor(self.factor)
+            self.hessian_factor = np.sqrt(problem.frechet_weight) * problem.frechet.curvature(*spectrum)
+            if self.hessian_factor.shape[1] > len(p):
+                self.hessian_factor = _square_factor(self.hessian_factor)
         else:
-            self.factor = np.zeros((len(p), 0))
+            self.hessian_factor = np.zeros((len(p), 0))
         if problem.tau > 0:
             entropy_gradient, entropy_curvature = self._entropy(p)
             gradient = gradient + entropy_gradient
@@ -141,66 +155,60 @@ class InteriorPoint:
     def _step(self) -> bool:
         gradient = self._linearise()
         below, above = self._slacks(self.p)
-        x, s, at = self.x, self.s, self.bounded
-        products = x * s
+        x, s, at, system = self.x, self.s, self.bounded, self.system
+        products_lower, products_upper = self.z_lower * below, self.z_upper * above
+        gap = arcs.ratios(x, s, system.ratios, system.sources, system.sinks)
+        gap += float(products_lower.sum() + products_upper.sum())
         total = 1.0 + 2 * float(self.slack_weights.sum())
-        mu = (float(products.sum()) + float(self.z_lower @ below + self.z_upper @ above)) / total
+        mu = gap / total
         residual = self._residual(gradient, self.phi, self.z_lower, self.z_upper)
         if at.size:
             self.diagonal[at] += self.z_lower / below + self.z_upper / above
-        system = _NewtonSystem(x / s, self.diagonal, self.factor)
-        if not system.regular:
+        if not system.factor(self.diagonal, self.hessian_factor):
             return False
-        row_error = self.p - x.sum(axis=0)
-        column_error = self.transport.masses - x.sum(axis=1)
+        carried, received = x.sum(axis=0), x.sum(axis=1)
 
-        def direction(target: Float, target_lower: Float, target_upper: Float) -> tuple[Float, ...]:
-            """Solve the linearised optimality conditions; the targets are for the changes of the products."""
-            moved = target / s
+        def direction(target_lower: Float, target_upper: Float, moved: Float, moved_sinks: Float) -> tuple[Float, ...]:
+            """Solve the linearised optimality conditions, given the sums of the arcs' share of the step."""
             b = -residual
             if at.size:
                 b[at] += target_lower / below - target_upper / above
-            dp, dphi, dpsi = system.solve(b, row_error - moved.sum(axis=0), column_error - moved.sum(axis=1))
-            shift = dphi + dpsi[:, None]
-            dx = moved + system.ratios * shift
-            return (
-                dp,
-                dphi,
-                dpsi,
-                dx,
-                -shift,
-                (target_lower - self.z_lower * dp[at]) / below,
-                (target_upper + self.z_upper * dp[at]) / above,
-            )
+            step = system.solve(b, self.p - carried - moved, self.transport.masses - received - moved_sinks)
+            dp = step[0]
+            dz_lower = (target_lower - self.z_lower * dp[at]) / below
+            dz_upper = (target_upper + self.z_upper * dp[at]) / above
+            return (*step, dz_lower, dz_upper)
 
-        def longest(step: tuple[Float, ...]) -> float:
-            dp, _, _, dx, ds, dz_lower, dz_upper = step
-            lengths = [_longest(x, dx), _longest(s, ds)]
+        def longest(worst: float, step: tuple[Float, ...]) -> float:
+            dp, _, _, dz_lower, dz_upper = step
             if at.size:
-                lengths += [_longest(below, dp[at]), _longest(above, -dp[at])]
-                lengths += [_longest(self.z_lower, dz_lower), _longest(self.z_upper, dz_upper)]
-            return min(lengths)
+                worst = max(worst, _worst(below, dp[at]), _worst(above, -dp[at]))
+                worst = max(worst, _worst(self.z_lower, dz_lower), _worst(self.z_upper, dz_upper))
+            return 1.0 if worst <= 1 else 1 / worst
 
-        products_lower, products_upper = self.z_lower * below, self.z_upper * above
-        predictor = direction(-products, -products_lower, -products_upper)
-        length = longest(predictor)
-        dp, _, _, dx, ds, dz_lower, dz_upper = predictor
-        left = float(((x + length * dx) * (s + length * ds)).sum())
-        left += float((self.z_lower + length * dz_lower) @ (below + length * dp[at]))
-        left += float((self.z_upper + length * dz_upper) @ (above - length * dp[at]))
-        target = max((left / total / mu) ** 3, 1e-6) * mu
+        predictor = direction(-products_lower, -products_upper, -carried, -received)
+        dp, dphi, dpsi, dz_lower, dz_upper = predictor
+        worst, second_order = arcs.predictor_length(x, s, system.ratios, dphi, dpsi)
+        length = longest(worst, predictor)
+        second_order += float((dz_lower - dz_upper) @ dp[at])
+        left = (1 - length) * gap + length**2 * second_order
+        target = max((left / gap) ** 3, 1e-6) * mu
+        moved, moved_sources, moved_sinks = self._buffer, np.empty(x.shape[1]), np.empty(x.shape[0])
+        arcs.corrector_target(x, s, system.ratios, self.weights, target, dphi, dpsi, moved, moved_sources, moved_sinks)
         corrector = direction(
-            target * self.weights - products - dx * ds,
             target * self.slack_weights - products_lower - dz_lower * dp[at],
             target * self.slack_weights - products_upper + dz_upper * dp[at],
+            moved_sources,
+            moved_sinks,
         )
-        length = longest(corrector)
+        length = longest(arcs.corrector_length(x, s, system.ratios, corrector[1], corrector[2], moved), corrector)
         length = 1.0 if length >= 1 else _TO_BOUNDARY * length
-        return self._move(corrector, length, float(np.abs(residual) @ self.p), mu * total)
+        self.gap = gap
+        return self._move(corrector, moved, length, float(np.abs(residual) @ self.p), gap)
 
-    def _move(self, step: tuple[Float, ...], length: float, error: float, mu: float) -> bool:
+    def _move(self, step: tuple[Float, ...], dx: Float, length: float, error: float, gap: float) -> bool:
         """Move, by less where f is so curved that the stationarity error would grow beyond the gap."""
-        dp, dphi, dpsi, dx, ds, dz_lower, dz_upper = step
+        dp, dphi, dpsi, dz_lower, dz_upper = step
         if not np.isfinite(length) or not np.isfinite(dp).all():
             return False
         for _ in range(12):
@@ -212,13 +220,12 @@ class InteriorPoint:
                 self.z_upper + length * dz_upper,
             )
             self.dual_residual = float(np.abs(residual) @ np.abs(p))
-            if self.dual_residual <= max(2 * error, mu):
+            if self.dual_residual <= max(2 * error, gap):
                 break
             length /= 2
         if length < 1e-10:
             return False
-        self.x = np.maximum(self.x + length * dx, _SMALLEST)
-        self.s = np.maximum(self.s + length * ds, _SMALLEST)
+        arcs.update(self.x, self.s, dx, dphi, dpsi, length, _SMALLEST)
         self.p = p
         self.phi = self.phi + length * dphi
         self.psi = self.psi + length * dpsi
@@ -234,30 +241,32 @@ class _NewtonSystem:
     cancellation; the low-rank part comes last, through an r × r system.
     """
 
-    def __init__(self, ratios: Float, diagonal: Float, factor: Float) -> None:
-        self.ratios, self.diagonal, self.factor = ratios, diagonal, factor
-        self.sums = ratios.sum(axis=0)
-        self.denominator = diagonal * self.sums + 1
-        damped = ratios / self.denominator
-        self.own = damped.sum(axis=1)
+    def __init__(self, n_sinks: int, n_sources: int) -> None:
+        self.ratios = np.empty((n_sinks, n_sources))
+        self.sources, self.sinks = np.empty(n_sources), np.empty(n_sinks)
+
+    def factor(self, diagonal: Float, hessian_factor: Float) -> bool:
+        """Factor for the ratios and sums that are in place; return whether the Laplacian is positive definite."""
+        self.diagonal, self.low_rank = diagonal, hessian_factor
+        self.denominator = diagonal * self.sources + 1
         self.laplacian = None
-        self.regular = True
+        self.own = self.ratios @ (1 / self.denominator)
         if diagonal.any():
-            scaled = ratios * np.sqrt(diagonal / self.denominator)
+            scaled = self.ratios * np.sqrt(diagonal / self.denominator)
             matrix = dsyrk(-1.0, scaled.T, trans=1, lower=1)  # lower half; Fortran order, as LAPACK likes it
             np.fill_diagonal(matrix, 0.0)
             others = -(matrix.sum(axis=0) + matrix.sum(axis=1))
             np.fill_diagonal(matrix, (self.own + others) * (1 + 1e-14))
             self.laplacian, failure = dpotrf(matrix, lower=1, overwrite_a=1, clean=0)
             if failure:
-                self.regular = False
-                return
-        if factor.shape[1]:
-            self.images = self._solve_diagonal(factor, None, None)[0]
-            inner = factor.T @ self.images
+                return False
+        if hessian_factor.shape[1]:
+            images = self._solve_diagonal(hessian_factor, None, None)[0]
+            inner = hessian_factor.T @ images
             inner = (inner + inner.T) / 2
             inner[np.diag_indices_from(inner)] += 1
             self.inner = np.linalg.inv(inner)
+        return True
 
     def _solve_diagonal(self, b: Float, row: Float | None, column: Float | None) -> tuple[Float, Float]:
         """Return Δp and Δψ without the low-rank part, for one right-hand side or the columns of b."""
@@ -271,23 +280,22 @@ class _NewtonSystem:
             dpsi = right / (self.own[:, None] if many else self.own)
         else:
             dpsi = dpotrs(self.laplacian, right, lower=1)[0]
-        top = (self.sums[:, None] if many else self.sums) * b + self.ratios.T @ dpsi
+        top = (self.sources[:, None] if many else self.sources) * b + self.ratios.T @ dpsi
         return (top if row is None else top - row) / denominator, dpsi
 
     def solve(self, b: Float, row: Float, column: Float) -> tuple[Float, Float, Float]:
         """Return Δp, Δφ, Δψ."""
         dp, dpsi = self._solve_diagonal(b, row, column)
-        if self.factor.shape[1]:
-            b = b - self.factor @ (self.inner @ (self.factor.T @ dp))
+        if self.low_rank.shape[1]:
+            b = b - self.low_rank @ (self.inner @ (self.low_rank.T @ dp))
             dp, dpsi = self._solve_diagonal(b, row, column)
         dphi = (b - self.diagonal * (self.ratios.T @ dpsi - row)) / self.denominator
         return dp, dphi, dpsi
 
 
-def _longest(values: Float, change: Float) -> float:
-    """Return the longest step up to one that keeps values + step · change ≥ 0."""
-    worst = float((-change / values).max(initial=0.0))
-    return 1.0 if worst <= 1 else 1 / worst
+def _worst(values: Float, change: Float) -> float:
+    """Return the largest of −change / values."""
+    return float((-change / values).max(initial=0.0))
 
 
 def _square_factor(factor: Float) -> Float:

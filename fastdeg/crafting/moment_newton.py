@@ -41,7 +41,7 @@ class MomentNewton:
     def state(self) -> None:
         return None
 
-    def advance(self) -> int:
+    def advance(self, enough: float, at_most: int) -> int:
         """Make one damped Newton step on Aᵀp(z) = z; 0 where no length of it raises the bound."""
         if not len(self.z):
             return 0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fastdeg.crafting.frechet_term import FrechetTerm
 from fastdeg.crafting.simplex import entropy_term, linear_entropic_minimum
 from fastdeg.distances.transport import emd, emd_grid
+from fastdeg.kernels.interior import c_transform
 
 Float = NDArray[np.float64]
 
@@ -43,7 +44,9 @@ class PlanTransport:
 
     def c_transform(self, psi: Float) -> Float:
         """Return the largest potential φ of the bins with φ[i] + psi[j] ≤ cost[j, i]."""
-        return (self.costs - psi[:, None]).min(axis=0)
+        phi = np.empty(self.costs.shape[1])
+        c_transform(self.costs, psi, phi)
+        return phi
 
     def exact(self, p: Float, threads: int | None = None) -> float:
         """Return the cost of an optimal plan from p to q."""

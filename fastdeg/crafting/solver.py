@@ -51,8 +51,11 @@ class Method(Protocol):
     def state(self) -> Any:
         """Return what a later run of the method can start from, or None."""
 
-    def advance(self) -> int:
-        """Make a bounded number of iterations and return it; 0 when no step is possible."""
+    def advance(self, enough: float, at_most: int) -> int:
+        """Make a bounded number of iterations and return it; 0 when no step is possible.
+
+        ``enough`` is the gap that ends the loop.
+        """
 
 
 @dataclass
@@ -99,7 +102,8 @@ def solve(
                 if progress is not None:
                     progress(_fraction(solution, tol), f"gap {solution.gap:.1e} after {solution.n_iter} iterations")
                 done = solution.closed(tol) or solution.n_iter >= max_iter or time.perf_counter() > deadline
-                made = 0 if done else method.advance()
+                enough = tol * max(1.0, abs(solution.objective))
+                made = 0 if done else method.advance(enough, max_iter - solution.n_iter)
                 if not made:
                     break
                 solution.n_iter += made

@@ -141,11 +141,11 @@ class GridSplitting:
             self.moment_metric,
         )
 
-    def advance(self) -> int:
+    def advance(self, enough: float, at_most: int) -> int:
         """Make a chunk of iterations."""
-        for _ in range(CHUNK):
+        for _ in range(min(CHUNK, at_most)):
             self._iterate()
-        return CHUNK
+        return min(CHUNK, at_most)
 
     def _restore(self, state: GridState) -> None:
         self.flow_state, self.pmf_state, self.pmf = state.flow_state.copy(), state.pmf_state.copy(), state.pmf.copy()
