@@ -44,3 +44,85 @@ def test_many_equals_one_by_one():
             many, [fd.frechet_distance(m, c, means[0], covs[0]) for m, c in zip(means, covs, strict=True)]
         )
         assert_allclose(fd.frechet_distances(means, covs, means[0], covs[0], squared=False), np.sqrt(many))
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 6])
+@pytest.mark.parametrize("scale", [1e-320, 1e-305, 1e-160, 1e150, 1e300])
+def test_extreme_scales(d, scale):
+    rng = np.random.default_rng(d)
+    a, b = factors(rng, d, 2 * d), factors(rng, d, d)
+    zero = np.zeros(d)
+    expected = naive.frechet_from_factors(zero, a, zero, b)
+    value = fd.frechet_distance(zero, a @ a.T * scale, zero, b @ b.T * scale)
+    assert_allclose(value, expected * scale, rtol=1e-9, atol=1e-318 if scale < 1e-300 else 0)
+
+
+@pytest.mark.parametrize("d", [2, 3, 4, 12])
+def test_graded_and_orthogonal_singular_covariances(d):
+    """Factors known to full precision; the covariances are rounded, which moves the distance by about 1e-8."""
+    rng = np.random.default_rng(d)
+    rotation = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    first, second = rotation[:, :1], rotation[:, 1:2]
+    zero = np.zeros(d)
+    assert abs(fd.frechet_distance(zero, first @ first.T, zero, second @ second.T) - 2) < 2e-7
+    graded = rotation * np.logspace(0, -12, d)
+    value = fd.frechet_distance(zero, graded @ graded.T, zero, graded @ graded.T)
+    assert 0 <= value <= 1e-7 * (graded**2).sum()
+    diagonal = np.logspace(0, -16, d)
+    expected = ((np.sqrt(diagonal) - np.sqrt(diagonal[::-1])) ** 2).sum()
+    assert_allclose(fd.frechet_distance(zero, np.diag(diagonal), zero, np.diag(diagonal[::-1])), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 7])
+def test_zero_covariances_leave_the_means(d):
+    rng = np.random.default_rng(d)
+    mean1, mean2 = rng.normal(size=(2, d))
+    zero = np.zeros((d, d))
+    assert_allclose(fd.frechet_distance(mean1, zero, mean2, zero), ((mean1 - mean2) ** 2).sum(), rtol=1e-14)
+    assert_allclose(fd.frechet_distance(mean1, zero, mean1, np.eye(d)), d, rtol=1e-14)
+
+
+def test_one_axis_in_closed_form():
+    assert_allclose(fd.frechet_distance([1.0], [[4.0]], [2.0], [[9.0]], squared=False), np.sqrt(1 + (2 - 3) ** 2))
+
+
+@pytest.mark.parametrize("d", [3, 8])
+def test_symmetric_in_its_arguments(d):
+    rng = np.random.default_rng(0)
+    a, b = factors(rng, d, d), factors(rng, d, d)
+    zero = np.zeros(d)
+    there = fd.frechet_distance(zero, a @ a.T, zero, b @ b.T)
+    assert_allclose(there, fd.frechet_distance(zero, b @ b.T, zero, a @ a.T), rtol=1e-11)
+
+
+def test_float32_and_empty():
+    means, covs = np.zeros((2, 3), np.float32), np.stack([np.eye(3), 4 * np.eye(3)]).astype(np.float32)
+    result = fd.frechet_distances(means, covs, np.zeros(3), np.eye(3))
+    assert result.dtype == np.float32
+    assert_allclose(result, [0, 3], atol=1e-6)
+    assert fd.frechet_distances(np.empty((0, 4)), np.empty((0, 4, 4)), np.zeros(4), np.eye(4)).shape == (0,)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
+def test_bad_covariances(d):
+    good, zero = np.eye(d), np.zeros(d)
+    negative = -np.eye(d)
+    with pytest.raises(ValueError, match=r"cov1: .* positive semidefinite"):
+        fd.frechet_distance(zero, negative, zero, good)
+    with pytest.raises(ValueError, match=r"cov2: .* positive semidefinite"):
+        fd.frechet_distance(zero, good, zero, negative)
+    nan = good.copy()
+    nan[0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"covs\[1\]: .* finite|covs: .* finite"):
+        fd.frechet_distances(np.zeros((3, d)), np.stack([good, nan, good]), zero, good)
+    with pytest.raises(ValueError, match=r"mean1: expected shape|mean2: expected shape"):
+        fd.frechet_distance(zero, good, np.zeros(d + 1), good)
+    if d > 1:
+        skewed = good.copy()
+        skewed[0, 1] = 0.1
+        with pytest.raises(ValueError, match=r"cov1: .* symmetric"):
+            fd.frechet_distance(zero, skewed, zero, good)
+        indefinite = good.copy()
+        indefinite[0, 1] = indefinite[1, 0] = 1.5
+        with pytest.raises(ValueError, match=r"cov1: .* positive semidefinite"):
+            fd.frechet_distance(zero, indefinite, zero, good)

@@ -4,6 +4,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastdeg as fd
+from fastdeg.moments import merge, partial_moments
 
 SHAPES = [(1, 1), (2, 1), (5, 3), (513, 3), (9_000, 3), (20_001, 2), (700, 7), (300, 17), (65, 64)]
 
@@ -43,3 +44,109 @@ def test_one_far_point_does_not_spoil_the_rest():
     weights = np.ones(1_000)
     weights[0] = 0
     assert_allclose(fd.weighted_moments(x, weights)[1], np.cov(x[1:].T, ddof=0), rtol=1e-9)
+
+
+@pytest.mark.parametrize("n", [0, 1, 50, 5_000])
+@pytest.mark.parametrize("d", [1, 3, 5])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_labels(n, d, weighted):
+    rng = np.random.default_rng(n + d)
+    x, labels = 1e6 + rng.normal(size=(n, d)), rng.integers(0, 20, n)
+    weights = rng.random(n) * (rng.random(n) < 0.9) if weighted else None
+    mean, cov, occupied = fd.weighted_moments(x, weights, labels=labels, n_bins=23, return_occupied=True)
+    expected_mean, expected_cov = naive.label_moments(x, labels, 23, weights)
+    assert_allclose(mean, expected_mean, rtol=1e-13)
+    assert_allclose(cov, expected_cov, rtol=1e-8, atol=1e-9)
+    total = np.bincount(labels, weights, 23) if n else np.zeros(23)
+    assert_array_equal(occupied, total > 0)
+    assert not mean[~occupied].any()
+    assert not cov[~occupied].any()
+
+
+def test_merge_of_parts_is_the_whole():
+    rng = np.random.default_rng(0)
+    x, weights, labels = 2.0**40 + rng.integers(-9, 10, (3_000, 3)), rng.random(3_000), rng.integers(0, 7, 3_000)
+    parts = [slice(0, 10), slice(10, 11), slice(11, 11), slice(11, 2_500), slice(2_500, None)]
+    whole = partial_moments(x, weights)
+    merged = merge(*[partial_moments(x[part], weights[part]) for part in parts])
+    assert_allclose(merged.weight, whole.weight, rtol=1e-13)
+    assert_array_equal(merged.mean, whole.mean)
+    assert_allclose(merged.covariance, whole.covariance, rtol=1e-11)
+    merged = merge(*[partial_moments(x[p], weights[p], labels=labels[p], n_bins=9) for p in parts])
+    whole = partial_moments(x, weights, labels=labels, n_bins=9)
+    assert_allclose(merged.covariance, whole.covariance, rtol=1e-10)
+    with pytest.raises(ValueError, match=r"parts: .* shape"):
+        merge(whole, partial_moments(x))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150])
+def test_extreme_weights_and_values(scale):
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(size=(500, 3)), rng.random(500)
+    mean, cov = fd.weighted_moments(x, weights)
+    assert_allclose(fd.weighted_moments(x, weights * scale)[1], cov, rtol=1e-12)
+    scaled_mean, scaled_cov = fd.weighted_moments(x * scale, weights)
+    assert_allclose(scaled_mean / scale, mean, rtol=1e-10)
+    assert_allclose(scaled_cov, cov * scale * scale, rtol=1e-10, atol=1e-320)
+
+
+def test_denormal_weights_and_overflow():
+    x = np.random.default_rng(0).normal(size=(100, 2))
+    assert_allclose(fd.weighted_moments(x, np.full(100, 1e-320))[1], fd.weighted_moments(x)[1], rtol=1e-12)
+    with pytest.raises(ValueError, match="floating-point range"):
+        fd.weighted_moments([[1e300], [-1e300]])
+
+
+def test_equal_points_have_no_covariance():
+    x = np.full((1_000, 3), 0.1)
+    mean, cov = fd.weighted_moments(x, np.random.default_rng(0).random(1_000))
+    assert_allclose(mean, 0.1, rtol=1e-15)
+    assert np.abs(cov).max() < 1e-30
+    assert cov.diagonal().min() >= 0
+
+
+def test_precision_of_results_follows_the_input():
+    x = np.random.default_rng(0).normal(size=(100, 2))
+    for result in fd.weighted_moments(x.astype(np.float32)):
+        assert result.dtype == np.float32
+    for result in fd.weighted_moments(x.astype(int)):
+        assert result.dtype == np.float64
+
+
+def test_layouts_and_untouched_input():
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(size=(200, 3)), rng.random(200)
+    expected = fd.weighted_moments(x, weights)[1]
+    frozen = x.copy()
+    frozen.setflags(write=False)
+    for variant in (np.asfortranarray(x), np.repeat(x, 2, axis=0)[::2], frozen, x.tolist()):
+        assert_array_equal(fd.weighted_moments(variant, weights)[1], expected)
+    assert_array_equal(frozen, x)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": [[1.0], [np.nan]]}, r"x: .* nan at index \[1, 0\]"),
+        ({"x": [[1.0], [np.inf]]}, "x: .* inf"),
+        ({"x": np.empty((0, 2))}, "x: expected at least one sample"),
+        ({"x": [1.0, 2.0]}, "x: expected shape"),
+        ({"x": [[1.0]], "weights": [-1.0]}, "weights: expected weights >= 0"),
+        ({"x": [[1.0]], "weights": [np.nan]}, "weights: .* nan"),
+        ({"x": [[1.0]], "weights": [0.0]}, "weights: .* positive total"),
+        ({"x": [[1.0]], "weights": [1.0, 2.0]}, "weights: expected shape"),
+        ({"x": [[1.0]], "labels": [1], "n_bins": 1}, "labels: .* 0 to 0, got 1"),
+        ({"x": [[1.0]], "labels": [-1], "n_bins": 4}, "labels: .* 0 to 3, got -1"),
+        ({"x": [[1.0]], "labels": [-1]}, "labels: .* got -1"),
+        ({"x": [[1.0]], "labels": [0, 1]}, "labels: expected shape"),
+        ({"x": [[1.0]], "n_bins": 3}, "n_bins: expected labels"),
+    ],
+)
+def test_bad_input(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        fd.weighted_moments(**arguments)
+
+
+def test_labels_must_be_integers():
+    with pytest.raises(TypeError, match="labels: expected integers"):
+        fd.weighted_moments([[1.0]], labels=[0.0])

@@ -1,9 +1,10 @@
 import naive_measure as naive
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import fastdeg as fd
+from fastdeg.references import coverage, largest_remainders
 
 
 @pytest.mark.parametrize(("n", "d", "k"), [(1, 1, 1), (10, 1, 10), (500, 3, 50), (5_000, 2, 20), (300, 40, 30)])
@@ -41,3 +42,109 @@ def test_farthest_points_is_the_same_for_any_number_of_threads(d):
     first = fd.farthest_points(x, 50, threads=1)
     for threads in (2, 3, 7):
         assert_array_equal(fd.farthest_points(x, 50, threads=threads), first)
+
+
+@pytest.fixture
+def gallery():
+    """200 embeddings in four bins on a line; bin 3 has no image."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 200)
+    bins = fd.CentroidBins([[0.0], [1.0], [2.0], [10.0]])
+    return rng.normal(size=(200, 6)), labels, bins
+
+
+def test_references_follow_the_quotas(gallery):
+    embeddings, labels, bins = gallery
+    target = fd.BinnedDistribution(bins, [0.5, 0.31, 0.19, 0.0])
+    chosen = fd.select_references(embeddings, labels, target, n_references=10)
+    assert_array_equal(np.bincount(chosen.bins, minlength=4), [5, 3, 2, 0])
+    assert_array_equal(chosen.bins, labels[chosen.indices])
+    assert_array_equal(chosen.bins[:5], 0)  # bins by descending mass
+    assert len(set(chosen.indices.tolist())) == 10
+
+
+def test_the_first_is_central_the_rest_are_far_from_it(gallery):
+    embeddings, labels, bins = gallery
+    target = fd.BinnedDistribution(bins, [1.0, 0, 0, 0])
+    chosen = fd.select_references(embeddings, labels, target, n_references=3, n_neighbors=2).indices
+    members = np.flatnonzero(labels == 0)
+    distance = np.linalg.norm(embeddings - embeddings.mean(axis=0), axis=1)
+    assert chosen[0] == members[distance[members].argmin()]
+    to_first = np.linalg.norm(embeddings - embeddings[chosen[0]], axis=1)
+    assert chosen[1] == members[to_first[members].argmax()]
+    score = to_first + np.linalg.norm(embeddings - embeddings[chosen[1]], axis=1)
+    free = np.setdiff1d(members, chosen[:2])
+    assert chosen[2] == free[score[free].argmax()]
+
+
+def test_empty_bins_take_from_the_nearest_and_crafted_limits_where_from(gallery):
+    embeddings, labels, bins = gallery
+    target = fd.BinnedDistribution(bins, [0, 0, 0, 1.0])
+    everywhere = fd.BinnedDistribution.uniform(bins)
+    assert_array_equal(fd.select_references(embeddings, labels, target, crafted=everywhere).bins, 2)
+    crafted = fd.BinnedDistribution(bins, [0.5, 0.5, 0, 0])
+    assert_array_equal(fd.select_references(embeddings, labels, target, crafted=crafted).bins, 1)
+
+
+def test_all_images_can_be_references(gallery):
+    embeddings, labels, bins = gallery
+    target = fd.BinnedDistribution.uniform(bins)
+    chosen = fd.select_references(embeddings, labels, target, n_references=200)
+    assert_array_equal(np.sort(chosen.indices), np.arange(200))
+    assert chosen.coverage == (0, 0)
+    assert chosen.moment_distance < 1e-9
+    assert chosen.diversity > 0
+
+
+def test_what_a_selection_reports(gallery):
+    embeddings, labels, bins = gallery
+    target = fd.BinnedDistribution.uniform(bins)
+    chosen = fd.select_references(embeddings, labels, target, n_references=7, n_neighbors=3)
+    between = np.sqrt(naive.squared_distances(embeddings, embeddings[chosen.indices]))
+    assert_allclose(chosen.coverage, [between.min(axis=1).mean(), between.min(axis=1).max()])
+    among = np.sort(between[chosen.indices], axis=1)[:, 1:4]
+    assert_allclose(chosen.diversity, among.mean())
+    moments = naive.moments(embeddings[chosen.indices]), naive.moments(embeddings)
+    expected = naive.frechet(*[np.asarray(a, float) for pair in moments for a in pair])
+    assert_allclose(chosen.moment_distance, expected, atol=1e-6)
+
+
+def test_coverage():
+    x = np.array([[0.0], [1.0], [5.0]])
+    assert coverage(x, [0, 2]) == (1 / 3, 1.0)
+    with pytest.raises(ValueError, match=r"indices: .* from 0 to 2, got 3"):
+        coverage(x, [3])
+    with pytest.raises(ValueError, match=r"indices: .* none"):
+        coverage(x, [])
+
+
+def test_bad_input(gallery):
+    embeddings, labels, bins = gallery
+    target = fd.BinnedDistribution.uniform(bins)
+    for wrong, message in [(-1, "got -1"), (4, "got 4")]:
+        spoiled = labels.copy()
+        spoiled[3] = wrong
+        with pytest.raises(ValueError, match=f"labels: .* 0 to 3, {message}"):
+            fd.select_references(embeddings, spoiled, target)
+    with pytest.raises(ValueError, match="labels: expected one label per embedding"):
+        fd.select_references(embeddings, labels[1:], target)
+    with pytest.raises(ValueError, match="n_references"):
+        fd.select_references(embeddings, labels, target, n_references=201)
+    other = fd.BinnedDistribution.uniform(fd.CentroidBins([[0.0]]))
+    with pytest.raises(ValueError, match="crafted"):
+        fd.select_references(embeddings, labels, target, crafted=other)
+    with pytest.raises(ValueError, match="k: "):
+        fd.farthest_points(embeddings, 201)
+    with pytest.raises(ValueError, match="start: "):
+        fd.farthest_points(embeddings, 2, start=200)
+    with pytest.raises(ValueError, match=r"x: .* nan"):
+        fd.farthest_points([[np.nan]], 1)
+    assert fd.farthest_points(np.empty((0, 3)), 0).shape == (0,)
+
+
+@pytest.mark.parametrize(("shares", "total"), [([1], 5), ([1, 1, 1], 2), ([0.2, 0, 0.8], 10), ([1e-300, 1], 3)])
+def test_largest_remainders(shares, total):
+    whole = largest_remainders(shares, total)
+    ideal = np.array(shares) / np.sum(shares) * total
+    assert whole.sum() == total
+    assert (np.abs(whole - ideal) < 1).all()

@@ -16,9 +16,8 @@ from numba import prange
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
 from fastdeg.kernels.frechet_small import ASYMMETRIC, BLOCK, INDEFINITE, NOT_FINITE, TOLERANCE, VALID, combine
+from fastdeg.kernels.singular_values import bidiagonal_nuclear_norm
 
-MAX_SWEEPS = 60  # of the QR iteration, for one singular value
-EPSILON = 2.0**-52
 SMALLEST_PIVOT = 2.0**-1000
 
 
@@ -63,39 +62,45 @@ def factorise(matrix, factor):
     Return (rank, what is wrong with the matrix); rows of the factor from the rank on are left alone.
     """
     n_axes = matrix.shape[0]
-    rank = 0
-    while rank < n_axes:
-        pivot = 0
-        for j in range(1, n_axes):
+    order = np.arange(n_axes)
+    reduced = np.empty(n_axes)
+    for rank in range(n_axes):
+        pivot = rank
+        for j in range(rank, n_axes):
+            if matrix[j, j] < -TOLERANCE:
+                return rank, INDEFINITE
             if matrix[j, j] > matrix[pivot, pivot]:
                 pivot = j
         largest = matrix[pivot, pivot]
         if not largest > SMALLEST_PIVOT:
-            break
-        row = factor[rank]
+            return rank, VALID
+        if pivot != rank:
+            order[pivot], order[rank] = order[rank], order[pivot]
+            for k in range(rank, n_axes):
+                matrix[pivot, k], matrix[rank, k] = matrix[rank, k], matrix[pivot, k]
+            for k in range(rank, n_axes):
+                matrix[k, pivot], matrix[k, rank] = matrix[k, rank], matrix[k, pivot]
         inverse = 1.0 / np.sqrt(largest)
-        for j in range(n_axes):
-            value = matrix[pivot, j] * inverse
+        for j in range(rank + 1, n_axes):
+            value = matrix[rank, j] * inverse
             bound = max(matrix[j, j], 0.0)
             if value * value > bound:  # by rounding, in a matrix that is singular
-                if abs(matrix[pivot, j]) > np.sqrt(largest * bound) + TOLERANCE:
+                if abs(matrix[rank, j]) > np.sqrt(largest * bound) + TOLERANCE:
                     return rank, INDEFINITE
                 value = np.copysign(np.sqrt(bound), value)
-            row[j] = value
-        for j in range(n_axes):
-            value = row[j]
-            if value != 0.0:
-                target = matrix[j]
-                for k in range(n_axes):
-                    target[k] -= value * row[k]
-        for j in range(n_axes):  # exactly zero, so that no pivot comes twice
-            matrix[j, pivot] = 0.0
-            matrix[pivot, j] = 0.0
-        rank += 1
-    for j in range(n_axes):
-        if matrix[j, j] < -TOLERANCE:
-            return rank, INDEFINITE
-    return rank, VALID
+            reduced[j] = value
+        for j in range(rank + 1, n_axes):
+            value = reduced[j]
+            target, source = matrix[j, rank + 1 :], reduced[rank + 1 :]
+            for k in range(n_axes - rank - 1):
+                target[k] -= value * source[k]
+        row = factor[rank]
+        for j in range(rank):
+            row[order[j]] = 0.0
+        row[order[rank]] = np.sqrt(largest)
+        for j in range(rank + 1, n_axes):
+            row[order[j]] = reduced[j]
+    return n_axes, VALID
 
 
 @kernel(fastmath=REASSOCIATE)
@@ -158,81 +163,12 @@ def bidiagonalise(a, diagonal, upper, column, row, work):
 
 
 @kernel
-def bidiagonal_singular_values(diagonal, upper):
-    """Overwrite the diagonal with the singular values: implicitly shifted QR (Golub, Reinsch 1970); False: failed."""
-    n = diagonal.shape[0]
-    scale = 0.0
-    for k in range(n):
-        scale = max(scale, abs(diagonal[k]) + abs(upper[k]))
-    negligible = EPSILON * scale
-    for last in range(n - 1, -1, -1):
-        for sweep in range(MAX_SWEEPS + 1):
-            first = last
-            split = False
-            while first > 0:
-                if abs(upper[first]) <= negligible:
-                    upper[first] = 0.0
-                    break
-                if abs(diagonal[first - 1]) <= negligible:
-                    split = True
-                    break
-                first -= 1
-            if split:  # a zero above: rotate upper[first] away along the rows
-                cosine, sine = 0.0, 1.0
-                for i in range(first, last + 1):
-                    f = sine * upper[i]
-                    upper[i] *= cosine
-                    if abs(f) <= negligible:
-                        break
-                    g = diagonal[i]
-                    h = np.sqrt(f * f + g * g)
-                    diagonal[i] = h
-                    cosine, sine = g / h, -f / h
-            if first == last:
-                diagonal[last] = abs(diagonal[last])
-                break
-            if sweep == MAX_SWEEPS:
-                return False
-            x, y, z = diagonal[first], diagonal[last - 1], diagonal[last]
-            g, h = upper[last - 1], upper[last]
-            f = ((y - z) * (y + z) + (g - h) * (g + h)) / (2.0 * h * y)
-            g = np.sqrt(f * f + 1.0)
-            f = ((x - z) * (x + z) + h * (y / (f + (g if f >= 0.0 else -g)) - h)) / x
-            cosine, sine = 1.0, 1.0
-            for i in range(first, last):
-                g, y = upper[i + 1], diagonal[i + 1]
-                h, g = sine * g, cosine * g
-                z = np.sqrt(f * f + h * h)
-                upper[i] = z
-                cosine, sine = f / z, h / z
-                f = x * cosine + g * sine
-                g = g * cosine - x * sine
-                h = y * sine
-                y *= cosine
-                z = np.sqrt(f * f + h * h)
-                diagonal[i] = z
-                if z > 0.0:
-                    cosine, sine = f / z, h / z
-                f = cosine * g + sine * y
-                x = cosine * y - sine * g
-            upper[first] = 0.0
-            upper[last] = f
-            diagonal[last] = x
-    return True
-
-
-@kernel
 def nuclear_norm(a, work):
-    """Sum of the singular values of a square matrix, overwritten; work is (5, n). NaN if QR did not converge."""
+    """Sum of the singular values of a square matrix, overwritten; work is (9, n). NaN if dqds did not converge."""
     n = a.shape[0]
     diagonal, upper = work[0, :n], work[1, :n]
     bidiagonalise(a, diagonal, upper, work[2], work[3], work[4])
-    if not bidiagonal_singular_values(diagonal, upper):
-        return np.nan
-    total = 0.0
-    for k in range(n):
-        total += diagonal[k]
-    return total
+    return bidiagonal_nuclear_norm(diagonal, upper, work[5:])
 
 
 @kernel
@@ -279,7 +215,7 @@ def frechet_many(means, covs, target_mean, target_cov, out):
         scaled = np.empty((n_axes, n_axes))
         factor = np.empty((n_axes, n_axes))
         product = np.empty((n_axes, n_axes))
-        work = np.empty((5, n_axes))
+        work = np.empty((9, n_axes))
         for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
             value, status = frechet_to(
                 means[i], covs[i], target_mean, target_factor, target_rank, target_trace, scaled, factor, product, work

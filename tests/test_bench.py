@@ -1,0 +1,57 @@
+"""The benchmark framework, on a tiny case: measured in turn, checked, and printed whether it wins or loses."""
+
+import time
+
+import numpy as np
+import pytest
+
+from bench import report
+from bench.case import OURS, Case, Rival, measure
+from bench.cases import rooms
+
+
+def tiny_case(**changes):
+    rivals = [
+        Rival("slow", lambda x: (time.sleep(0.003), x.sum())[1], target=2.0),
+        Rival("absent", lambda x: 0, requires=["no_such_module"]),
+    ]
+    options = {"check": lambda x, answers: [np.testing.assert_allclose(a, x.sum()) for a in answers.values()]}
+    return Case("sum", lambda: np.ones(1_000), lambda x: x.sum(), rivals, target=3.0, **(options | changes))
+
+
+def test_all_present_contenders_are_timed():
+    timing = measure(tiny_case(), np.ones(1_000), rounds=4)
+    assert set(timing.medians) == {OURS, "slow"}
+    assert timing.medians["slow"] > 0.003 > timing.medians[OURS]
+    assert timing.rounds == 4
+
+
+def test_wrong_answers_stop_the_measurement():
+    def check(x, answers):
+        assert answers[OURS] == -1
+
+    with pytest.raises(AssertionError):
+        measure(tiny_case(check=check), np.ones(10))
+
+
+def test_losing_rows_are_printed_like_the_others():
+    row = report.measure_case(tiny_case(rounds=3))
+    row["seconds"] = {OURS: 0.2, "slow": 0.1}
+    assert report.case_lines("sum", row) == ["| sum | 200 ms | slow | 100 ms | 0.50 × | 2 × |"]
+    results = {
+        "room": {
+            "machine": {"processor": "P", "cores": 2, "threads": 2, "system": "S", "versions": {"numpy": "2"}},
+            "date": "2000-01-01",
+            "limits": {"read, 32 MB": 5e10},
+            "cases": {"sum": row},
+            "curves": {"curve": {"variable": "n", "points": [["1", {OURS: 0.1}], ["2", {OURS: 0.2}]]}},
+        }
+    }
+    page = report.page(results)
+    for text in ("| sum | 200 ms | slow | 100 ms | 0.50 × | 2 × |", "absent", "P, 2 cores", "| 2 | 200 ms |"):
+        assert text in page
+
+
+def test_names_of_cases_are_unique():
+    names = [case.name for module in rooms().values() for case in module.CASES]
+    assert len(names) == len(set(names))

@@ -1,0 +1,53 @@
+"""Results are the same to the last bit for any number of threads: in a process that has seven of them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CODE = """
+import numpy as np
+import fastdeg as fd
+from fastdeg.references import coverage
+
+rng = np.random.default_rng(0)
+x, weights, labels = rng.normal(size=(70_000, 3)), rng.random(70_000), rng.integers(0, 50, 70_000)
+wide = rng.normal(size=(9_000, 20)).astype(np.float32)
+centroids, wide_centroids = fd.CentroidBins(x[:300]), fd.CentroidBins(wide[:70])
+grid = fd.GridBins(fd.DegradationSpace([fd.Axis.regular(name, -5, 5, 20) for name in "abc"]))
+factors = rng.normal(size=(3_000, 5, 5))
+covs = factors @ factors.swapaxes(1, 2)
+target = fd.BinnedDistribution.uniform(wide_centroids)
+
+calls = {
+    "centroids": lambda threads: centroids.assign(x, threads=threads),
+    "centroids, many axes": lambda threads: wide_centroids.assign(wide, threads=threads),
+    "grid": lambda threads: grid.assign(x, threads=threads),
+    "histogram": lambda threads: grid.histogram(x, threads=threads),
+    "moments": lambda threads: np.hstack([a.ravel() for a in fd.weighted_moments(x, weights, threads=threads)]),
+    "moments, many axes": lambda threads: fd.weighted_moments(wide, threads=threads)[1],
+    "moments per label": lambda threads: fd.weighted_moments(x, weights, labels=labels, threads=threads)[1],
+    "frechet": lambda threads: fd.frechet_distances(x[:3_000], covs[:, :3, :3], x[0], covs[0, :3, :3], threads=threads),
+    "frechet, many axes": lambda threads: fd.frechet_distances(
+        np.zeros((3_000, 5)), covs, np.zeros(5), covs[0], threads=threads
+    ),
+    "farthest points": lambda threads: fd.farthest_points(x, 40, threads=threads),
+    "farthest points, many axes": lambda threads: fd.farthest_points(wide, 40, threads=threads),
+    "coverage": lambda threads: np.array(coverage(x, range(30), threads=threads)),
+    "references": lambda threads: fd.select_references(
+        wide, wide_centroids.assign(wide), target, threads=threads
+    ).indices,
+}
+for name, call in calls.items():
+    first = call(1)
+    for threads in (2, 3, 7):
+        assert call(threads).tobytes() == first.tobytes(), (name, threads)
+print("same", len(calls))
+"""
+
+
+def test_bits_do_not_depend_on_threads():
+    environment = os.environ | {"NUMBA_NUM_THREADS": "7", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "same 13"
