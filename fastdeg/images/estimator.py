@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
+from threadpoolctl import threadpool_limits
 
 from fastdeg._checks import choice, integer, number
 from fastdeg._files import replaced_file
@@ -141,12 +142,15 @@ class DegradationEstimator(BaseEstimator):
         )  # fmt: skip
         if progress is not None:
             progress(0.9, "learning from the features")
-        self.model_ = DegradationModel.fit(
-            synthetic,
-            self._standardize(synthetic.parameters),
-            np.random.default_rng(seeds[1]),
-            least_scale=LEAST_SCALE if self.features is None else 0.0,
-        )
+        # many small solves: more BLAS threads than one only get into each other's way
+        with threadpool_limits(1, user_api="blas"):
+            self.model_ = DegradationModel.fit(
+                synthetic,
+                self._standardize(synthetic.parameters),
+                np.random.default_rng(seeds[1]),
+                least_scale=LEAST_SCALE if self.features is None else 0.0,
+                threads=threads or os.cpu_count() or 1,
+            )
         self.n_images_ = len(images)
         self._support_cache: BinSupport | None = None
         if progress is not None:
@@ -380,8 +384,8 @@ class DegradationEstimator(BaseEstimator):
     def _summaries(self, images: Sequence[ArrayLike], *, score: bool = False) -> tuple[Float, NDArray[np.int64], Float]:
         """Return what the regression says of each image (n, m), its number of patches, and its outside score."""
         features, owners, n = self._patch_features(images)
-        a, remainders = self.model_.components.split(features)
-        s = _group_means(self.model_.regression(a), owners, n)
+        s, a, remainders = self.model_.summaries(features)
+        s = _group_means(s, owners, n)
         n_patches = np.bincount(owners, minlength=n)
         if not score:
             return s, n_patches, np.zeros(n)

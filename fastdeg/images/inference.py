@@ -18,13 +18,15 @@ from fastdeg.images.support import BinSupport
 Float = NDArray[np.float64]
 
 MAX_ITER = 1000
-DUST = 1e-9
-TOLERANCE = 1e-7  # mean log-likelihood per image and iteration
+DUST = 1e-3  # share of a bin's equal share, 1 / N, below which nothing is left of it
+# Log-likelihood of all images together that an iteration must gain. What less would change is decided by chance, and
+# the unfinished iteration keeps the mixture smoother than its maximum, which is a handful of spikes.
+LEAST_GAIN = 0.05
 
 
 @dataclass(frozen=True)
 class MixtureFit:
-    """Mixture weights of maximum likelihood.
+    """Mixture weights of (nearly) maximum likelihood.
 
     Attributes
     ----------
@@ -41,7 +43,9 @@ class MixtureFit:
     converged: bool
 
 
-def fit_mixture(log_likelihood: Float, prior: Float, *, max_iter: int = MAX_ITER, tol: float = TOLERANCE) -> MixtureFit:
+def fit_mixture(
+    log_likelihood: Float, prior: Float, *, max_iter: int = MAX_ITER, tol: float = LEAST_GAIN
+) -> MixtureFit:
     """Maximise the likelihood of images over mixture weights by expectation maximisation from the prior.
 
     Parameters
@@ -50,6 +54,9 @@ def fit_mixture(log_likelihood: Float, prior: Float, *, max_iter: int = MAX_ITER
         log p(image | bin).
     prior : array of shape (N,)
         Where the iteration starts; bins with zero mass stay at zero.
+    max_iter : int
+    tol : float
+        Stop where an iteration gains less in log-likelihood, summed over the images.
     """
     likelihood = _scaled(log_likelihood)
     counts = np.ones((1, len(likelihood)))
@@ -74,13 +81,13 @@ def bootstrap_mixtures(
     chunk = max(1, int(2e7 // likelihood.shape[1]))
     for start in range(0, n_resamples, chunk):
         part = counts[start : start + chunk].astype(np.float64)
-        out[start : start + chunk] = _expectation_maximization(likelihood, part, prior, max_iter, 1e-5)[0]
+        out[start : start + chunk] = _expectation_maximization(likelihood, part, prior, max_iter, LEAST_GAIN)[0]
     return _without_dust(out)
 
 
 def _without_dust(weights: Float) -> Float:
     """Set to zero what the iteration has all but removed; rows keep their sum of one."""
-    weights = np.where(weights < DUST, 0.0, weights)
+    weights = np.where(weights < DUST / weights.shape[1], 0.0, weights)
     return weights / weights.sum(axis=1, keepdims=True)
 
 
@@ -109,7 +116,7 @@ def _expectation_maximization(
         new = (counts * np.log(density)).sum(axis=1) / totals
         weights *= ((counts / density) @ likelihood) / totals[:, None]
         weights /= weights.sum(axis=1, keepdims=True)
-        if iteration > 1 and np.max(new - value) < tol:
+        if iteration > 1 and np.max((new - value) * totals) < tol:
             return weights, new, iteration, True
         value = new
     return weights, value, max_iter, False

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from fastdeg.images.network import Network
 from fastdeg.images.regression import Components, Likelihood, Polynomial, Regression
 from fastdeg.images.support import BinSupport
 from fastdeg.images.synthesis import Synthetic
@@ -17,11 +18,12 @@ from fastdeg.images.synthesis import Synthetic
 Float = NDArray[np.float64]
 
 N_FOLDS = 4
+N_LEADING = 40  # components that all but the network use
 N_DISCRIMINANTS = 12
 NEIGHBORS = 300  # about so many synthetic patches make a bin's covariance
 COMPARED = 500  # synthetic patches with similar summaries that an image is compared with, to see if it is outside
 OUTSIDE_QUANTILE = 0.995  # of them: what lies beyond counts as outside of the space
-CHECKED, CHECKED_QUANTILE = 300, 0.97  # patches compared with those of other clean images, and what is normal
+CHECKED, CHECKED_QUANTILE = 300, 0.98  # patches compared with those of other clean images, and what is normal
 OUTSIDE_DEVIATIONS = 4.0  # how far beyond the ranges the regression's own word may lie
 
 
@@ -31,8 +33,8 @@ class DegradationModel:
 
     Attributes
     ----------
-    components, regression, likelihood
-        From features to summaries, and the summaries' density given the parameters.
+    components, regression, network, likelihood
+        From features to summaries (the mean of two regressions), and the summaries' density given the parameters.
     expected : ndarray, (K, C)
         Polynomial coefficients of the components given the parameters.
     projection : ndarray, (C, D)
@@ -48,6 +50,7 @@ class DegradationModel:
 
     components: Components
     regression: Regression
+    network: Network
     likelihood: Likelihood
     expected: Float
     expected_exponents: NDArray[np.int64]
@@ -60,14 +63,17 @@ class DegradationModel:
 
     @classmethod
     def fit(
-        cls, synthetic: Synthetic, z: Float, rng: np.random.Generator, *, least_scale: float = 0.0
+        cls, synthetic: Synthetic, z: Float, rng: np.random.Generator, *, least_scale: float = 0.0, threads: int = 1
     ) -> DegradationModel:
         """Learn from synthetic patches and their standardised parameters z, (n, d)."""
         components = Components.fit(synthetic.features, least_scale=least_scale)
         a, remainders = components.split(synthetic.features)
         labels = np.unique(synthetic.groups, return_inverse=True)[1]
         folds = (labels % min(N_FOLDS, labels.max() + 1)).astype(np.int64)
-        regression, s = Regression.fit(a, z, folds, rng)
+        regression, s = Regression.fit(a[:, :N_LEADING], z, folds, rng)
+        network, other = Network.fit(a, z, folds, int(rng.integers(2**31)), threads)
+        s = (s + other) / 2
+        a = a[:, :N_LEADING]
         likelihood = Likelihood.fit(s, z, synthetic.groups)
 
         polynomial = Polynomial.of_degree(z.shape[1], 4, max(5, min(130, len(z) // 60)))
@@ -80,6 +86,7 @@ class DegradationModel:
         model = cls(
             components,
             regression,
+            network,
             likelihood,
             expected,
             polynomial.exponents,
@@ -93,6 +100,12 @@ class DegradationModel:
         model = replace(model, outside_limit=np.array(model._limit_between_photographs(synthetic.photographs, rng)))
         # in the memory order that a file gives back, so that a loaded model computes the very same numbers
         return cls.from_arrays({name: np.array(x, order="C") for name, x in model.to_arrays().items()})
+
+    def summaries(self, features: NDArray[Any]) -> tuple[Float, Float, Float]:
+        """Return the regressions' word on each patch (n, d), its leading components (n, C) and its remainder (n,)."""
+        a, remainders = self.components.split(features)
+        leading = a[:, :N_LEADING]
+        return (self.regression(leading) + self.network(a)) / 2, leading, remainders
 
     def outside_scores(self, a: Float, remainders: Float, s: Float, n_patches: NDArray[np.int64]) -> Float:
         """Return how unlike anything in the space images are, (n,), 1 being the limit.
@@ -151,7 +164,7 @@ class DegradationModel:
 
     def discriminants(self, features: NDArray[Any]) -> Float:
         """Return the features in the discriminant space, (n, D)."""
-        return self.components(features) @ self.projection
+        return self.components(features)[:, :N_LEADING] @ self.projection
 
     def bin_moments(self, support: BinSupport, n_bins: int) -> tuple[Float, Float]:
         """Return means (N, D) and covariances (N, D, D) of the bins in the discriminant space.
@@ -198,4 +211,9 @@ class DegradationModel:
         return cls(**parts | {n: arrays[n] for n in cls.__dataclass_fields__ if n not in parts})
 
 
-_PARTS: dict[str, Any] = {"components": Components, "regression": Regression, "likelihood": Likelihood}
+_PARTS: dict[str, Any] = {
+    "components": Components,
+    "regression": Regression,
+    "network": Network,
+    "likelihood": Likelihood,
+}

@@ -9,19 +9,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from fastdeg.images.arrays import Arrays
+
 Float = NDArray[np.float64]
 
-N_COMPONENTS = 40
+N_COMPONENTS = 60
 N_LANDMARKS = 800
 WIDTH = 0.4  # of the radial functions: exponent per mean squared norm of the components
 PENALTY = 0.01
@@ -31,21 +32,8 @@ LARGEST_POLYNOMIAL = 130  # terms
 DEGREES_OF_FREEDOM = (3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
 
 
-class _Arrays:
-    """Models made of arrays only, so that they are saved without pickles."""
-
-    def to_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """Return the arrays under names that start with the prefix."""
-        return {prefix + f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Self:
-        """Rebuild the model from `to_arrays`."""
-        return cls(**{f.name: arrays[prefix + f.name] for f in fields(cls)})  # type: ignore[arg-type]
-
-
 @dataclass(frozen=True)
-class Components(_Arrays):
+class Components(Arrays):
     """Standardisation, clipping and principal components of the features."""
 
     mean: Float
@@ -82,7 +70,7 @@ class Components(_Arrays):
 
 
 @dataclass(frozen=True)
-class Regression(_Arrays):
+class Regression(Arrays):
     """Ridge regression on principal components and radial functions of them."""
 
     landmarks: Float  # (L, C)
@@ -129,7 +117,7 @@ class Regression(_Arrays):
 
 
 @dataclass(frozen=True)
-class Polynomial(_Arrays):
+class Polynomial(Arrays):
     """All monomials up to a total degree, of variables on [0, 1]."""
 
     exponents: NDArray[np.int64]  # (K, d)
@@ -158,7 +146,7 @@ class Polynomial(_Arrays):
 
 
 @dataclass(frozen=True)
-class Likelihood(_Arrays):
+class Likelihood(Arrays):
     """Smooth density of the summaries s (m) given the parameters z (d)."""
 
     mean_exponents: NDArray[np.int64]

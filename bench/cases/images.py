@@ -1,0 +1,199 @@
+"""Degrading, describing and reading images, against the same work in OpenCV, SciPy and NumPy."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+from scipy.fft import dctn
+
+import fastdeg as fd
+from bench.case import Case, Rival
+from fastdeg.images import dct_features, inference, read_image
+from fastdeg.images.features import jpeg_grid_offset, luma
+
+
+@cache
+def photograph() -> np.ndarray:
+    spec = importlib.util.find_spec("sklearn")
+    return read_image(Path(spec.origin).parent / "datasets" / "images" / "china.jpg").pixels
+
+
+def low_resolution(height: int, width: int) -> np.ndarray:
+    return fd.degrade(photograph(), downsampling=2, noise_sigma=8, jpeg_quality=70, rng=0)[:height, :width].copy()
+
+
+# -- features: the same statistics with SciPy and NumPy ---------------------------------------------------------------
+
+
+def scipy_features(image: np.ndarray) -> np.ndarray:
+    plane = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    out = []
+    for shift in (0, 4):
+        rows, columns = (plane.shape[0] - shift) // 8, (plane.shape[1] - shift) // 8
+        cut = plane[shift : shift + 8 * rows, shift : shift + 8 * columns]
+        blocks = cut.reshape(rows, 8, columns, 8).transpose(0, 2, 1, 3).reshape(-1, 8, 8)
+        d = np.abs(dctn(blocks, axes=(1, 2), norm="ortho")).reshape(-1, 64)
+        n = len(d)
+        activity = d[:, [f for f in range(1, 64) if f // 8 + f % 8 <= 3]].sum(axis=1)
+        order = np.argpartition(activity, [n - n // 4, n - n // 16])
+        d = d[:, 1:]
+        ranked = np.partition(d, [n // 4, 3 * n // 4], axis=0)
+        out.append(
+            np.stack(
+                [
+                    (d < 1.05).mean(axis=0),
+                    (d < 2.55).mean(axis=0),
+                    np.log(d + 0.3).mean(axis=0),
+                    np.log(d[order[n - n // 4 :]].mean(axis=0) + 0.2),
+                    np.log(d[order[n - n // 16 :]].mean(axis=0) + 0.2),
+                    np.log(ranked[n // 4] + 0.2),
+                    np.log(ranked[3 * n // 4] + 0.2),
+                ],
+                axis=1,
+            )
+        )
+    return np.stack(out).reshape(-1)
+
+
+def check_features(workload, answers):
+    for answer in answers.values():
+        np.testing.assert_allclose(answer, answers["SciPy dctn + NumPy"], atol=5e-3)
+
+
+def scipy_grid(plane: np.ndarray) -> tuple[int, int]:
+    top, left = (max(0, side - 136) // 2 for side in plane.shape)
+    part = plane[top : top + 136, left : left + 136]
+    shares = np.empty((8, 8))
+    for y in range(8):
+        for x in range(8):
+            rows, columns = (part.shape[0] - y) // 8, (part.shape[1] - x) // 8
+            blocks = part[y : y + 8 * rows, x : x + 8 * columns].reshape(rows, 8, columns, 8)
+            shares[y, x] = (np.abs(dctn(blocks, axes=(1, 3), norm="ortho")) < 1.05).mean()
+    best = int(shares.argmax())
+    return (best // 8 + top) % 8, (best % 8 + left) % 8
+
+
+def check_grid(workload, answers):
+    for answer in answers.values():
+        assert answer == (5, 3)
+
+
+# -- the chain and the mixture ----------------------------------------------------------------------------------------
+
+
+def opencv_chain(image: np.ndarray) -> np.ndarray:
+    x = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 2.0)
+    x = cv2.resize(x, (image.shape[1] // 4, image.shape[0] // 4), interpolation=cv2.INTER_CUBIC)
+    x = x + np.random.default_rng(0).normal(0, 15, x.shape[:2]).astype(np.float32)[..., None]
+    x = np.clip(np.round(x), 0, 255).astype(np.uint8)
+    data = cv2.imencode(".jpg", x[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
+    return cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def check_chain(workload, answers):
+    shapes = {answer.shape for answer in answers.values()}
+    assert shapes == {(106, 160, 3)}
+
+
+def mixture_workload(n: int, n_bins: int) -> SimpleNamespace:
+    rng = np.random.default_rng(0)
+    return SimpleNamespace(logs=rng.normal(0, 4, (n, n_bins)), prior=np.full(n_bins, 1 / n_bins))
+
+
+def plain_bootstrap(w: SimpleNamespace) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    likelihood = np.exp(w.logs - w.logs.max(axis=1, keepdims=True))
+    out = []
+    for _ in range(200):
+        rows = likelihood[rng.integers(0, len(likelihood), len(likelihood))]
+        weights = w.prior
+        for _ in range(100):
+            posterior = rows * weights
+            posterior /= posterior.sum(axis=1, keepdims=True)
+            weights = posterior.mean(axis=0)
+        out.append(weights)
+    return np.stack(out)
+
+
+def our_bootstrap(w: SimpleNamespace) -> np.ndarray:
+    return inference.bootstrap_mixtures(w.logs, w.prior, 200, np.random.default_rng(0), max_iter=100)
+
+
+def check_bootstrap(workload, answers):
+    means = [answer.mean(axis=0) for answer in answers.values()]
+    for mean in means:
+        np.testing.assert_allclose(mean, means[0], atol=0.02)
+
+
+# -- the estimator ----------------------------------------------------------------------------------------------------
+
+
+def crops(n: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    photo = photograph()
+    corners = [(rng.integers(photo.shape[0] - 320), rng.integers(photo.shape[1] - 480)) for _ in range(n)]
+    return [photo[top : top + 321, left : left + 481] for top, left in corners]
+
+
+def make_estimator() -> fd.DegradationEstimator:
+    return fd.DegradationEstimator(fd.GridBins(fd.DegradationSpace.preset("paper")))
+
+
+@cache
+def fitted() -> fd.DegradationEstimator:
+    return make_estimator().set_params(n_samples=4_000).fit(crops(8))
+
+
+def check_estimates(workload, answers):
+    assert all(abs(answer.pmf.sum() - 1) < 1e-9 for answer in answers.values())
+
+
+CASES = [
+    Case(
+        name="features of a 192 × 128 colour image",
+        setup=lambda: low_resolution(128, 192),
+        run=dct_features,
+        rivals=[Rival("SciPy dctn + NumPy", scipy_features)],
+        check=check_features,
+    ),
+    Case(
+        name="JPEG grid of a cropped 192 × 128 image",
+        setup=lambda: luma(low_resolution(131, 197)[3:, 5:]),
+        run=jpeg_grid_offset,
+        rivals=[Rival("SciPy dctn + NumPy", scipy_grid)],
+        check=check_grid,
+    ),
+    Case(
+        name="degradation chain, 640 × 427 to 160 × 106",
+        setup=photograph,
+        run=lambda x: fd.degrade(x, blur_sigma=2.0, downsampling=4, noise_sigma=15, jpeg_quality=75, rng=0),
+        rivals=[Rival("OpenCV calls by hand", opencv_chain)],
+        check=check_chain,
+    ),
+    Case(
+        name="200 bootstrap mixtures, 24 images, 75 bins",
+        setup=lambda: mixture_workload(24, 75),
+        run=our_bootstrap,
+        rivals=[Rival("EM one resample after the other", plain_bootstrap)],
+        check=check_bootstrap,
+        seconds=20,
+    ),
+    Case(
+        name="distribution of 24 references of 160 × 106 pixels, fitted estimator",
+        setup=lambda: [fd.degrade(photograph(), downsampling=4, noise_sigma=10, rng=k) for k in range(24)],
+        run=lambda images: fitted().estimate(images),
+        check=check_estimates,
+    ),
+    Case(
+        name="fit, 75 bins, 68 images of 481 × 321",
+        setup=lambda: crops(68),
+        run=lambda images: make_estimator().fit(images),
+        slow=True,
+        seconds=1,
+    ),
+]

@@ -1,0 +1,187 @@
+"""How well degradations are read out of photographs: ``python -m bench.recovery --clean DIR --references DIR``.
+
+The four applications of the paper (all x4, its space of 75 bins); the references are degraded from photographs that
+the estimator was not fitted on. Without folders, the photographs inside scikit-learn (fitted on) and the one inside
+Matplotlib (references) serve. ``--write`` puts the tables into ``docs/images.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import fastdeg as fd
+from fastdeg.images import read_image, read_images
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "images.md"
+SETTINGS = (  # blur, noise, JPEG quality
+    ((0, 1), (0, 10), (80, 90)),
+    ((0.5, 1.5), (15, 25), (75, 85)),
+    ((1.5, 2.5), (5, 15), (75, 85)),
+    ((2.5, 3.5), (25, 35), (65, 75)),
+)
+EVERYWHERE = ((0, 5), (0, 50), (30, 90))
+LARGEST = (512, 768)  # of the references before downsampling
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What was found in one setting, over the seeds: arrays of shape (seeds,)."""
+
+    setting: int
+    mass: np.ndarray
+    distance: np.ndarray
+    uniform_distance: float
+    effective_bins: np.ndarray
+    true_effective_bins: float
+    covered: np.ndarray  # share of the marginals' bins whose 90 % interval holds the truth
+
+
+def embedded_photographs() -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the photographs inside scikit-learn, and crops of the one inside Matplotlib."""
+    clean = [read_image(_inside("sklearn", f"datasets/images/{n}.jpg")).pixels for n in ("china", "flower")]
+    portrait = read_image(_inside("matplotlib", "mpl-data/sample_data/grace_hopper.jpg")).pixels
+    rng = np.random.default_rng(0)
+    corners = [(rng.integers(portrait.shape[0] - 399), rng.integers(portrait.shape[1] - 399)) for _ in range(24)]
+    return clean, [portrait[t : t + 400, left : left + 400] for t, left in corners]
+
+
+def degraded(
+    photos: Sequence[np.ndarray], ranges: Sequence[tuple[float, float]], n: int, seed: int
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Degrade crops of n photographs (again from the first, where there are fewer); images and parameters (n, 3)."""
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(photos))
+    images, parameters = [], []
+    for i in range(n):
+        photo = photos[order[i % len(photos)]]
+        size = LARGEST if photo.shape[0] <= photo.shape[1] else LARGEST[::-1]
+        height, width = (min(a, b) for a, b in zip(photo.shape[:2], size, strict=True))
+        top, left = rng.integers(photo.shape[0] - height + 1), rng.integers(photo.shape[1] - width + 1)
+        blur, noise, quality = (rng.uniform(low, high) for low, high in ranges)
+        crop = photo[top : top + height, left : left + width]
+        images.append(
+            fd.degrade(crop, blur_sigma=blur, noise_sigma=noise, jpeg_quality=quality, downsampling=4, rng=rng)
+        )
+        parameters.append((blur, noise, quality))
+    return images, np.array(parameters)
+
+
+def recover(
+    estimator: fd.DegradationEstimator, photos: Sequence[np.ndarray], n_references: int, seeds: Sequence[int]
+) -> list[Recovery]:
+    """Infer each setting's distribution from n references, once per seed."""
+    bins = estimator.bins
+    uniform = fd.BinnedDistribution.uniform(bins)
+    rows = []
+    for k, ranges in enumerate(SETTINGS):
+        low, high = np.transpose(ranges)
+        samples = np.random.default_rng(0).uniform(low, high, (20_000, 3))
+        truth = fd.BinnedDistribution.from_samples(bins, samples)
+        found = []
+        for seed in seeds:
+            images, _ = degraded(photos, ranges, n_references, 1000 * seed + k)
+            q = estimator.estimate(images)
+            intervals = estimator.bootstrap(images).marginals
+            covered = [(truth.marginal(m.axis) >= m.low) & (truth.marginal(m.axis) <= m.high) for m in intervals]
+            found.append(
+                (
+                    q.pmf[truth.pmf > 1e-3].sum(),
+                    fd.degradation_distance(q, truth, frechet_weight=0),
+                    q.effective_bins(),
+                    np.concatenate(covered).mean(),
+                )
+            )
+        mass, distance, effective, covered_share = np.transpose(found)
+        rows.append(
+            Recovery(
+                k + 1, mass, distance, fd.degradation_distance(uniform, truth, frechet_weight=0),
+                effective, truth.effective_bins(), covered_share,
+            )
+        )  # fmt: skip
+    return rows
+
+
+def image_errors(estimator: fd.DegradationEstimator, photos: Sequence[np.ndarray], n: int = 200) -> dict[str, float]:
+    """Return root mean square errors of single images' parameters, over the whole space."""
+    images, truth = degraded(photos, EVERYWHERE, n, 5)
+    found = estimator.infer(images)
+    errors = found.parameters - truth
+    blurred = truth[:, 0] > 1.5
+    return {
+        "blur where blur > 1.5 (px)": float(np.sqrt((errors[blurred, 0] ** 2).mean())),
+        "noise (of 255)": float(np.sqrt((errors[:, 1] ** 2).mean())),
+        "JPEG quality": float(np.sqrt((errors[:, 2] ** 2).mean())),
+        "wrongly called outside (share)": float(found.outside.mean()),
+    }
+
+
+def table(rows: Sequence[Recovery]) -> str:
+    """Return the recoveries as a Markdown table."""
+    lines = [
+        "| setting | mass on the true bins (least) | earth mover's distance (of uniform) | "
+        "effective bins (true) | intervals that hold the truth |",
+        "|---|---|---|---|---|",
+    ]
+    for r in rows:
+        lines.append(
+            f"| {r.setting} | {r.mass.mean():.2f} ({r.mass.min():.2f}) | {r.distance.mean():.3f} "
+            f"({r.uniform_distance:.2f}) | {r.effective_bins.mean():.1f} ({r.true_effective_bins:.1f}) | "
+            f"{100 * r.covered.mean():.0f} % |"
+        )
+    mass, distance = np.mean([r.mass for r in rows]), np.mean([r.distance for r in rows])
+    uniform, covered = np.mean([r.uniform_distance for r in rows]), np.mean([r.covered for r in rows])
+    return "\n".join([*lines, f"| mean | {mass:.2f} | {distance:.3f} ({uniform:.2f}) | | {100 * covered:.0f} % |"])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.recovery", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--clean", help="folder of clean images to fit on")
+    parser.add_argument("--references", help="folder of other clean images, to be degraded")
+    parser.add_argument("--name", default="these folders", help="what to call them in the tables")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--counts", type=int, nargs="+", default=[24, 10], help="numbers of references")
+    parser.add_argument("--write", action="store_true", help="put the tables into docs/images.md")
+    options = parser.parse_args(arguments)
+    if (options.clean is None) != (options.references is None):
+        parser.error("--clean and --references go together")
+    if options.clean is None:
+        clean, photos = embedded_photographs()
+        key, name = "embedded", "Fitted on the two photographs inside scikit-learn, references from Matplotlib's"
+    else:
+        clean, photos = read_images(options.clean).images, read_images(options.references).images
+        key, name = "folders", f"Fitted on {len(clean)} clean images, references from {len(photos)} others"
+        name += f" ({options.name})"
+    estimator = fd.DegradationEstimator(fd.GridBins(fd.DegradationSpace.preset("paper")))
+    start = time.perf_counter()
+    estimator.fit(clean)
+    parts = [f"{name}; {options.seeds} seeds; fitted in {time.perf_counter() - start:.0f} s."]
+    for count in options.counts:
+        parts += [f"{count} references:", table(recover(estimator, photos, count, range(options.seeds)))]
+    errors = image_errors(estimator, photos)
+    parts.append("Single images, anywhere in the space, root mean square errors: " + ", ".join(
+        f"{k} {v:.2f}" for k, v in errors.items()) + ".")  # fmt: skip
+    text = "\n\n".join(parts)
+    print(text)
+    if options.write:
+        page = PAGE.read_text(encoding="utf-8")
+        begin, end = (f"<!-- {key}:{word} -->" for word in ("begin", "end"))
+        head, rest = page.split(begin)
+        PAGE.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
+def _inside(package: str, name: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / name
+
+
+if __name__ == "__main__":
+    main()
