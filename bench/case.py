@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 OURS = "fastdeg"
+BATCH = 0.3  # seconds of timing between two looks at what else the machine does
+DISTURBANCE = 0.06  # share of the machine that other processes may take
 Call = Callable[[Any], Any]
 
 
@@ -107,15 +110,19 @@ class FirstCall:
 
 @dataclass(frozen=True)
 class Timing:
-    """Medians in seconds by name, ours first, and their spread (quartiles)."""
+    """Medians in seconds by name, ours first, and their spread (quartiles); whether the machine was ours alone."""
 
     medians: dict[str, float]
     quartiles: dict[str, tuple[float, float]] = field(default_factory=dict)
     rounds: int = 0
+    calm: bool = True
 
 
 def measure(case: Case | Curve, workload: Any, *, seconds: float | None = None, rounds: int = 15) -> Timing:
-    """Warm up, check the answers, then time all contenders in turn, round after round."""
+    """Warm up, check the answers, then time all contenders in turn, round after round.
+
+    Rounds during which other processes took part of the machine are taken again for as long as there is time.
+    """
     contenders: dict[str, Call] = {OURS: case.run}
     contenders |= {rival.name: rival.run for rival in case.rivals if not rival.missing}
     answers = {name: run(workload) for name, run in contenders.items()}  # the warm-up
@@ -123,24 +130,58 @@ def measure(case: Case | Curve, workload: Any, *, seconds: float | None = None, 
     if check is not None:
         check(workload, answers)
     del answers
-    times: dict[str, list[float]] = {name: [] for name in contenders}
     limit = case.seconds if seconds is None else seconds
+    calm: dict[str, list[float]] = {name: [] for name in contenders}
+    disturbed: dict[str, list[float]] = {name: [] for name in contenders}
     gc.collect()
     gc.disable()
     begin = time.perf_counter()
     try:
-        for done in range(rounds):
-            if done >= 3 and time.perf_counter() - begin > limit:
+        while len(calm[OURS]) < rounds:
+            elapsed = time.perf_counter() - begin
+            if elapsed > limit and (len(calm[OURS]) >= 3 or (elapsed > 3 * limit and len(disturbed[OURS]) >= 3)):
                 break
-            for name, run in contenders.items():
-                start = time.perf_counter()
-                answer = run(workload)
-                times[name].append(time.perf_counter() - start)
-                del answer
+            batch, foreign = _batch(contenders, workload, rounds)
+            target = calm if foreign <= DISTURBANCE else disturbed
+            for name, times in batch.items():
+                target[name] += times
     finally:
         gc.enable()
+    is_calm = len(calm[OURS]) >= 3
+    times = calm if is_calm else {name: calm[name] + disturbed[name] for name in contenders}
     quartiles = {name: _quartiles(values) for name, values in times.items()}
-    return Timing({name: statistics.median(values) for name, values in times.items()}, quartiles, len(times[OURS]))
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    return Timing(medians, quartiles, len(times[OURS]), is_calm)
+
+
+def _batch(contenders: Mapping[str, Call], workload: Any, rounds: int) -> tuple[dict[str, list[float]], float]:
+    """Time rounds for at least BATCH seconds; return the times and the share of the machine that others took."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    busy, own, begin = _busy_seconds(), time.process_time(), time.perf_counter()
+    while len(times[OURS]) < rounds:
+        for name, run in contenders.items():
+            start = time.perf_counter()
+            answer = run(workload)
+            times[name].append(time.perf_counter() - start)
+            del answer
+        if time.perf_counter() - begin > BATCH:
+            break
+    elapsed = time.perf_counter() - begin
+    if busy is None or elapsed < 0.1:  # the counter ticks in hundredths of a second
+        return times, 0.0
+    others = (_busy_seconds() or 0.0) - busy - (time.process_time() - own)
+    return times, others / (elapsed * (os.cpu_count() or 1))
+
+
+def _busy_seconds() -> float | None:
+    """Seconds that all processors have worked since the start of the machine; None where that is not known."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            fields = file.readline().split()
+    except OSError:
+        return None
+    user, nice, system, _, _, interrupts, soft, steal = map(int, fields[1:9])
+    return (user + nice + system + interrupts + soft + steal) / os.sysconf("SC_CLK_TCK")
 
 
 def _quartiles(values: list[float]) -> tuple[float, float]:

@@ -31,7 +31,8 @@ This page is written by `python -m bench.report`; its figures are measured, not 
 the same process on the same data, in turn, after one warm-up, with their threads on; what a user prepares once (an
 index, a converted copy) is not timed, for us and for them. Answers are checked before the timing. Times are medians.
 *Ratio* is the rival's time over ours: below 1 we lose. *Wanted* is the ratio that we set out to reach at least, given
-before the work began, against this rival or against the fastest one of the row.
+before the work began, against this rival or against the fastest one of the row. Rounds in which other processes took
+more than 6 % of the machine are taken again; rows marked † had too few others, and are unreliable.
 """
 
 
@@ -98,6 +99,7 @@ def measure_case(case: Case) -> dict[str, Any]:
         "seconds": timing.medians,
         "quartiles": timing.quartiles,
         "rounds": timing.rounds,
+        "calm": timing.calm,
         "target": case.target,
         "targets": {rival.name: rival.target for rival in case.rivals},
         "missing": [rival.name for rival in case.rivals if rival.missing],
@@ -118,6 +120,7 @@ def measure_curve(curve: Curve) -> dict[str, Any]:
 def case_lines(name: str, row: dict[str, Any]) -> list[str]:
     """Return the rows of the Markdown table for one case, one per rival."""
     ours = row["seconds"][OURS]
+    name += "" if row.get("calm", True) else " †"
     rivals = {rival: seconds for rival, seconds in row["seconds"].items() if rival != OURS}
     if not rivals:
         return [f"| {name} | {duration(ours)} | – | – | – | – |"]

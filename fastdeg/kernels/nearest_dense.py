@@ -14,10 +14,11 @@ from numba import prange
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
 
 ROWS = 4  # samples of the innermost tile
-DEPTH = 4  # axes of the innermost tile
+DEPTH = 6  # axes of the innermost tile
 CHUNK = 256  # centres of a tile: with 36 axes they fit the first cache level
-LANES = 64  # of the search for the smallest score
-SCORES = 65_536  # scores that a thread keeps, about
+LANES, FOLDED = 64, 8  # of the search for the smallest score
+BLOCK = 512  # samples that one loop iteration of the parallel kernel handles
+SCORES = 32_768  # scores that a thread keeps, about
 FLOAT32_EPSILON = 2.0**-24
 
 
@@ -53,96 +54,133 @@ def pack_centers(centers):
 
 @kernel(fastmath=REASSOCIATE)
 def _accumulate(x, axis, packed, begin, scores):
-    """Add DEPTH terms of the scores of ROWS samples with CHUNK centres."""
-    c0, c1 = packed[axis, begin : begin + CHUNK], packed[axis + 1, begin : begin + CHUNK]
-    c2, c3 = packed[axis + 2, begin : begin + CHUNK], packed[axis + 3, begin : begin + CHUNK]
-    s0, s1 = scores[0, begin : begin + CHUNK], scores[1, begin : begin + CHUNK]
-    s2, s3 = scores[2, begin : begin + CHUNK], scores[3, begin : begin + CHUNK]
-    x00, x01, x02, x03 = x[0, axis], x[0, axis + 1], x[0, axis + 2], x[0, axis + 3]
-    x10, x11, x12, x13 = x[1, axis], x[1, axis + 1], x[1, axis + 2], x[1, axis + 3]
-    x20, x21, x22, x23 = x[2, axis], x[2, axis + 1], x[2, axis + 2], x[2, axis + 3]
-    x30, x31, x32, x33 = x[3, axis], x[3, axis + 1], x[3, axis + 2], x[3, axis + 3]
+    """Add DEPTH terms of the scores of ROWS samples with CHUNK centres; the samples' coordinates stay in registers."""
+    end = begin + CHUNK
+    c0, c1, c2 = packed[axis, begin:end], packed[axis + 1, begin:end], packed[axis + 2, begin:end]
+    c3, c4, c5 = packed[axis + 3, begin:end], packed[axis + 4, begin:end], packed[axis + 5, begin:end]
+    s0, s1, s2, s3 = scores[0, begin:end], scores[1, begin:end], scores[2, begin:end], scores[3, begin:end]
+    x00, x01, x02 = x[0, axis], x[0, axis + 1], x[0, axis + 2]
+    x03, x04, x05 = x[0, axis + 3], x[0, axis + 4], x[0, axis + 5]
+    x10, x11, x12 = x[1, axis], x[1, axis + 1], x[1, axis + 2]
+    x13, x14, x15 = x[1, axis + 3], x[1, axis + 4], x[1, axis + 5]
+    x20, x21, x22 = x[2, axis], x[2, axis + 1], x[2, axis + 2]
+    x23, x24, x25 = x[2, axis + 3], x[2, axis + 4], x[2, axis + 5]
+    x30, x31, x32 = x[3, axis], x[3, axis + 1], x[3, axis + 2]
+    x33, x34, x35 = x[3, axis + 3], x[3, axis + 4], x[3, axis + 5]
     for j in range(CHUNK):
-        s0[j] += x00 * c0[j] + x01 * c1[j] + x02 * c2[j] + x03 * c3[j]
-        s1[j] += x10 * c0[j] + x11 * c1[j] + x12 * c2[j] + x13 * c3[j]
-        s2[j] += x20 * c0[j] + x21 * c1[j] + x22 * c2[j] + x23 * c3[j]
-        s3[j] += x30 * c0[j] + x31 * c1[j] + x32 * c2[j] + x33 * c3[j]
+        v0, v1, v2, v3, v4, v5 = c0[j], c1[j], c2[j], c3[j], c4[j], c5[j]
+        s0[j] += x00 * v0 + x01 * v1 + x02 * v2 + x03 * v3 + x04 * v4 + x05 * v5
+        s1[j] += x10 * v0 + x11 * v1 + x12 * v2 + x13 * v3 + x14 * v4 + x15 * v5
+        s2[j] += x20 * v0 + x21 * v1 + x22 * v2 + x23 * v3 + x24 * v4 + x25 * v5
+        s3[j] += x30 * v0 + x31 * v1 + x32 * v2 + x33 * v3 + x34 * v4 + x35 * v5
 
 
 @kernel
-def _lane_minima(scores, minima):
-    """Write the smallest score of each residue class of the centres' indices modulo ``LANES``; return the smallest."""
-    minima[:] = scores[:LANES]
+def _lane_minima(scores, minima, folded):
+    """Write the smallest score of each residue class of the centres' indices, modulo LANES and modulo FOLDED.
+
+    Return the smallest of all. Element by element, so that it is vectorised without a licence to ignore NaN.
+    """
+    for lane in range(LANES):
+        minima[lane] = scores[lane]
     for begin in range(LANES, scores.shape[0], LANES):
         packet = scores[begin : begin + LANES]
         for lane in range(LANES):
             minima[lane] = packet[lane] if packet[lane] < minima[lane] else minima[lane]
-    smallest = minima[0]
-    for lane in range(LANES):
-        smallest = min(smallest, minima[lane])
+    for lane in range(FOLDED):
+        folded[lane] = minima[lane]
+    for begin in range(FOLDED, LANES, FOLDED):
+        packet = minima[begin : begin + FOLDED]
+        for lane in range(FOLDED):
+            folded[lane] = packet[lane] if packet[lane] < folded[lane] else folded[lane]
+    smallest = folded[0]
+    for lane in range(FOLDED):
+        smallest = folded[lane] if folded[lane] < smallest else smallest
     return smallest
 
 
 @kernel
-def _select(sample, centers, scores, minima, threshold):
+def _squared_distance(a, b):
+    """In the order of the axes; infinite where it is not a number, so that it can be compared."""
+    total = 0.0
+    for k in range(a.shape[0]):
+        difference = np.float64(a[k]) - b[k]
+        total += difference * difference
+    return total if total == total else np.inf
+
+
+@kernel
+def _select(sample, centers, scores, minima, folded, threshold):
     """Nearest of the centres whose score is not above the threshold."""
-    n, n_axes = centers.shape
-    candidate = 0
-    n_candidates = 0
-    for lane in range(LANES):
-        if not minima[lane] > threshold:
+    n = centers.shape[0]
+    nearest = -1
+    best = np.nan  # of `nearest`, once there is a second candidate
+    for group in range(FOLDED):
+        if folded[group] > threshold:
+            continue
+        for lane in range(group, LANES, FOLDED):
+            if minima[lane] > threshold:
+                continue
             for j in range(lane, n, LANES):
-                if not scores[j] > threshold:
-                    candidate = j
-                    n_candidates += 1
-    if n_candidates == 1:
-        return candidate
-    best = np.inf
-    nearest = 0
-    for lane in range(LANES):
-        if not minima[lane] > threshold:
-            for j in range(lane, n, LANES):
-                if not scores[j] > threshold:
-                    distance = 0.0
-                    for k in range(n_axes):
-                        difference = sample[k] - centers[j, k]
-                        distance += difference * difference
-                    if distance < best or (distance == best and j < nearest):
-                        best = distance
-                        nearest = j
+                if scores[j] > threshold:
+                    continue
+                if nearest < 0:
+                    nearest = j
+                    continue
+                if best != best:
+                    best = _squared_distance(sample, centers[nearest])
+                distance = _squared_distance(sample, centers[j])
+                if distance < best or (distance == best and j < nearest):
+                    best = distance
+                    nearest = j
     return nearest
 
 
-@parallel_kernel
-def assign_dense(samples, centers, packed, bias, origin, scale, out):
-    """Write the nearest centre of each sample; −1 for a sample that is not a number in some axis."""
-    n, n_axes = samples.shape
+@kernel
+def _assign_range(samples, begin, end, centers, table, out):
+    """`assign_dense` for the samples begin..end, a few at a time."""
+    packed, bias, origin, scale = table
+    n_axes = samples.shape[1]
     depth, padded = packed.shape
     rows = max(ROWS, min(64, SCORES // padded) // ROWS * ROWS)
-    for block in prange((n + rows - 1) // rows):
-        begin = block * rows
-        count = min(n, begin + rows) - begin
-        x = np.zeros((rows, depth), np.float32)
-        norms = np.zeros(rows)
-        invalid = np.zeros(rows, np.bool_)
-        scores = np.empty((rows, padded), np.float32)
-        minima = np.empty(LANES, np.float32)
+    x = np.zeros((rows, depth), np.float32)
+    norms = np.empty(rows)
+    scores = np.empty((rows, padded), np.float32)
+    minima, folded = np.empty(LANES, np.float32), np.empty(FOLDED, np.float32)
+    for first in range(begin, end, rows):
+        count = min(rows, end - first)
         for i in range(count):
+            norm = 0.0
             for k in range(n_axes):
-                value = (samples[begin + i, k] - origin[k]) * scale
-                if samples[begin + i, k] != samples[begin + i, k]:
-                    invalid[i] = True
+                value = (samples[first + i, k] - origin[k]) * scale
                 x[i, k] = value
-                norms[i] += value * value
-            scores[i] = bias
+                norm += value * value
+            norms[i] = norm
+            row = scores[i]
+            for j in range(padded):
+                row[j] = bias[j]
         for chunk in range(0, padded, CHUNK):
             for i in range(0, count, ROWS):
                 for axis in range(0, depth, DEPTH):
                     _accumulate(x[i : i + ROWS], axis, packed, chunk, scores[i : i + ROWS])
         for i in range(count):
-            if invalid[i]:
-                out[begin + i] = -1
+            sample = samples[first + i]
+            valid = True
+            for k in range(n_axes):
+                valid &= sample[k] == sample[k]
+            if not valid:
+                out[first + i] = -1
                 continue
             error = (n_axes + 16) * FLOAT32_EPSILON * (np.sqrt(norms[i]) + 0.5)
-            threshold = _lane_minima(scores[i], minima) + 2.0 * error
-            out[begin + i] = _select(samples[begin + i], centers, scores[i], minima, threshold)
+            threshold = _lane_minima(scores[i], minima, folded) + 2.0 * error
+            out[first + i] = _select(sample, centers, scores[i], minima, folded, threshold)
+
+
+@parallel_kernel
+def assign_dense(samples, centers, packed, bias, origin, scale, out):
+    """Write the nearest centre of each sample; −1 for a sample that is not a number in some axis."""
+    n = samples.shape[0]
+    table = (packed, bias, origin, scale)
+    for block in prange((n + BLOCK - 1) // BLOCK):
+        begin = block * BLOCK
+        _assign_range(samples, begin, min(n, begin + BLOCK), centers, table, out)
