@@ -276,7 +276,9 @@ def test_expectation_maximisation_is_the_naive_one_and_climbs():
     likelihood = np.exp(log_likelihood)
     for n_iter in (1, 7, 60):
         got = inference.fit_mixture(log_likelihood, prior, max_iter=n_iter, tol=-1)
-        np.testing.assert_allclose(got.weights, naive.em(likelihood, prior, n_iter), atol=1e-9)
+        expected = naive.em(likelihood, prior, n_iter)
+        expected[expected < inference.DUST / 30] = 0
+        np.testing.assert_allclose(got.weights, expected / expected.sum(), atol=1e-9)
     values = [inference.fit_mixture(log_likelihood, prior, max_iter=k, tol=-1).log_likelihood for k in (1, 3, 10, 50)]
     assert (np.diff(values) > 0).all()
 
