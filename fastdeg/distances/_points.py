@@ -26,7 +26,7 @@ from fastdeg.kernels.transport.start import greedy_basis, refined_basis
 from fastdeg.kernels.transport.tree import Tree, new_tree
 
 CLUSTER = 4  # points merged into one of the next coarser level
-COARSEST = 200  # points of the smaller side at which merging ends
+COARSEST = 60  # points of the smaller side at which merging ends
 MORE_ARCS = 3  # arcs of each point that a round of pricing adds at most
 LEAST_POSTPONED = 12_000  # nodes from which on arcs between pieces of the tree wait for the first pricing
 COARSE_TOLERANCE = 1e-7  # relative to the largest cost; a coarse level need not be solved further

@@ -22,7 +22,7 @@ __all__ = ["emd_matrix", "emd_points", "emd_sorted"]
 
 price_serial = price.serial
 price_matrix_serial = price_matrix.serial
-CLUSTER, COARSEST, FIRST_ARCS, MORE_ARCS = 4, 200, 6, 3
+CLUSTER, COARSEST, FIRST_ARCS, MORE_ARCS = 4, 60, 6, 3
 TOLERANCE = 1e-14
 BUDGET = 1 << 60
 

@@ -12,6 +12,8 @@ from numba import prange
 from fastdeg.kernels._jit import kernel, parallel_kernel
 from fastdeg.kernels.transport.metrics import BLOCK, block_costs, box_cost, count_below, rows_near_box
 
+FRONT = 4  # blocks of columns that are sorted by their bounds before the others
+
 
 @parallel_kernel
 def price(metric, x, y, u, v, threshold, tolerance, arcs, arc_costs, row_min):
@@ -47,16 +49,21 @@ def _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, arcs
     for i in range(start, end):
         u_max = max(u_max, u[i])
     candidates = np.empty(n_blocks, np.int64)
+    bounds = np.empty(n_blocks)
     n_candidates = 0
-    lowest = np.inf
     for q in range(n_blocks):
         bound = box_cost(metric, x_low, x_high, p, y_low, y_high, q) - v_max[q]
         if bound < threshold + u_max:
+            bounds[n_candidates] = bound
             candidates[n_candidates] = q
             n_candidates += 1
-            if bound < lowest:  # the most promising block goes first
-                lowest = bound
-                candidates[0], candidates[n_candidates - 1] = candidates[n_candidates - 1], candidates[0]
+    for c in range(min(FRONT, n_candidates)):  # the most promising blocks go first
+        best = c
+        for k in range(c + 1, n_candidates):
+            if bounds[k] < bounds[best]:
+                best = k
+        bounds[c], bounds[best] = bounds[best], bounds[c]
+        candidates[c], candidates[best] = candidates[best], candidates[c]
     rows = end - start
     gaps = np.empty(BLOCK)
     costs = np.empty(BLOCK)
