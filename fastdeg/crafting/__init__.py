@@ -142,7 +142,8 @@ def tradeoff_path(
         variation to
         where it is the prior to 1 %.
     **craft_options
-        As for `craft`, but for ``generalization``. ``progress`` is told of points, ``time_limit`` holds for each.
+        As for `craft`, but for ``generalization``; ``tol`` is 1e-5 by default. ``progress`` is told of points,
+        ``time_limit`` holds for each.
 
     Returns
     -------
@@ -162,7 +163,7 @@ def tradeoff_path(
     options: dict[str, Any] = dict.fromkeys(
         ("prior", "target_moments", "bin_moments", "lower", "upper", "metric", "cost", "time_limit", "warm_start")
     )
-    options |= {"wasserstein_weight": 1.0, "frechet_weight": 1.0, "tol": 1e-6, "max_iter": 20_000}
+    options |= {"wasserstein_weight": 1.0, "frechet_weight": 1.0, "tol": 1e-5, "max_iter": 20_000}
     options |= {"threads": None, "progress": None}
     unknown = set(craft_options) - set(options)
     if unknown:
@@ -173,7 +174,7 @@ def tradeoff_path(
     setup = build(target, **options)
     with single_blas_thread():
         if generalizations is None:
-            first, last = _path.ends(setup.problem, lambda tau: _rough(setup, tau, limits))
+            first, last = _path.ends(setup.problem, lambda tau: _rough(setup, tau, limits, 1e-4))
             taus = np.geomspace(first, last, _path.N_POINTS)
         else:
             taus = _path.checked(generalizations)
@@ -207,10 +208,10 @@ def _tau(setup: Setup, generalization: float | str, limits: dict[str, Any]) -> f
     return _checks.number(generalization, "generalization", 0)
 
 
-def _rough(setup: Setup, tau: float, limits: dict[str, Any]) -> Solution:
-    """Solve well enough to choose tau by, from where the last call ended."""
+def _rough(setup: Setup, tau: float, limits: dict[str, Any], coarse: float = 1e-5) -> Solution:
+    """Solve well enough to choose tau by, from where the last call ended; ``coarse`` is the tolerance on grids."""
     few = isinstance(setup.problem.transport, PlanTransport)
-    tol = max(limits["tol"], min(1e-6 if few else 1e-5, 1e-3 * tau))
+    tol = max(limits["tol"], min(1e-6, 1e-3 * tau) if few else coarse)
     return _run(setup, tau, limits | {"tol": tol}, limits)
 
 

@@ -101,7 +101,7 @@ def ends(problem: Problem, solve: Solve) -> tuple[float, float]:
 
 
 def _crossing(tau: float, beyond: Any) -> float:
-    """Return the tau, to 10 %, at which a condition begins to hold."""
+    """Return the tau, to 20 %, at which a condition begins to hold."""
     factor = 4.0
     if beyond(tau):
         high, low = tau, tau / factor
@@ -115,7 +115,7 @@ def _crossing(tau: float, beyond: Any) -> float:
             if beyond(high):
                 break
             low, high = high, high * factor
-    while high > low * 1.1:
+    while high > low * 1.2:
         middle = float(np.sqrt(low * high))
         if beyond(middle):
             high = middle

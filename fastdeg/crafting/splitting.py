@@ -33,20 +33,19 @@ RELAXATION = 1.8
 CHUNK = 25  # iterations between certificates
 _BALANCE_AT = (10, 20, 40)
 _BALANCE_EVERY = 50
+_MANY_CELLS = 200_000  # from here on the transforms inside an iteration are in float32; certificates never
 
 
 @dataclass(frozen=True)
 class GridState:
-    """What a run can start from: states, prox points and penalties."""
+    """What a run can start from: prox points and dual variables."""
 
-    flow_state: Float
-    pmf_state: Float
-    moment_state: Float
+    flows: Float
+    flow_duals: Float
     pmf: Float
+    pmf_dual: Float
     moments: Float
-    flow_rates: Float
-    pmf_rate: float
-    moment_metric: Float
+    moment_dual: Float
 
 
 class GridSplitting:
@@ -85,11 +84,12 @@ class GridSplitting:
         self.pmf = np.maximum(self.pmf_state, 1e-12 / n_cells)
         self.moments = moments
         self.potential = np.zeros(n_cells)
+        self.transform_type = np.float32 if n_cells > _MANY_CELLS else np.float64
         self.right = np.empty(n_cells)
         self.sums = np.empty((n_cells // self.shape[-1], 3))
         self.push = np.zeros(0)
         self.moment_slope, self.linear_push = self._split_linear()
-        if isinstance(warm_start, GridState) and warm_start.flow_state.shape == self.flow_state.shape:
+        if isinstance(warm_start, GridState) and warm_start.flows.shape == self.flow_state.shape:
             self._restore(warm_start)
         self._previous: tuple[Float, ...] | None = None
         self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
@@ -130,15 +130,14 @@ class GridSplitting:
         return self._residuals
 
     def state(self) -> GridState:
+        flows = self._shrunk()
         return GridState(
-            self.flow_state,
-            self.pmf_state,
-            self.moment_state,
+            flows,
+            self.flow_rates[:, None] * (self.flow_state - flows),
             self.pmf,
+            self.pmf_rate * (self.pmf_state - self.pmf),
             self.moments,
-            self.flow_rates,
-            self.pmf_rate,
-            self.moment_metric,
+            self.moment_metric @ (self.moment_state - self.moments),
         )
 
     def advance(self, enough: float, at_most: int) -> int:
@@ -148,10 +147,12 @@ class GridSplitting:
         return min(CHUNK, at_most)
 
     def _restore(self, state: GridState) -> None:
-        self.flow_state, self.pmf_state, self.pmf = state.flow_state.copy(), state.pmf_state.copy(), state.pmf.copy()
-        self.flow_rates, self.pmf_rate = state.flow_rates, state.pmf_rate
+        """Start from prox points and dual variables; the penalties start afresh: those of a late stage are slow."""
+        self.flow_state = state.flows + state.flow_duals / self.flow_rates[:, None]
+        self.pmf, self.pmf_state = state.pmf.copy(), state.pmf + state.pmf_dual / self.pmf_rate
         if state.moments.shape == self.moments.shape:  # else another target's moments
-            self.moment_state, self.moments, self.moment_metric = state.moment_state, state.moments, state.moment_metric
+            self.moments = state.moments
+            self.moment_state = state.moments + np.linalg.solve(self.moment_metric, state.moment_dual)
 
     # one iteration
 
@@ -185,7 +186,7 @@ class GridSplitting:
         inverse_flow = 1 / self.flow_rates
         # x: projection of 2 y − s, by its multipliers: λ of div m = p − q, w of z = Aᵀp
         reflected = 2 * self.moments - self.moment_state
-        image = self._transform(self.right.reshape(shape)).ravel()
+        image = self._transform(self.right.astype(self.transform_type, copy=False).reshape(shape)).ravel()
         mismatch = features.contract(self.sums) - reflected
         if len(mismatch):
             mismatch = (
@@ -199,9 +200,8 @@ class GridSplitting:
         np.negative(image, out=image)
         if len(w):
             image[features.support] += self.inverse_spectrum[features.support] * (features.images @ w) / self.pmf_rate
-        self.potential = scipy.fft.idctn(
-            image.reshape(shape), norm="ortho", workers=self.workers, overwrite_x=True
-        ).ravel()
+        image = scipy.fft.idctn(image.reshape(shape), norm="ortho", workers=self.workers, overwrite_x=True)
+        self.potential = image.ravel().astype(np.float64, copy=False)
         # s ← s + relaxation (x − y)
         admm.relaxed_update(
             shape,
