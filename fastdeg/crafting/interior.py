@@ -51,6 +51,9 @@ class InteriorPoint:
         else:
             p = 0.5 * problem.prior / problem.prior.sum() + 0.5 / n_bins
         self.p = p
+        self._at: Float | None = None
+        self._spectrum: tuple[Float, Float, Float]
+        self._last_gradient: Float
         self.weights = np.maximum(np.outer(q, p), _WEIGHT_FLOOR / (n_sinks * n_bins))
         self.weights /= self.weights.sum()
         self.slack_weights = p[self.bounded]
@@ -117,20 +120,14 @@ class InteriorPoint:
     def _linearise(self) -> Float:
         """Return the gradient of f at p; keep the diagonal and the factor of its Hessian."""
         problem, p = self.problem, self.p
-        self.z = problem.frechet.moments(p)
-        spectrum = problem.frechet.spectrum(self.z)
-        gradient = problem.frechet_weight * problem.frechet.tangent(*spectrum)[1]
-        self.diagonal = np.zeros_like(p)
+        gradient = self._gradient(p)
         if problem.frechet_weight > 0:
-            self.hessian_factor = np.sqrt(problem.frechet_weight) * problem.frechet.curvature(*spectrum)
+            self.hessian_factor = np.sqrt(problem.frechet_weight) * problem.frechet.curvature(*self._spectrum)
             if self.hessian_factor.shape[1] > len(p):
                 self.hessian_factor = _square_factor(self.hessian_factor)
         else:
             self.hessian_factor = np.zeros((len(p), 0))
-        if problem.tau > 0:
-            entropy_gradient, entropy_curvature = self._entropy(p)
-            gradient = gradient + entropy_gradient
-            self.diagonal += entropy_curvature
+        self.diagonal = self._entropy(p)[1] if problem.tau > 0 else np.zeros_like(p)
         return gradient
 
     def _entropy(self, p: Float) -> tuple[Float, Float]:
@@ -142,10 +139,17 @@ class InteriorPoint:
         return problem.tau * (np.log(safe) + 1 + (ratio - safe) / floor), problem.tau / (problem.prior * safe)
 
     def _gradient(self, p: Float) -> Float:
+        """Return the gradient of f at p; the last one is kept, with the moments and the spectrum behind it."""
+        if self._at is p:
+            return self._last_gradient
         problem = self.problem
-        spectrum = problem.frechet.spectrum(problem.frechet.moments(p))
-        gradient = problem.frechet_weight * problem.frechet.tangent(*spectrum)[1]
-        return gradient + self._entropy(p)[0] if problem.tau > 0 else gradient
+        self.z = problem.frechet.moments(p)
+        self._spectrum = problem.frechet.spectrum(self.z)
+        gradient = problem.frechet_weight * problem.frechet.tangent(*self._spectrum)[1]
+        if problem.tau > 0:
+            gradient = gradient + self._entropy(p)[0]
+        self._at, self._last_gradient = p, gradient
+        return gradient
 
     def _residual(self, gradient: Float, phi: Float, z_lower: Float, z_upper: Float) -> Float:
         residual = gradient + phi

@@ -225,7 +225,7 @@ class GridSplitting:
 
     workers = 2
 
-    def _transform(self, array: Float) -> Float:
+    def _transform(self, array: NDArray[Any]) -> NDArray[Any]:
         return scipy.fft.dctn(array, norm="ortho", workers=self.workers)
 
     def _split_linear(self) -> tuple[Float, Float]:
