@@ -102,8 +102,11 @@ def weighted_moments(
         what = "at least one sample" if weights is None else "weights with a positive total"
         raise ValueError(f"{'x' if weights is None else 'weights'}: expected {what}, got a total of {part.weight!s}")
     dtype = np.float32 if getattr(x, "dtype", None) == np.float32 else np.float64
-    mean, cov = part.mean.astype(dtype, copy=False), part.covariance.astype(dtype, copy=False)
-    return (mean, cov, part.weight > 0) if return_occupied else (mean, cov)
+    occupied = part.weight > 0
+    cov = part.scatter  # nobody else's: divided in place
+    cov /= np.where(occupied, part.weight, 1.0)[..., None, None]
+    mean, cov = part.mean.astype(dtype, copy=False), cov.astype(dtype, copy=False)
+    return (mean, cov, occupied) if return_occupied else (mean, cov)
 
 
 def partial_moments(

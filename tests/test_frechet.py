@@ -73,6 +73,16 @@ def test_graded_and_orthogonal_singular_covariances(d):
     assert_allclose(fd.frechet_distance(zero, np.diag(diagonal), zero, np.diag(diagonal[::-1])), expected, rtol=1e-12)
 
 
+def test_low_rank_against_full_rank_in_many_axes():
+    """As for a few references against all images in a feature space."""
+    rng = np.random.default_rng(0)
+    few, many = factors(rng, 150, 9), factors(rng, 150, 300)
+    zero = np.zeros(150)
+    for a, b in ((few, many), (many, few)):
+        value = fd.frechet_distance(zero, a @ a.T, zero, b @ b.T)
+        assert_allclose(value, naive.frechet_from_factors(zero, a, zero, b), rtol=1e-7)
+
+
 @pytest.mark.parametrize("d", [1, 2, 3, 7])
 def test_zero_covariances_leave_the_means(d):
     rng = np.random.default_rng(d)

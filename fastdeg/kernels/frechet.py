@@ -163,6 +163,23 @@ def bidiagonalise(a, diagonal, upper, column, row, work):
 
 
 @kernel
+def reduce_to_square(a, square):
+    """Householder reduction of a wide matrix, overwritten, to a lower triangle with the same singular values."""
+    n_rows = a.shape[0]
+    square[:, :] = 0.0
+    for r in range(n_rows):
+        reflector = a[r, r:]
+        diagonal = _reflector(reflector)
+        for i in range(r + 1, n_rows):
+            target = a[i, r:]
+            inner = _dot(target, reflector)
+            for k in range(reflector.shape[0]):
+                target[k] -= inner * reflector[k]
+            square[i, r] = target[0]
+        square[r, r] = diagonal
+
+
+@kernel
 def nuclear_norm(a, work):
     """Sum of the singular values of a square matrix, overwritten; work is (9, n). NaN if dqds did not converge."""
     n = a.shape[0]
@@ -180,12 +197,17 @@ def frechet_to(mean, cov, target_mean, target_factor, target_rank, target_trace,
     rank, status = factorise(scaled, factor)
     if status != VALID:
         return np.nan, status
-    size = max(rank, target_rank)
-    square = product[:size, :size]
-    for r in range(size):
-        for s in range(size):
-            square[r, s] = _dot(factor[r], target_factor[s]) if r < rank and s < target_rank else 0.0
-    norm = nuclear_norm(square, work) if rank > 0 and target_rank > 0 else 0.0
+    rows, columns = min(rank, target_rank), max(rank, target_rank)
+    for r in range(rows):  # the transpose has the same norm
+        for s in range(columns):
+            product[r, s] = (
+                _dot(factor[r], target_factor[s]) if rank <= target_rank else _dot(factor[s], target_factor[r])
+            )
+    square = product[:rows, :rows]
+    if rows < columns:
+        square = scaled[:rows, :rows]
+        reduce_to_square(product[:rows, :columns], square)
+    norm = nuclear_norm(square, work) if rows > 0 else 0.0
     squared_means = 0.0
     for j in range(mean.shape[0]):
         difference = np.float64(mean[j]) - target_mean[j]

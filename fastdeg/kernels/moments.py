@@ -280,9 +280,11 @@ def label_moments(x, weights, labels, label_weights, means, residuals, scatters)
     """Write weight, mean, its residual and scatter of the rows of each label (0 where it has none), in two passes."""
     n, n_axes = x.shape
     n_labels = means.shape[0]
-    n_slabs = min(MAX_LABEL_SLABS, max(1, n // (12 * n_labels)))
+    n_slabs = min(MAX_LABEL_SLABS, max(1, n // (20 * n_labels)))
     rows = (n + n_slabs - 1) // n_slabs
-    sums = np.zeros((n_slabs, n_labels, 1 + n_axes))
+    n_values = n_axes + n_axes * (n_axes + 1) // 2
+    workspace = np.zeros(n_slabs * n_labels * n_values)  # of both passes: new memory costs as much as its use
+    sums = workspace[: n_slabs * n_labels * (1 + n_axes)].reshape((n_slabs, n_labels, 1 + n_axes))
     for slab in prange(n_slabs):
         _label_sums(x, weights, labels, slab * rows, min(n, (slab + 1) * rows), sums[slab])
     for label in prange(n_labels):
@@ -294,9 +296,9 @@ def label_moments(x, weights, labels, label_weights, means, residuals, scatters)
                 label_weights[label] = total
             else:
                 means[label, j - 1] = total / label_weights[label] if label_weights[label] > 0.0 else 0.0
-    n_values = n_axes + n_axes * (n_axes + 1) // 2
-    products = np.zeros((n_slabs, n_labels, n_values))
+    products = workspace.reshape((n_slabs, n_labels, n_values))
     for slab in prange(n_slabs):
+        products[slab] = 0.0
         _label_scatter(x, weights, labels, slab * rows, min(n, (slab + 1) * rows), means, products[slab])
     for label in prange(n_labels):
         for slab in range(1, n_slabs):
