@@ -140,6 +140,20 @@ def table(rows: Sequence[Recovery]) -> str:
     return "\n".join([*lines, f"| mean | {mass:.2f} | {distance:.3f} ({uniform:.2f}) | | {100 * covered:.0f} % |"])
 
 
+def real_table(estimator: fd.DegradationEstimator, folder: str) -> str:
+    """Return what is read out of real photos, as a Markdown table."""
+    photos = read_images(folder, skip_bad=True)
+    found = estimator.infer(photos.images)
+    names = estimator.bins.names
+    lines = [f"| photo | {' | '.join(names)} | outside score (limit 1) |", "|---|" + "---|" * (len(names) + 1)]
+    for path, values, errors, score in zip(
+        photos.paths, found.parameters, found.parameter_errors, found.outside_score, strict=True
+    ):
+        cells = " | ".join(f"{v:.1f} ± {e:.1f}" for v, e in zip(values, errors, strict=True))
+        lines.append(f"| {path.name} | {cells} | {score:.2f}{' **outside**' if score > 1 else ''} |")
+    return "\n".join(lines)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.recovery", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--clean", help="folder of clean images to fit on")
@@ -147,6 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--name", default="these folders", help="what to call them in the tables")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--counts", type=int, nargs="+", default=[24, 10], help="numbers of references")
+    parser.add_argument("--real", help="folder of real photos, to be listed with what is read out of them")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/images.md")
     options = parser.parse_args(arguments)
     if (options.clean is None) != (options.references is None):
@@ -167,9 +182,12 @@ def main(arguments: list[str] | None = None) -> None:
     errors = image_errors(estimator, photos)
     parts.append("Single images, anywhere in the space, root mean square errors: " + ", ".join(
         f"{k} {v:.2f}" for k, v in errors.items()) + ".")  # fmt: skip
-    text = "\n\n".join(parts)
-    print(text)
-    if options.write:
+    texts = {key: "\n\n".join(parts)}
+    if options.real is not None:
+        texts["real"] = real_table(estimator, options.real)
+    for text in texts.values():
+        print(text + "\n")
+    for key, text in texts.items() if options.write else ():
         page = PAGE.read_text(encoding="utf-8")
         begin, end = (f"<!-- {key}:{word} -->" for word in ("begin", "end"))
         head, rest = page.split(begin)

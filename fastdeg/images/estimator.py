@@ -130,6 +130,8 @@ class DegradationEstimator(BaseEstimator):
             Where there are no images, one of them is too small or no image, or a parameter is out of range.
         """
         recipe = self._recipe()
+        if threads is not None:
+            threads = integer(threads, "threads", 1)
         images = [
             check_image(image, f"clean_images[{i}]")
             for i, image in enumerate(_image_list(clean_images, "clean_images"))
