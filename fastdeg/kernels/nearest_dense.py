@@ -137,6 +137,18 @@ def _select(sample, centers, scores, minima, folded, threshold):
 
 
 @kernel
+def _decide(sample, centers, scores, norm, minima, folded):
+    """Nearest centre of a sample with the squared norm given, −1 where it is not a number."""
+    n_axes = sample.shape[0]
+    for k in range(n_axes):
+        if sample[k] != sample[k]:
+            return -1
+    error = (n_axes + 16) * FLOAT32_EPSILON * (np.sqrt(norm) + 0.5)
+    threshold = _lane_minima(scores, minima, folded) + 2.0 * error
+    return _select(sample, centers, scores, minima, folded, threshold)
+
+
+@kernel
 def _assign_range(samples, begin, end, centers, table, out):
     """`assign_dense` for the samples begin..end, a few at a time."""
     packed, bias, origin, scale = table
@@ -164,16 +176,7 @@ def _assign_range(samples, begin, end, centers, table, out):
                 for axis in range(0, depth, DEPTH):
                     _accumulate(x[i : i + ROWS], axis, packed, chunk, scores[i : i + ROWS])
         for i in range(count):
-            sample = samples[first + i]
-            valid = True
-            for k in range(n_axes):
-                valid &= sample[k] == sample[k]
-            if not valid:
-                out[first + i] = -1
-                continue
-            error = (n_axes + 16) * FLOAT32_EPSILON * (np.sqrt(norms[i]) + 0.5)
-            threshold = _lane_minima(scores[i], minima, folded) + 2.0 * error
-            out[first + i] = _select(sample, centers, scores[i], minima, folded, threshold)
+            out[first + i] = _decide(samples[first + i], centers, scores[i], norms[i], minima, folded)
 
 
 @parallel_kernel
