@@ -16,7 +16,7 @@ from fastdeg.kernels.transport.tree import NONE, PIVOTS, Tree, new_tree, refresh
 BUDGET = 50_000_000  # nodes and arcs touched between two looks at interrupts: about 0.1 s
 TOLERANCE = 1e-14  # reduced costs below this share of the largest potential are rounding
 LEAST_DIVIDED = 3_000  # nodes from which on the tree is solved in pieces first
-FIRST_PIECE, PIECE_GROWTH = 400, 4  # nodes of the pieces
+FIRST_PIECE, PIECE_GROWTH, LARGE_TREE_GROWTH = 400, 4, 2  # nodes of the pieces; large trees repay more rounds
 PARALLEL_NODES = 20_000  # nodes from which on pieces run in parallel
 PIECES_BUDGET = 200_000_000  # nodes and arcs touched in one round over the pieces: about 0.5 s
 ALL_ARCS = 10_000  # entries of a cost matrix up to which all are in the list from the start
@@ -75,7 +75,8 @@ def optimise_pieces(
     """Pivots inside growing pieces of the tree, where they are cheap; small trees are left alone."""
     n_nodes = tree.parent.size
     size = FIRST_PIECE if n_nodes >= LEAST_DIVIDED else n_nodes
-    while PIECE_GROWTH * size < n_nodes:
+    growth = PIECE_GROWTH if n_nodes < PARALLEL_NODES else LARGE_TREE_GROWTH
+    while growth * size < n_nodes:
         piece, slot = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
         first = divide_tree(tree, size, piece, slot)
         own_tails, own_heads, own_costs = np.empty(n_arcs, np.uint32), np.empty(n_arcs, np.uint32), np.empty(n_arcs)
@@ -98,7 +99,7 @@ def optimise_pieces(
         )
         if not join_pieces(tree, piece, slot, first, pieces, infos):
             raise AssertionError("transport: the pieces do not form a spanning tree")
-        size *= PIECE_GROWTH
+        size *= growth
 
 
 def rounding(tree: Tree, largest_cost: float) -> float:
