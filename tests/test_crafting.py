@@ -291,3 +291,20 @@ def test_baselines():
     np.testing.assert_array_equal(fd.baselines.closed_form_weights([2.0, 2.0]), [0.5, 0.5])
     with pytest.raises(ValueError, match="distances"):
         fd.baselines.closed_form_weights([-1.0, 2.0])
+
+
+def test_entropic_prox_solves_its_equation():
+    from fastdeg.kernels.admm import entropic_prox
+
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        a, prior = 10.0 ** rng.uniform(-9, 2), 10.0 ** rng.uniform(-9, 0)
+        v = rng.normal() * 10.0 ** rng.uniform(-6, 1)
+        y = 1e-300
+        for _ in range(4):  # as from one iteration to the next
+            y = entropic_prox(v, np.log(prior), a, np.log(a), y)
+        if y > 1e-250:
+            residual = y - v + a * (np.log(y / prior) + 1)
+            assert abs(residual) <= 1e-12 * (abs(v) + a * (1 + abs(np.log(y / prior))))
+        else:
+            assert v / a - 1 + np.log(prior) - np.log(a) < -550

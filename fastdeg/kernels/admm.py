@@ -14,21 +14,27 @@ ROWS_PER_BLOCK = 16
 
 
 @kernel
-def entropic_prox(v, log_prior, a, old):
+def entropic_prox(v, log_prior, a, log_a, old):
     """argmin over y > 0 of a y (log y − log prior) + ½ (y − v)²: the root of y + a log y = v − a + a log prior.
 
-    With y = a w that is w + log w = x; Newton's method on w, from the last iterate where that is near.
+    With y = a w that is w + log w = x; Newton's method on w from the last iterate, one step where that is near.
     """
-    x = (v - a) / a + log_prior - np.log(a)
+    x = v / a - 1.0 + log_prior - log_a
     w = old / a
-    if not w > 1e-280 or abs(w + np.log(w) - x) > 1.0:
+    error = 2.0
+    if w > 1e-280:
+        log_w = np.log(w)
+        error = abs(w + log_w - x)
+    if error > 1.0:
         if x < -600.0:
             return 0.0
         w = x - np.log(x) if x > 1.0 else np.exp(x) / (1.0 + np.exp(x))
         w *= (1.0 + x - np.log(w)) / (1.0 + w)
         w *= (1.0 + x - np.log(w)) / (1.0 + w)
-    w *= (1.0 + x - np.log(w)) / (1.0 + w)
-    w *= (1.0 + x - np.log(w)) / (1.0 + w)
+        log_w = np.log(w)
+    w *= (1.0 + x - log_w) / (1.0 + w)
+    if error > 1e-6:
+        w *= (1.0 + x - np.log(w)) / (1.0 + w)
     return a * w
 
 
@@ -48,6 +54,7 @@ def separable_prox(
 ):
     """Prox steps of pmf and flows; right = (2y − s) − q − div(2 shrink(s) − s), and row sums of (2y − s)(1, x, x²)."""
     n_axes, n = len(shape), shape[-1]
+    log_a = np.log(a) if a > 0 else 0.0
     n_rows = len(target) // n
     n_blocks = (n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK
     for block in prange(n_blocks):
@@ -60,7 +67,7 @@ def separable_prox(
                 i = start + j
                 s = state[i]
                 v = s - push[i] if len(push) else s
-                new = entropic_prox(v, log_prior[i], a, y[i]) if a > 0 else v
+                new = entropic_prox(v, log_prior[i], a, log_a, y[i]) if a > 0 else v
                 new = min(max(new, lower[i]), upper[i])
                 y[i] = new
                 v = 2.0 * new - s
