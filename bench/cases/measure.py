@@ -108,9 +108,8 @@ def check_counts(w, answers):
     labels = np.array([np.searchsorted(e, c, side="left") - 1 for e, c in zip(w.edges, w.x[:100_000].T, strict=True)])
     expected = np.ravel_multi_index(np.maximum(labels, 0), w.space.shape)
     np.testing.assert_array_equal(w.bins.assign(w.x[:100_000]), expected)
-    for answer in answers.values():
-        counts = np.bincount(answer, minlength=w.bins.n_bins) if answer.dtype.kind == "i" else answer
-        assert counts.sum() == len(w.x)
+    assert answers[OURS].sum() == len(w.x)
+    for counts in answers.values():
         # arithmetic cells (boost-histogram) may put a sample on an edge into the neighbour
         assert np.abs(counts - answers[OURS]).sum() <= 1e-6 * len(w.x)
 
