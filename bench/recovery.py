@@ -176,7 +176,8 @@ def main(arguments: list[str] | None = None) -> None:
     estimator = fd.DegradationEstimator(fd.GridBins(fd.DegradationSpace.preset("paper")))
     start = time.perf_counter()
     estimator.fit(clean)
-    parts = [f"{name}; {options.seeds} seeds; fitted in {time.perf_counter() - start:.0f} s."]
+    print(f"fitted in {time.perf_counter() - start:.0f} s")
+    parts = [f"{name}; {options.seeds} seeds."]
     for count in options.counts:
         parts += [f"{count} references:", table(recover(estimator, photos, count, range(options.seeds)))]
     errors = image_errors(estimator, photos)
