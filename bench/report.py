@@ -198,7 +198,7 @@ def _rates(measured: dict[str, Any]) -> str:
     text = ", ".join(
         f"{name} {rate / 1e9:.3g} {'GB/s' if name.startswith('read') else 'Gflop/s'}" for name, rate in limits.items()
     )
-    lines = [f"\n### Against the machine\n\nMeasured in the same run: {text}.\n"]
+    lines = [f"\n### Against the machine\n\nWhat the machine reached at best, measured in the same runs: {text}.\n"]
     rows = []
     for name, row in measured["cases"].items():
         seconds = row["seconds"][OURS]
@@ -239,6 +239,7 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     if not old or old["machine"] != new["machine"]:
         return new
     merged = {**old, **new}
+    merged["limits"] = {name: max(rate, old["limits"].get(name, 0)) for name, rate in new["limits"].items()}
     for key in ("cases", "curves"):
         merged[key] = {**old.get(key, {}), **new[key]}
     return merged
