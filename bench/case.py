@@ -13,6 +13,7 @@ from typing import Any
 
 OURS = "fastdeg"
 BATCH = 0.3  # seconds of timing between two looks at what else the machine does
+PAUSE = 0.05  # seconds, in which the waiting threads of the contender before go to sleep
 DISTURBANCE = 0.06  # share of the machine that other processes may take
 Call = Callable[[Any], Any]
 
@@ -160,6 +161,7 @@ def _batch(contenders: Mapping[str, Call], workload: Any, rounds: int) -> tuple[
     busy, own, begin = _busy_seconds(), time.process_time(), time.perf_counter()
     while len(times[OURS]) < rounds:
         for name, run in contenders.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
             answer = run(workload)
             times[name].append(time.perf_counter() - start)
