@@ -142,7 +142,7 @@ def measure(case: Case | Curve, workload: Any, *, seconds: float | None = None, 
             elapsed = time.perf_counter() - begin
             if elapsed > limit and (len(calm[OURS]) >= 3 or (elapsed > 3 * limit and len(disturbed[OURS]) >= 3)):
                 break
-            batch, foreign = _batch(contenders, workload, rounds)
+            batch, foreign = _batch(contenders, workload, rounds - len(calm[OURS]))
             target = calm if foreign <= DISTURBANCE else disturbed
             for name, times in batch.items():
                 target[name] += times

@@ -23,7 +23,7 @@ def test_all_present_contenders_are_timed():
     timing = measure(tiny_case(), np.ones(1_000), rounds=4)
     assert set(timing.medians) == {OURS, "slow"}
     assert timing.medians["slow"] > 0.003 > timing.medians[OURS]
-    assert timing.rounds == 4
+    assert timing.rounds >= 4
 
 
 def test_wrong_answers_stop_the_measurement():
