@@ -82,7 +82,8 @@ def pot(w):
 def pot_lazy(w):
     import ot
 
-    return ot.lp.emd2_lazy(w.x, w.y, w.a, w.b, metric=w.metric, numItermax=MANY)
+    result = ot.lp.emd2_lazy(w.x, w.y, w.a, w.b, metric=w.metric, numItermax=MANY, return_matrix=False)
+    return float(result[0] if isinstance(result, tuple) else result)
 
 
 def pot_left(w):
