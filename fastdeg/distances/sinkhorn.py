@@ -14,6 +14,8 @@ from fastdeg import _checks
 from fastdeg.distances.transport import LARGEST_COST, METRICS, common_total
 from fastdeg.kernels.transport import sinkhorn as _kernels
 
+PARALLEL_ENTRIES = 4_000_000  # entries of the kernel matrix from which on it is scaled in parallel
+
 
 @dataclass(frozen=True, eq=False)
 class SinkhornResult:
@@ -232,6 +234,7 @@ def _iterate(
     slabs = np.empty(((n + _kernels.ROWS - 1) // _kernels.ROWS, m))
     errors = np.empty(slabs.shape[0])
     work = n * m
+    threads = threads if work >= PARALLEL_ENTRIES else 1
     fresh = False
     error = np.inf
     n_iter = 0
