@@ -13,7 +13,7 @@ from typing import Any
 
 OURS = "fastdeg"
 BATCH = 0.3  # seconds of timing between two looks at what else the machine does
-PAUSE = 0.05  # seconds, in which the waiting threads of the contender before go to sleep
+PAUSE = 0.1  # seconds, in which the waiting threads of the contender before go to sleep
 DISTURBANCE = 0.06  # share of the machine that other processes may take
 Call = Callable[[Any], Any]
 
