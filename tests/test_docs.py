@@ -1,0 +1,38 @@
+"""The code in the README and the documentation runs as it stands, on a user's folders of images."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from fastdeg.cli.demo import play_application
+
+ROOT = Path(__file__).parent.parent
+PAGES = [
+    page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "```python" in page.read_text()
+]
+
+
+@pytest.fixture
+def in_a_users_folder(tmp_path, monkeypatch):
+    application = play_application(np.random.default_rng(2))
+    for name, images in (("clean", application.clean), ("photos", application.references)):
+        (tmp_path / name).mkdir()
+        for file, pixels in images.items():
+            cv2.imwrite(str(tmp_path / name / file.replace(".jpg", ".png")), pixels[..., ::-1])
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_code_of_a_page_runs(page, in_a_users_folder):
+    namespace: dict[str, object] = {"__name__": "page"}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        exec(compile(block, page.name, "exec"), namespace)  # one namespace: later blocks build on earlier ones
+
+
+def test_every_link_to_a_file_leads_somewhere():
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
