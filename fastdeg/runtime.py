@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,29 +26,40 @@ def warmup() -> None:
     import numpy as np
 
     import fastdeg as fd
+    from fastdeg.images import dct_features
 
     rng = np.random.default_rng(0)
-    space = fd.DegradationSpace([fd.Axis.regular("blur_sigma", 0, 5, 3), fd.Axis.regular("noise_sigma", 0, 50, 3)])
-    grid = fd.GridBins(space)
-    centroids = fd.CentroidBins.fit(space.points(), 5, space=space)
-    samples = space.unstandardize(rng.random((60, 2)))
-    for bins in (grid, centroids):
+    small = fd.DegradationSpace([fd.Axis.regular("blur_sigma", 0, 5, 3), fd.Axis.regular("noise_sigma", 0, 50, 3)])
+    # Serial kernels serve small problems, parallel ones large ones: both are called.
+    for space, n in ((small, 60), (fd.DegradationSpace.preset("dense"), 40_000)):
+        samples = space.unstandardize(rng.random((n, space.ndim)))
+        fd.GridBins(space).assign(samples)
+        x, labels = rng.random((n, 3)), rng.integers(0, 5, n)
+        mean, covariance = fd.weighted_moments(x, rng.random(n))
+        means, covariances = fd.weighted_moments(x, labels=labels, n_bins=5)
+        fd.frechet_distances(means, covariances, mean, covariance)
+        fd.frechet_distances(np.tile(mean, (n, 1)), np.tile(covariance, (n, 1, 1)), mean, covariance)
+        fd.farthest_points(x, 3)
+        fd.emd_1d(x[:, 0], x[:, 1])
+        bins = fd.CentroidBins(space.points()[:: space.n_bins // 9], space=space)
         target = fd.BinnedDistribution.from_samples(bins, samples)
-        fd.craft(target, generalization=0.1)
-        fd.craft(target, generalization=0.1, wasserstein_weight=0.0)
-        fd.degradation_distance(target, fd.BinnedDistribution.uniform(bins))
-    masses = rng.random((2, 300))
-    masses /= masses.sum(axis=1, keepdims=True)
-    x = rng.random((300, 2))
-    for metric in ("euclidean", "sqeuclidean", "cityblock", "chebyshev"):
-        fd.emd(*masses, x, x[::-1], metric=metric)
-    fd.emd(*masses, cost=rng.random((300, 300)))
-    fd.emd_1d(x[:, 0], x[:, 1])
-    fd.sinkhorn(*masses, x, x[::-1], reg=0.1)
-    mean, covariance = fd.weighted_moments(x, masses[0])
-    fd.weighted_moments(x, labels=rng.integers(0, 3, 300), n_bins=3)
-    fd.frechet_distances(mean[None], covariance[None], mean, covariance)
-    fd.farthest_points(x, 3)
+        fd.select_references(x, bins.assign(samples), target, n_references=3)
+        for binned in (bins, fd.GridBins(space)):
+            target = fd.BinnedDistribution.from_samples(binned, samples[:60])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                for weight in (1.0, 0.0):
+                    fd.craft(target, generalization=0.1, wasserstein_weight=weight, tol=1e-3)
+    for n in (50, 1500):
+        a, b = rng.dirichlet(np.ones(n), 2)
+        x = rng.random((n, 3))
+        for metric in ("euclidean", "sqeuclidean", "cityblock", "chebyshev"):
+            fd.emd(a, b, x, x[::-1], metric=metric)
+        fd.emd(a, b, cost=rng.random((n, n)))
+        fd.sinkhorn(a, b, x, x[::-1], reg=0.5, tol=1e-3)
+    for shape in ((8, 8), (20, 20, 10)):
+        fd.emd_grid(*rng.dirichlet(np.ones(np.prod(shape)), 2).reshape(2, *shape))
+    dct_features(np.zeros((64, 64, 3), np.uint8))
 
 
 def configuration() -> dict[str, Any]:
