@@ -1,13 +1,18 @@
-"""Writing files so that nothing is ever half-written."""
+"""Files that are never half-written, and archives of arrays without pickles."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @contextmanager
@@ -28,6 +33,36 @@ def replaced_file(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_archive(
+    path: str | os.PathLike[str], format: str, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+) -> None:
+    """Write arrays with a JSON header to a ``.npz`` file."""
+    contents: dict[str, Any] = {"header": np.array(json.dumps({"format": format, "version": 1, **header})), **arrays}
+    with replaced_file(path) as file:
+        np.savez_compressed(file, **contents)
+
+
+def read_archive(path: str | os.PathLike[str], format: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return header and arrays of a file that `write_archive` wrote in the same format.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        When there is no such file, or it holds something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header: dict[str, Any] = json.loads(str(file["header"]))
+            arrays = {key: file[key] for key in file.files if key != "header"}
+        if header["format"] == format:
+            return header, arrays
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
+    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, TypeError):
+        pass
+    raise ValueError(f"{os.fspath(path)}: expected a file written by {format}.save")
 
 
 def umask() -> int:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
-from fastdeg._files import replaced_file
+from fastdeg._files import read_archive, write_archive
 from fastdeg.bins import Bins, bins_from_arrays
 
 Float = NDArray[np.float64]
+
+FORMAT = "BinnedDistribution"
 
 
 class BinnedDistribution:
@@ -163,10 +162,7 @@ class BinnedDistribution:
         state = self.bins.to_arrays()
         arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
         header = {key: value for key, value in state.items() if key not in arrays}
-        header |= {"format": "fastdeg.BinnedDistribution", "version": 1, "n_samples": self.n_samples}
-        with replaced_file(path) as file:
-            contents: dict[str, Any] = {"header": np.array(json.dumps(header)), "pmf": self.pmf, **arrays}
-            np.savez_compressed(file, **contents)
+        write_archive(path, FORMAT, header | {"n_samples": self.n_samples}, arrays | {"pmf": self.pmf})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> BinnedDistribution:
@@ -179,21 +175,11 @@ class BinnedDistribution:
         ValueError
             When the file holds something else.
         """
-        wrong = ValueError(f"{os.fspath(path)}: expected a file written by BinnedDistribution.save")
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                header: dict[str, Any] = json.loads(str(file["header"]))
-                arrays = {key: file[key] for key in file.files if key != "header"}
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, TypeError):
-            raise wrong from None
-        if header.get("format") != "fastdeg.BinnedDistribution":
-            raise wrong
+        header, arrays = read_archive(path, FORMAT)
         try:
             return cls(bins_from_arrays(header | arrays), arrays["pmf"], n_samples=header["n_samples"])
-        except KeyError:
-            raise wrong from None
+        except KeyError as missing:
+            raise ValueError(f"{os.fspath(path)}: expected the entry {missing}, got none") from None
 
     def __repr__(self) -> str:
         return f"BinnedDistribution({self.bins!r}, {self.effective_bins():.1f} effective bins)"

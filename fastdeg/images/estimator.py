@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -15,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_limits
 
 from fastdeg._checks import choice, integer, number
-from fastdeg._files import replaced_file
+from fastdeg._files import read_archive, write_archive
 from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import inference
@@ -37,7 +35,7 @@ Float = NDArray[np.float64]
 Progress = Callable[[float, str], None] | None
 
 LEAST_SCALE = 0.1  # of the block statistics: smaller differences also come from how an image is stored
-FORMAT = "fastdeg.DegradationEstimator"
+FORMAT = "DegradationEstimator"
 
 
 class DegradationEstimator(BaseEstimator):
@@ -294,8 +292,6 @@ class DegradationEstimator(BaseEstimator):
         state = self.bins.to_arrays()
         arrays = {f"bins.{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
         header = {
-            "format": FORMAT,
-            "version": 1,
             "bins": {k: v for k, v in state.items() if not isinstance(v, np.ndarray)},
             "n_images": self.n_images_,
             "own": [name for name in ("degrade", "features") if getattr(self, name) is not None],
@@ -304,9 +300,7 @@ class DegradationEstimator(BaseEstimator):
                 for name in ("downsampling", "noise", "n_samples", "patch_size", "random_state")
             },
         }
-        with replaced_file(path) as file:
-            contents: dict[str, Any] = {"header": np.array(json.dumps(header)), **arrays, **self.model_.to_arrays()}
-            np.savez_compressed(file, **contents)
+        write_archive(path, FORMAT, header, arrays | self.model_.to_arrays())
 
     @classmethod
     def load(
@@ -325,17 +319,7 @@ class DegradationEstimator(BaseEstimator):
         ValueError
             Where the file holds something else, or a callable is missing.
         """
-        wrong = ValueError(f"{os.fspath(path)}: expected a file written by DegradationEstimator.save")
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                header: dict[str, Any] = json.loads(str(file["header"]))
-                arrays = {key: file[key] for key in file.files if key != "header"}
-        except FileNotFoundError:
-            raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, TypeError):
-            raise wrong from None
-        if header.get("format") != FORMAT:
-            raise wrong
+        header, arrays = read_archive(path, FORMAT)
         if "features" in header["own"] and features is None:
             raise ValueError(f"{os.fspath(path)}: fitted with your own features: pass features= again")
         bins_arrays = {k.removeprefix("bins."): v for k, v in arrays.items() if k.startswith("bins.")}
@@ -344,8 +328,8 @@ class DegradationEstimator(BaseEstimator):
             estimator = cls(bins, **header["parameters"], degrade=degrade, features=features)
             estimator.model_ = DegradationModel.from_arrays(arrays)
             estimator.n_images_ = header["n_images"]
-        except KeyError:
-            raise wrong from None
+        except KeyError as missing:
+            raise ValueError(f"{os.fspath(path)}: expected the entry {missing}, got none") from None
         estimator._support_cache = None
         return estimator
 
