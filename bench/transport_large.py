@@ -1,0 +1,90 @@
+"""Problems too large for the common tables: the table of docs/transport.md.
+
+    python -m bench.transport_large [--without-pot]
+
+Each row runs in a process of its own, whose peak memory is taken (Linux). POT runs once, as it takes minutes, and is
+given its cost matrix for free; it needs 13 GB.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).parents[1] / "docs" / "transport.md"
+BEGIN, END = "<!-- large: written by bench/transport_large.py -->", "<!-- end of large -->"
+
+OURS = """
+import json, resource, statistics, sys, time
+import numpy as np, fastdeg as fd
+if sys.argv[1] == "plane":
+    rng = np.random.default_rng(0)
+    n = 57_000
+    a, b = rng.dirichlet(np.ones(n), 2)
+    x, y = rng.random((2, n, 2))
+    solve = lambda: fd.emd(a, b, x, y, metric="sqeuclidean")
+else:
+    from bench.cases.transport import two_blobs
+    a, b, axes, points = two_blobs()
+    solve = lambda: fd.emd_grid(a, b, spacing=axes, metric=sys.argv[1])
+solve()
+times = []
+for _ in range(5):
+    begin = time.perf_counter()
+    result = solve()
+    times.append(time.perf_counter() - begin)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+print(json.dumps([statistics.median(times), peak, result.value, result.relative_gap]))
+"""
+POT = """
+import json, resource, sys, time
+import ot
+from scipy.spatial.distance import cdist
+from bench.cases.transport import two_blobs
+a, b, axes, points = two_blobs()
+cost = cdist(points, points, sys.argv[1])
+begin = time.perf_counter()
+value = ot.emd2(a.ravel(), b.ravel(), cost, numItermax=10**9)
+seconds = time.perf_counter() - begin
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, value]))
+"""
+ROWS = {
+    "euclidean": "50 × 51 × 7 grid, euclidean",
+    "sqeuclidean": "50 × 51 × 7 grid, sqeuclidean",
+    "cityblock": "50 × 51 × 7 grid, cityblock",
+    "plane": "57,000 against 57,000 points in the plane, sqeuclidean",
+}
+
+
+def run(code: str, name: str) -> list[float]:
+    """Run the code in a process of its own and return what it prints."""
+    done = subprocess.run([sys.executable, "-c", code, name], check=True, capture_output=True, text=True)
+    numbers: list[float] = json.loads(done.stdout)
+    return numbers
+
+
+def main() -> None:
+    """Measure, check the values against each other, write the table."""
+    with_pot = "--without-pot" not in sys.argv[1:]
+    lines = [
+        "| problem | seconds | peak memory, GB | relative gap | POT, seconds | ratio |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, title in ROWS.items():
+        seconds, peak, value, gap = run(OURS, name)
+        rival = ratio = "–"
+        if with_pot and name != "plane":
+            pot_seconds, _, pot_value = run(POT, name)
+            assert abs(pot_value - value) <= 1e-9 * value, (name, value, pot_value)
+            rival, ratio = f"{pot_seconds:.0f}", f"{pot_seconds / seconds:.0f}"
+        lines.append(f"| {title} | {seconds:.2f} | {peak:.2f} | {gap:.1e} | {rival} | {ratio} |")
+        print(lines[-1], flush=True)
+    text = PAGE.read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN)
+    PAGE.write_text(head + BEGIN + "\n" + "\n".join(lines) + "\n" + END + rest.split(END)[1], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
