@@ -36,7 +36,7 @@ def demo(options: argparse.Namespace) -> None:
     with console.progress_bar() as progress:
         application = play_application(rng)
         estimator = fd.DegradationEstimator(
-            application.truth.bins, downsampling=DOWNSAMPLING, random_state=options.seed
+            application.truth.bins, downsampling=DOWNSAMPLING, n_samples=8_000, random_state=options.seed
         ).fit(list(application.clean.values()), progress=progress)
         run = _craft_from_photos(estimator, application.references, options, progress, generalization="auto")
     comparison = comparison_rows(run.compared, run.target, run.prior, application.truth)
