@@ -23,7 +23,7 @@ def squared_frechet(p, means, covs, mean, cov):
 
 
 def transport_cost(p, q, costs):
-    """POT's simplex: exact to rounding, where linear programming allows infeasibilities of 1e-7 that shift the value."""
+    """POT's simplex is exact to rounding; linear programming allows infeasibilities of 1e-7 that shift the value."""
     return ot.emd2(p, q, np.ascontiguousarray(costs), numItermax=10**7)
 
 
