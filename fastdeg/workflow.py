@@ -158,7 +158,9 @@ def kl_divergence(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
     return float(p[positive] @ np.log(p[positive] / q[positive]))
 
 
-def summarize(run: CraftingRun, verb: str, inputs: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+def summarize(
+    run: CraftingRun, verb: str, inputs: Mapping[str, Any], *, truth: BinnedDistribution | None = None, **more: Any
+) -> dict[str, Any]:
     """Return the run's summary: what ``--json`` prints and ``run.json`` holds."""
     result = run.result
     bins = run.target.bins
@@ -179,7 +181,7 @@ def summarize(run: CraftingRun, verb: str, inputs: Mapping[str, Any], **more: An
         "converged": bool(result.converged),
         "n_iter": int(result.n_iter),
         "terms": {key: float(value) for key, value in result.terms.items()},
-        "comparison": comparison_rows(run.compared, run.target, run.prior),
+        "comparison": comparison_rows(run.compared, run.target, run.prior, truth),
         "selection": {
             "diversity": float(run.selection.diversity),
             "mean_distance": float(run.selection.coverage.mean),

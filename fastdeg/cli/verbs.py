@@ -20,7 +20,7 @@ from fastdeg.cli.inputs import Annotations, read_annotations, read_space
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, dct_features, read_images
 from fastdeg.space import DegradationSpace
-from fastdeg.workflow import Candidates, CraftingRun, Progress, comparison_rows, craft_run, save_run, summarize
+from fastdeg.workflow import Candidates, CraftingRun, Progress, craft_run, save_run, summarize
 
 RUNS_FOLDER = Path("fastdeg-runs")
 
@@ -37,12 +37,11 @@ def demo(options: argparse.Namespace) -> None:
         application = play_application(rng)
         estimator = fd.DegradationEstimator(
             application.truth.bins, downsampling=DOWNSAMPLING, n_samples=8_000, random_state=options.seed
-        ).fit(list(application.clean.values()), progress=progress)
+        ).fit(list(application.clean.values()), threads=options.threads, progress=progress)
         run = _craft_from_photos(estimator, application.references, options, progress, generalization="auto")
-    comparison = comparison_rows(run.compared, run.target, run.prior, application.truth)
     inputs = {"clean": sorted(application.clean), "references": len(application.references), "seed": options.seed}
-    caption = _demo_caption(comparison, application)
-    summary = summarize(run, "demo", inputs, generalization_auto=True, comparison=comparison, caption=caption)
+    summary = summarize(run, "demo", inputs, truth=application.truth, generalization_auto=True)
+    summary["caption"] = _demo_caption(summary["comparison"], application)
     save_run(folder, run, summary, force=options.force)
     _show(options, summary, folder)
 
