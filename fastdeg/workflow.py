@@ -16,6 +16,7 @@ import fastdeg as fd
 from fastdeg import baselines, runs
 from fastdeg.bins import Bins
 from fastdeg.crafting import CraftResult, TradeoffPath
+from fastdeg.crafting.simplex import entropy_term
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.references import ReferenceSelection
 
@@ -142,7 +143,7 @@ def comparison_rows(
         if truth is not None:
             row["emd_to_truth"] = emd_between(distribution, truth)
         row["emd_to_q"] = emd_between(distribution, target)
-        row["kl_to_prior"] = kl_divergence(distribution.pmf, prior.pmf)
+        row["kl_to_prior"] = entropy_term(distribution.pmf, prior.pmf)
         rows.append(row)
     return rows
 
@@ -150,12 +151,6 @@ def comparison_rows(
 def emd_between(p: BinnedDistribution, q: BinnedDistribution) -> float:
     """Return the euclidean earth mover's distance over the standardised bin centres."""
     return float(fd.emd(p.pmf, q.pmf, p.bins.standardized_centers()).value)
-
-
-def kl_divergence(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
-    """Return the Kullback-Leibler divergence KL(p‖q) in nats."""
-    positive = p > 0
-    return float(p[positive] @ np.log(p[positive] / q[positive]))
 
 
 def summarize(
