@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -65,6 +68,13 @@ class FrechetTerm:
         rounding = 1e-28 * len(deviations) * magnitude**2 * float((factor**2).sum())
         vectors = vectors[:, values > max(_RANK_TOLERANCE * float(values[-1]), rounding, 1e-300)]
         return projected @ vectors, factor @ vectors
+
+    def merged(self, average: Callable[[Float], Float]) -> FrechetTerm:
+        """Return the term for clusters of bins, given what takes their features (N, k) to the clusters' means."""
+        term = copy(self)
+        term.linear = average(self.linear[:, None])[:, 0]
+        term.first, term.second = average(self.first), average(self.second)
+        return term
 
     def moments(self, p: Float) -> Float:
         """Return the moments z = (first, packed second) that the distance depends on, besides its linear part."""

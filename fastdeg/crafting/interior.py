@@ -1,28 +1,31 @@
-r"""Primal-dual interior-point method for the crafting problem, for plans that fit in memory.
+r"""Primal-dual interior-point method for the crafting problem, on all arcs of the plan or on those of small slack.
 
-Variables: the plan x (K, N) ≥ 0 from bins to sinks, the pmf p = Σ_j x_j, and for bounded bins the slacks of
-lower ≤ p ≤ upper. Potentials: φ (N) of p = Σ_j x_j and ψ (K) of Σ_i x_ji = q_j. On the central path
+Variables: the plan x ≥ 0 on arcs from bins to sinks, the pmf p = Σ_j x_ij, and for bounded bins the slacks of
+lower ≤ p ≤ upper. Potentials: φ (N) of p = Σ_j x_ij and ψ (K) of Σ_i x_ij = q_j. On the central path
 
     s = c − φ − ψ > 0,    x s = μ ω,    ∇f(p) + φ − z_lower + z_upper = 0,    f = w_F FD² + tau KL
 
 with weights ω of sum one, so that the duality gap is μ. The Hessian of f is diagonal plus U Uᵀ with as many columns
-as there
-are moments; a Newton step eliminates x, p and φ and factors one K × K graph Laplacian (Mehrotra's predictor and
-corrector).
+as there are moments; a Newton step eliminates x, p and φ and factors one K × K graph Laplacian (Mehrotra's predictor
+and corrector).
+
+Arcs that are left out count as x = 0. They are priced with every certificate: where one turns out to have a negative
+slack, φ is lowered at its bin and the arc joins.
 """
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dsyrk
-from scipy.linalg.lapack import dpotrf, dpotrs
 
+from fastdeg.crafting.arcs import Arcs, all_arcs, small_slack, some_arcs
+from fastdeg.crafting.newton_system import NewtonSystem
 from fastdeg.crafting.problem import PlanTransport, Problem
 from fastdeg.crafting.simplex import project
-from fastdeg.kernels import interior as arcs
+from fastdeg.kernels import interior as kernels
 
 Float = NDArray[np.float64]
 
@@ -34,67 +37,128 @@ _SMALLEST = 1e-290
 _STEPS = 4  # between certificates
 _NEARLY = 20.0  # a step takes the gap at most about so far down
 _CHUNK_SECONDS = 0.25
+_JOINING = 4  # arcs of a bin that may join at a time
+_SWEEPS = 5  # of the warm start, over the potentials of bins and sinks
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where to start from: potentials of the bins, pmf and its moments, and a duality gap; and on which arcs."""
+
+    phi: Float
+    p: Float
+    z: Float
+    gap: float
+    arcs: Arcs
 
 
 class InteriorPoint:
     """State of the interior-point method and one step of it."""
 
-    def __init__(self, problem: Problem, transport: PlanTransport) -> None:
-        self.problem, self.transport = problem, transport
-        q = transport.masses
-        n_sinks, n_bins = transport.costs.shape
+    def __init__(
+        self, problem: Problem, transport: PlanTransport, threads: int | None = None, start: Start | None = None
+    ) -> None:
+        self.problem, self.transport, self.threads = problem, transport, threads
         self.bounded = np.flatnonzero(problem.bounded)
         self.lower, self.upper = problem.lower - _WIDENED, problem.upper + _WIDENED
-        if self.bounded.size:
-            room = self.upper - self.lower
-            p = self.lower + room * ((1 - self.lower.sum()) / room.sum())
-        else:
-            p = 0.5 * problem.prior / problem.prior.sum() + 0.5 / n_bins
-        self.p = p
         self._at: Float | None = None
         self._spectrum: tuple[Float, Float, Float]
         self._last_gradient: Float
-        self.weights = np.maximum(np.outer(q, p), _WEIGHT_FLOOR / (n_sinks * n_bins))
-        self.weights /= self.weights.sum()
-        self.slack_weights = p[self.bounded]
-        self.x = np.maximum(np.outer(q, p), self.weights)
+        self.dual_residual = 0.0
+        if start is None:
+            self._cold_start()
+        else:
+            self._warm_start(start)
+
+    def _cold_start(self) -> None:
+        problem, transport = self.problem, self.transport
+        self._use(all_arcs(transport))
+        arcs = self.arcs
+        self.p = p = self._interior(problem.prior)
+        expected = transport.masses[arcs.sink] * p[arcs.bin]
+        self._set_weights(expected)
+        self.x = np.maximum(expected, self.weights)
         gradient = self._linearise()
         self.phi = -gradient
-        reduced = transport.costs - self.phi
-        self.psi = reduced.min(axis=1)
-        self.s = reduced - self.psi[:, None]
+        self.psi, _ = transport.row_transform(self.phi, self.threads)
+        self.s = arcs.costs - self.phi[arcs.bin] - self.psi[arcs.sink]
         scale = float(abs(gradient - gradient.min()) @ p) + transport.largest
-        shift = 2 * float((self.weights * self.s).sum()) + 1e-3 * scale + 1e-12
+        shift = 2 * float(self.weights @ self.s) + 1e-3 * scale + 1e-12
         self.psi -= shift
         self.s += shift
-        below, above = self._slacks(p)
-        self.z_lower, self.z_upper = shift * self.slack_weights / below, shift * self.slack_weights / above
-        self.dual_residual = 0.0
-        self.gap = np.inf
-        self.system = _NewtonSystem(*self.x.shape)
-        self._buffer = np.empty_like(self.x)
+        self._start_bounds(shift)
+
+    def _warm_start(self, start: Start) -> None:
+        """Start on x s = gap · ω, with what each sink receives exact."""
+        self._use(start.arcs)
+        arcs = self.arcs
+        self.phi = start.phi.copy()
+        p = self._interior(start.p)
+        self._set_weights(self.transport.masses[arcs.sink] * p[arcs.bin])
+        self.psi = np.empty(arcs.n_sinks)
+        amounts = start.gap * self.weights
+        problem, masses = self.problem, self.transport.masses
+        kernels.soft_potentials(arcs.first, arcs.sink, arcs.costs, self.phi, amounts, masses, self.psi)
+        if problem.tau > 0:
+            slope = problem.frechet.tangent(*problem.frechet.spectrum(start.z))[1]
+            logs = np.log(problem.prior) - 1 - problem.frechet_weight / problem.tau * slope
+            for _ in range(_SWEEPS):
+                kernels.soft_bins(arcs.first, arcs.sink, arcs.costs, self.psi, amounts, logs, problem.tau, self.phi)
+                kernels.soft_potentials(arcs.first, arcs.sink, arcs.costs, self.phi, amounts, masses, self.psi)
+        self.s = arcs.costs - self.phi[arcs.bin] - self.psi[arcs.sink]
+        self.x = amounts / self.s
+        self.p = p if self.bounded.size else np.bincount(arcs.bin, self.x, len(p)).astype(np.float64)
+        self._gradient(self.p)
+        self._start_bounds(start.gap)
+
+    def _interior(self, p: Float) -> Float:
+        """Return a pmf near to p that is well inside of the bounds."""
+        if not self.bounded.size:
+            return 0.5 * p / p.sum() + 0.5 / len(p)
+        room = self.upper - self.lower
+        return self.lower + room * ((1 - self.lower.sum()) / room.sum())
+
+    def _set_weights(self, expected: Float) -> None:
+        self.weights = np.maximum(expected, _WEIGHT_FLOOR * expected.mean())
+        self.weights /= self.weights.sum()
+
+    def _start_bounds(self, gap: float) -> None:
+        self.gap = gap
+        self.slack_weights = self.p[self.bounded]
+        below, above = self._slacks(self.p)
+        self.z_lower, self.z_upper = gap * self.slack_weights / below, gap * self.slack_weights / above
+
+    def _use(self, arcs: Arcs) -> None:
+        self.arcs = arcs
+        self.system = NewtonSystem(arcs)
+        self._buffer = np.empty(len(arcs.sink))
 
     # what the solver's loop asks for
 
     def primal(self) -> tuple[Float, float]:
         """Return a feasible p and an upper bound of its transport cost."""
-        transport = self.transport
+        transport, arcs = self.transport, self.arcs
         p = np.empty(self.problem.n_bins)
-        cost = float(arcs.column_feasible(self.x, transport.costs, transport.masses, p))
+        cost = float(kernels.feasible_sinks(arcs.first, arcs.sink, self.x, arcs.costs, transport.masses, p))
         if not self.bounded.size:
             return p / p.sum(), cost
         feasible = project(p, self.problem.lower, self.problem.upper)
         return feasible, cost + float(np.abs(feasible - p).sum()) * transport.largest
 
     def dual(self) -> tuple[Float, float, Float]:
-        """Return a feasible potential φ, ⟨ψ, q⟩ and the moments at which to take the tangent."""
+        """Return a feasible potential φ, ⟨ψ, q⟩ and the moments at which to take the tangent; let arcs join."""
         transport = self.transport
-        return transport.c_transform(self.psi), float(self.psi @ transport.masses), self.z
+        phi = transport.c_transform(self.psi, self.threads)
+        if not self.arcs.complete:
+            self._price(phi)
+        return phi, float(self.psi @ transport.masses), self.z
 
     def residuals(self) -> dict[str, float]:
         """Return how far plan and pmf are from agreeing, and f from being stationary along p."""
-        transport = self.transport
-        primal = np.abs(self.p - self.x.sum(axis=0)).sum() + np.abs(transport.masses - self.x.sum(axis=1)).sum()
+        arcs = self.arcs
+        carried, received = np.empty_like(self.p), np.empty(arcs.n_sinks)
+        kernels.sums(arcs.first, arcs.sink, self.x, carried, received)
+        primal = np.abs(self.p - carried).sum() + np.abs(self.transport.masses - received).sum()
         return {"primal_residual": float(primal), "dual_residual": self.dual_residual}
 
     def state(self) -> None:
@@ -109,6 +173,29 @@ class InteriorPoint:
             if not self._step():
                 return made
         return min(at_most, _STEPS)
+
+    def _price(self, feasible: Float) -> None:
+        """Let the arcs of negative slack join, φ lowered at their bins to make it positive."""
+        wrong = self.phi > feasible
+        if not wrong.any():
+            return
+        keys = small_slack(self.transport, self.psi, self.phi, 0.0, _JOINING, self.threads)
+        old = self.arcs
+        own = old.bin * old.n_sinks + old.sink
+        joined = np.setdiff1d(keys, own)
+        if not len(joined):
+            return
+        both = np.union1d(own, joined)
+        place, new = np.searchsorted(both, own), np.searchsorted(both, joined)
+        self.phi = np.where(wrong, feasible - self.gap, self.phi)
+        self._use(some_arcs(self.transport, both))
+        arcs = self.arcs
+        weights, x = np.empty(len(both)), np.empty(len(both))
+        weights[place], x[place] = self.weights, self.x
+        weights[new] = self.weights.min()
+        self.s = np.maximum(arcs.costs - self.phi[arcs.bin] - self.psi[arcs.sink], _SMALLEST)
+        x[new] = self.gap * weights[new] / self.s[new]
+        self.weights, self.x = weights / weights.sum(), x
 
     # one step
 
@@ -161,7 +248,8 @@ class InteriorPoint:
         below, above = self._slacks(self.p)
         x, s, at, system = self.x, self.s, self.bounded, self.system
         products_lower, products_upper = self.z_lower * below, self.z_upper * above
-        gap = arcs.ratios(x, s, system.ratios, system.sources, system.sinks)
+        first, sink = self.arcs.first, self.arcs.sink
+        gap = kernels.ratios(first, sink, x, s, system.ratios, system.sources, system.sinks)
         gap += float(products_lower.sum() + products_upper.sum())
         total = 1.0 + 2 * float(self.slack_weights.sum())
         mu = gap / total
@@ -170,7 +258,8 @@ class InteriorPoint:
             self.diagonal[at] += self.z_lower / below + self.z_upper / above
         if not system.factor(self.diagonal, self.hessian_factor):
             return False
-        carried, received = x.sum(axis=0), x.sum(axis=1)
+        carried, received = np.empty_like(self.p), np.empty(self.arcs.n_sinks)
+        kernels.sums(first, sink, x, carried, received)
 
         def direction(target_lower: Float, target_upper: Float, moved: Float, moved_sinks: Float) -> tuple[Float, ...]:
             """Solve the linearised optimality conditions, given the sums of the arcs' share of the step."""
@@ -192,20 +281,23 @@ class InteriorPoint:
 
         predictor = direction(-products_lower, -products_upper, -carried, -received)
         dp, dphi, dpsi, dz_lower, dz_upper = predictor
-        worst, second_order = arcs.predictor_length(x, s, system.ratios, dphi, dpsi)
+        worst, second_order = kernels.predictor_length(first, sink, x, s, system.ratios, dphi, dpsi)
         length = longest(worst, predictor)
         second_order += float((dz_lower - dz_upper) @ dp[at])
         left = (1 - length) * gap + length**2 * second_order
         target = max((left / gap) ** 3, 1e-6) * mu
-        moved, moved_sources, moved_sinks = self._buffer, np.empty(x.shape[1]), np.empty(x.shape[0])
-        arcs.corrector_target(x, s, system.ratios, self.weights, target, dphi, dpsi, moved, moved_sources, moved_sinks)
+        moved, moved_sources, moved_sinks = self._buffer, np.empty_like(carried), np.empty_like(received)
+        kernels.corrector_target(
+            first, sink, x, s, system.ratios, self.weights, target, dphi, dpsi, moved, moved_sources, moved_sinks
+        )
         corrector = direction(
             target * self.slack_weights - products_lower - dz_lower * dp[at],
             target * self.slack_weights - products_upper + dz_upper * dp[at],
             moved_sources,
             moved_sinks,
         )
-        length = longest(arcs.corrector_length(x, s, system.ratios, corrector[1], corrector[2], moved), corrector)
+        worst = kernels.corrector_length(first, sink, x, s, system.ratios, corrector[1], corrector[2], moved)
+        length = longest(worst, corrector)
         length = 1.0 if length >= 1 else _TO_BOUNDARY * length
         self.gap = gap
         return self._move(corrector, moved, length, float(np.abs(residual) @ self.p), gap)
@@ -229,72 +321,13 @@ class InteriorPoint:
             length /= 2
         if length < 1e-10:
             return False
-        arcs.update(self.x, self.s, dx, dphi, dpsi, length, _SMALLEST)
+        kernels.update(self.arcs.first, self.arcs.sink, self.x, self.s, dx, dphi, dpsi, length, _SMALLEST)
         self.p = p
         self.phi = self.phi + length * dphi
         self.psi = self.psi + length * dpsi
         self.z_lower = np.maximum(self.z_lower + length * dz_lower, _SMALLEST)
         self.z_upper = np.maximum(self.z_upper + length * dz_upper, _SMALLEST)
         return True
-
-
-class _NewtonSystem:
-    """Solves (D + U Uᵀ) Δp + Δφ = b,  R Δφ + Wᵀ Δψ − Δp = row,  W Δφ + C Δψ = column  with W = x / s.
-
-    R and C are the row and column sums of W. With D alone this is one K × K Laplacian, whose diagonal is summed without
-    cancellation; the low-rank part comes last, through an r × r system.
-    """
-
-    def __init__(self, n_sinks: int, n_sources: int) -> None:
-        self.ratios = np.empty((n_sinks, n_sources))
-        self.sources, self.sinks = np.empty(n_sources), np.empty(n_sinks)
-
-    def factor(self, diagonal: Float, hessian_factor: Float) -> bool:
-        """Factor for the ratios and sums that are in place; return whether the Laplacian is positive definite."""
-        self.diagonal, self.low_rank = diagonal, hessian_factor
-        self.denominator = diagonal * self.sources + 1
-        self.laplacian = None
-        self.own = self.ratios @ (1 / self.denominator)
-        if diagonal.any():
-            scaled = self.ratios * np.sqrt(diagonal / self.denominator)
-            matrix = dsyrk(-1.0, scaled.T, trans=1, lower=1)  # lower half; Fortran order, as LAPACK likes it
-            np.fill_diagonal(matrix, 0.0)
-            others = -(matrix.sum(axis=0) + matrix.sum(axis=1))
-            np.fill_diagonal(matrix, (self.own + others) * (1 + 1e-14))
-            self.laplacian, failure = dpotrf(matrix, lower=1, overwrite_a=1, clean=0)
-            if failure:
-                return False
-        if hessian_factor.shape[1]:
-            images = self._solve_diagonal(hessian_factor, None, None)[0]
-            inner = hessian_factor.T @ images
-            inner = (inner + inner.T) / 2
-            inner[np.diag_indices_from(inner)] += 1
-            self.inner = np.linalg.inv(inner)
-        return True
-
-    def _solve_diagonal(self, b: Float, row: Float | None, column: Float | None) -> tuple[Float, Float]:
-        """Return Δp and Δψ without the low-rank part, for one right-hand side or the columns of b."""
-        many = b.ndim == 2
-        denominator = self.denominator[:, None] if many else self.denominator
-        forward = b if row is None else b + self.diagonal * row
-        right = -(self.ratios @ (forward / denominator))
-        if column is not None:
-            right = right + column
-        if self.laplacian is None:
-            dpsi = right / (self.own[:, None] if many else self.own)
-        else:
-            dpsi = dpotrs(self.laplacian, right, lower=1)[0]
-        top = (self.sources[:, None] if many else self.sources) * b + self.ratios.T @ dpsi
-        return (top if row is None else top - row) / denominator, dpsi
-
-    def solve(self, b: Float, row: Float, column: Float) -> tuple[Float, Float, Float]:
-        """Return Δp, Δφ, Δψ."""
-        dp, dpsi = self._solve_diagonal(b, row, column)
-        if self.low_rank.shape[1]:
-            b = b - self.low_rank @ (self.inner @ (self.low_rank.T @ dp))
-            dp, dpsi = self._solve_diagonal(b, row, column)
-        dphi = (b - self.diagonal * (self.ratios.T @ dpsi - row)) / self.denominator
-        return dp, dphi, dpsi
 
 
 def _worst(values: Float, change: Float) -> float:

@@ -7,15 +7,41 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from fastdeg.crafting.frechet_term import FrechetTerm
 from fastdeg.crafting.simplex import entropy_term, linear_entropic_minimum
 from fastdeg.distances.transport import emd, emd_grid
-from fastdeg.kernels.interior import c_transform
+from fastdeg.kernels.interior import c_transform, row_transform
 
 Float = NDArray[np.float64]
 
+_PRICED_AT_ONCE = 64  # arcs of a c-transform that count as one elementary operation
 _ROUNDING = 16 * float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where ground costs come from: weight times a metric between points.
+
+    Attributes
+    ----------
+    bins, sinks : ndarray, shapes (N, d) and (K, d)
+    metric : str
+    weight : float
+    positions : ndarray of int, shape (K,), or None
+        The bins that the sinks are, where p may use all of them.
+    """
+
+    bins: Float
+    sinks: Float
+    metric: str
+    weight: float
+    positions: NDArray[np.intp] | None = None
+
+    def costs(self) -> Float:
+        """Return the weighted ground costs (K, N)."""
+        return np.ascontiguousarray(self.weight * cdist(self.sinks, self.bins, self.metric))
 
 
 @dataclass(frozen=True)
@@ -28,10 +54,16 @@ class PlanTransport:
         Weighted ground costs from each bin that p may use to each sink, a row for each sink.
     masses : ndarray, shape (K,)
         q at the sinks.
+    geometry : Geometry or None
+        What the costs come from; None where they are given.
+    flow : GridTransport or None
+        The same term as a flow, on grids with the city-block metric.
     """
 
     costs: Float
     masses: Float
+    geometry: Geometry | None = None
+    flow: GridTransport | None = None
 
     @property
     def absent(self) -> bool:
@@ -40,17 +72,34 @@ class PlanTransport:
 
     @cached_property
     def largest(self) -> float:
-        return float(np.abs(self.costs).max())
+        return max(float(self.costs.max()), -float(self.costs.min()))
 
-    def c_transform(self, psi: Float) -> Float:
+    def c_transform(self, psi: Float, threads: int | None = None) -> Float:
         """Return the largest potential φ of the bins with φ[i] + psi[j] ≤ cost[j, i]."""
         phi = np.empty(self.costs.shape[1])
-        c_transform(self.costs, psi, phi)
+        c_transform(self.costs, psi, phi, threads=threads, work=self.costs.size // _PRICED_AT_ONCE)
         return phi
+
+    def row_transform(self, phi: Float, threads: int | None = None) -> tuple[Float, NDArray[np.int64]]:
+        """Return the largest potential ψ of the sinks with phi[i] + ψ[j] ≤ cost[j, i], and the bins where it meets."""
+        psi, nearest = np.empty(self.costs.shape[0]), np.empty(self.costs.shape[0], np.int64)
+        row_transform(self.costs, phi, psi, nearest, threads=threads, work=self.costs.size // _PRICED_AT_ONCE)
+        return psi, nearest
 
     def exact(self, p: Float, threads: int | None = None) -> float:
         """Return the cost of an optimal plan from p to q."""
-        return float(emd(p, self.masses, cost=self.costs.T, threads=threads).value)
+        if self.flow is not None:
+            return self.flow.exact(p, threads)
+        geometry = self.geometry
+        if geometry is None:
+            return float(emd(p, self.masses, cost=self.costs.T, threads=threads).value)
+        if geometry.positions is None:
+            result = emd(p, self.masses, geometry.bins, geometry.sinks, metric=geometry.metric, threads=threads)
+        else:
+            q = np.zeros_like(p)
+            q[geometry.positions] = self.masses
+            result = emd(p, q, geometry.bins, metric=geometry.metric, threads=threads)
+        return geometry.weight * float(result.value)
 
     def independent(self, p: Float) -> float:
         """Return the cost of the plan in which sources and sinks are independent."""

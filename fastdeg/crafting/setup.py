@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
 
 from fastdeg import _checks
 from fastdeg.bins import GridBins
 from fastdeg.crafting.frechet_term import FrechetTerm
-from fastdeg.crafting.problem import GridTransport, PlanTransport, Problem
+from fastdeg.crafting.problem import Geometry, GridTransport, PlanTransport, Problem
 from fastdeg.distribution import BinnedDistribution
 
 Float = NDArray[np.float64]
@@ -192,15 +191,24 @@ def _transport(
     if weight == 0:  # any plan will do: one sink takes all
         return PlanTransport(np.zeros((1, len(usable))), np.ones(1)), metric
     sinks = np.flatnonzero(target.pmf > 0)
-    if isinstance(target.bins, GridBins) and metric == "cityblock" and len(sinks) * len(usable) > LARGEST_PLAN:
-        space = target.bins.space
-        low, scales = np.array([axis.low for axis in space.axes]), space.scales()
-        coordinates = tuple((axis.centers - low[k]) / scales[k] for k, axis in enumerate(space.axes))
-        variances = tuple(axis.variances / scales[k] ** 2 for k, axis in enumerate(space.axes))
-        return GridTransport(coordinates, variances, weight, target.pmf, usable), metric
+    flow = None
+    if isinstance(target.bins, GridBins) and metric == "cityblock":
+        flow = _flow(target, target.bins, usable, weight)
+        if len(sinks) * len(usable) > LARGEST_PLAN:
+            return flow, metric
+    masses = target.pmf[sinks]
     if cost is not None:
-        between = costs[np.ix_(usable, sinks)].T
-    else:
-        centers = target.bins.standardized_centers()
-        between = cdist(centers[sinks], centers[usable], metric)
-    return PlanTransport(np.ascontiguousarray(weight * between), target.pmf[sinks]), metric
+        return PlanTransport(np.ascontiguousarray(weight * costs[np.ix_(usable, sinks)].T), masses), metric
+    centers = target.bins.standardized_centers()
+    positions = np.searchsorted(usable, sinks)
+    inside = (positions < len(usable)).all() and (usable[np.minimum(positions, len(usable) - 1)] == sinks).all()
+    geometry = Geometry(centers[usable], centers[sinks], metric, weight, positions if inside else None)
+    return PlanTransport(geometry.costs(), masses, geometry, flow), metric
+
+
+def _flow(target: BinnedDistribution, bins: GridBins, usable: NDArray[np.intp], weight: float) -> GridTransport:
+    space = bins.space
+    low, scales = np.array([axis.low for axis in space.axes]), space.scales()
+    coordinates = tuple((axis.centers - low[k]) / scales[k] for k, axis in enumerate(space.axes))
+    variances = tuple(axis.variances / scales[k] ** 2 for k, axis in enumerate(space.axes))
+    return GridTransport(coordinates, variances, weight, target.pmf, usable)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from fastdeg.crafting import levels
 from fastdeg.crafting.interior import InteriorPoint
 from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.problem import GridTransport, Problem
@@ -22,6 +23,7 @@ Float = NDArray[np.float64]
 Progress = Callable[[float, str], None]
 
 FEW_BINS = 2000  # up to here the interior-point method is as fast as Newton's in the moments, and sturdier
+MOST_ARCS = 4_000_000  # up to here all arcs of a plan are tried where a few of them end in no solution
 
 
 @cache
@@ -123,11 +125,17 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Cal
         return [lambda: GridSplitting(problem, transport, threads, warm_start)]
 
     def interior() -> Method:
-        return InteriorPoint(problem, transport)
+        return InteriorPoint(problem, transport, threads)
 
     if transport.absent and problem.tau > 0 and problem.n_bins > FEW_BINS:
         return [lambda: MomentNewton(problem), interior]
-    return [interior]
+    if transport.geometry is None or transport.costs.size <= levels.SMALL:
+        return [interior]
+
+    def coarse_to_fine() -> Method:
+        return InteriorPoint(problem, transport, threads, levels.multilevel_start(problem, transport, threads))
+
+    return [coarse_to_fine, interior] if transport.costs.size <= MOST_ARCS else [coarse_to_fine]
 
 
 def _certify(solution: Solution, problem: Problem, method: Method, seconds: float) -> None:

@@ -1,0 +1,76 @@
+"""The arcs of a plan that the interior-point method works on: all of them, or those of small slack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.crafting.problem import PlanTransport
+from fastdeg.kernels import interior as kernels
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Arcs:
+    """A list of arcs by bin: those of bin i are first[i] ≤ e < first[i + 1], with rising sinks.
+
+    Attributes
+    ----------
+    first : ndarray of int, shape (N + 1,)
+    sink : ndarray of int, shape (E,)
+    costs : ndarray, shape (E,)
+    n_sinks : int
+    """
+
+    first: NDArray[np.int64]
+    sink: NDArray[np.int64]
+    costs: Float
+    n_sinks: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether every bin has an arc to every sink."""
+        return len(self.sink) == self.n_sinks * (len(self.first) - 1)
+
+    @cached_property
+    def bin(self) -> NDArray[np.int64]:
+        """Bin of each arc."""
+        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+
+    @cached_property
+    def pairs(self) -> int:
+        """Pairs of arcs that share a bin: the work of one Laplacian."""
+        degree = np.diff(self.first)
+        return int((degree * degree).sum()) // 2
+
+
+def all_arcs(transport: PlanTransport) -> Arcs:
+    """Return every arc."""
+    n_sinks, n_bins = transport.costs.shape
+    first = np.arange(n_bins + 1) * n_sinks
+    return Arcs(first, np.tile(np.arange(n_sinks), n_bins), transport.costs.T.ravel(), n_sinks)
+
+
+def some_arcs(transport: PlanTransport, keys: NDArray[np.int64]) -> Arcs:
+    """Return the arcs with the given keys bin · K + sink, sorted and without repetition."""
+    n_sinks, n_bins = transport.costs.shape
+    bins, sink = np.divmod(keys, n_sinks)
+    first = np.searchsorted(bins, np.arange(n_bins + 1))
+    return Arcs(first, sink, transport.costs[sink, bins], n_sinks)
+
+
+def small_slack(
+    transport: PlanTransport, psi: Float, phi: Float, limit: float, most: int, threads: int | None
+) -> NDArray[np.int64]:
+    """Return the keys of the arcs with costs − φ − ψ below the limit, at most so many of each bin."""
+    n_sinks, n_bins = transport.costs.shape
+    sinks = np.empty((n_bins, min(most, n_sinks)), np.int64)
+    kernels.smallest_slacks(
+        transport.costs, psi, phi, limit, sinks, np.empty(sinks.shape), threads=threads, work=transport.costs.size // 64
+    )
+    bins, place = np.nonzero(sinks >= 0)
+    return np.asarray(bins * n_sinks + sinks[bins, place], np.int64)
