@@ -197,7 +197,7 @@ def _transport(
         low, scales = np.array([axis.low for axis in space.axes]), space.scales()
         coordinates = tuple((axis.centers - low[k]) / scales[k] for k, axis in enumerate(space.axes))
         variances = tuple(axis.variances / scales[k] ** 2 for k, axis in enumerate(space.axes))
-        return GridTransport(coordinates, variances, weight, target.pmf, usable), metric
+        return GridTransport.on(coordinates, variances, weight, target.pmf, usable), metric
     if cost is not None:
         between = costs[np.ix_(usable, sinks)].T
     else:
