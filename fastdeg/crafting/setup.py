@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from fastdeg import _checks
 from fastdeg.bins import GridBins
 from fastdeg.crafting.frechet_term import FrechetTerm
+from fastdeg.crafting.grid_frechet import GridFrechetTerm
 from fastdeg.crafting.problem import GridTransport, PlanTransport, Problem
 from fastdeg.distribution import BinnedDistribution
 
@@ -123,8 +124,12 @@ def _frechet(
     usable: NDArray[np.intp],
 ) -> FrechetTerm:
     bins = target.bins
-    if bin_moments is None:
-        means, scales = bins.standardized_centers(), bins.scales()
+    grid = bins if isinstance(bins, GridBins) and bin_moments is None and len(usable) == bins.n_bins else None
+    if grid is not None:
+        scales, n_axes = bins.scales(), bins.ndim
+        means = within = np.zeros((0, n_axes))
+    elif bin_moments is None:
+        means, scales, n_axes = bins.standardized_centers(), bins.scales(), bins.ndim
         if isinstance(bins, GridBins):
             within = bins.variances / scales**2
         else:
@@ -135,7 +140,6 @@ def _frechet(
         n_axes = means.shape[1]
         within = _checks.float_array(bin_moments[1], "bin_moments[1]", (bins.n_bins, n_axes, n_axes))
         scales = np.ones(n_axes)
-    n_axes = means.shape[1]
     if target_moments is None:
         mean, covariance = target.moments()
         if len(mean) != n_axes:
@@ -152,9 +156,19 @@ def _frechet(
         mean = space.standardize(mean) if space else mean
         covariance = covariance / (scales[:, None] * scales)
     _check_covariance(covariance[None], "target_moments[1]")
+    covariance = (covariance + covariance.T) / 2
+    if grid is not None:
+        return GridFrechetTerm(*_axes(grid), mean, covariance)
     if within.ndim == 3:
         _check_covariance(within, "bin_moments[1]")
-    return FrechetTerm(means[usable], within[usable], mean, (covariance + covariance.T) / 2)
+    return FrechetTerm(means[usable], within[usable], mean, covariance)
+
+
+def _axes(bins: GridBins) -> tuple[tuple[Float, ...], tuple[Float, ...]]:
+    """Return the standardised centres and within-cell variances along each axis of a grid."""
+    axes, scales = bins.space.axes, bins.scales()
+    coordinates = tuple((axis.centers - axis.low) / scale for axis, scale in zip(axes, scales, strict=True))
+    return coordinates, tuple(axis.variances / scale**2 for axis, scale in zip(axes, scales, strict=True))
 
 
 def _pair(value: Any, name: str) -> None:
@@ -193,11 +207,7 @@ def _transport(
         return PlanTransport(np.zeros((1, len(usable))), np.ones(1)), metric
     sinks = np.flatnonzero(target.pmf > 0)
     if isinstance(target.bins, GridBins) and metric == "cityblock" and len(sinks) * len(usable) > LARGEST_PLAN:
-        space = target.bins.space
-        low, scales = np.array([axis.low for axis in space.axes]), space.scales()
-        coordinates = tuple((axis.centers - low[k]) / scales[k] for k, axis in enumerate(space.axes))
-        variances = tuple(axis.variances / scales[k] ** 2 for k, axis in enumerate(space.axes))
-        return GridTransport.on(coordinates, variances, weight, target.pmf, usable), metric
+        return GridTransport.on(*_axes(target.bins), weight, target.pmf, usable), metric
     if cost is not None:
         between = costs[np.ix_(usable, sinks)].T
     else:

@@ -12,6 +12,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from fastdeg.crafting.frechet_term import FrechetTerm
+from fastdeg.crafting.grid_frechet import RowQuadratics
 from fastdeg.crafting.problem import GridTransport
 from fastdeg.kernels import cosine
 from fastdeg.kernels._jit import thread_count
@@ -65,62 +66,37 @@ def eigenvalues(shape: tuple[int, ...], weights: Float) -> Float:
     return values
 
 
-class GridFeatures:
-    """Functions A of a grid's cells that are quadratic along rows, and their sparse cosine transform.
+class GridFeatures(RowQuadratics):
+    """Functions A of a grid's cells that are quadratic along rows, with their cosine transforms, sparse where each is
+    a sum of functions of at most two axes."""
 
-    Column f of A is constant[row, f] + slope[row, f] x + square[f] x² along a row, x² with the within-cell variance.
-    """
-
-    def __init__(self, transport: GridTransport, center: Float, constant: Float, slope: Float, square: Float) -> None:
-        shape = transport.shape
-        self.x = np.asarray(transport.coordinates[-1]) - center[-1]
-        self.x2 = self.x**2 + transport.variances[-1]
-        self.constant, self.slope, self.square = constant, slope, square
-        index = np.indices(shape, sparse=True)
+    def transform(self, shape: tuple[int, ...]) -> GridFeatures:
+        """Compute the transforms; return self."""
         active = np.zeros(shape, np.int8)
-        for i in index:
+        for i in np.indices(shape, sparse=True):
             active += i > 0
         self.support = np.flatnonzero(active <= 2)
         self.index = np.unravel_index(self.support, shape)
-        self.images = np.empty((len(self.support), len(square)))
+        self.images = np.empty((len(self.support), len(self.square)))
         # the transform along the last axis of 1, x, x² first: the rest are transforms of the rows' coefficients
         basis = scipy.fft.dct(np.stack((np.ones_like(self.x), self.x, self.x2)), norm="ortho", axis=1)
         row, last = self.support // shape[-1], self.index[-1]
-        for f in range(len(square)):
-            rows = np.stack((constant[:, f], slope[:, f], np.full(len(constant), square[f])))
+        for f in range(len(self.square)):
+            rows = np.stack((self.constant[:, f], self.slope[:, f], np.full(len(self.constant), self.square[f])))
             rows = scipy.fft.dctn(rows.reshape(3, *shape[:-1]), norm="ortho", axes=range(1, len(shape)))
             rows = rows.reshape(3, -1)[:, row]
             self.images[:, f] = (rows * basis[:, last]).sum(axis=0)
         self.gram = self.images.T @ self.images
+        return self
 
-    @classmethod
-    def moments(cls, frechet: FrechetTerm, transport: GridTransport) -> GridFeatures:
-        """Return the first and second moments in the basis of the Fréchet term."""
-        shape, k, axes = transport.shape, frechet.rank, list(transport.axes)
-        center, factor = frechet.center[axes], frechet.factor[axes]
-        centers = [np.asarray(c) - center[a] for a, c in enumerate(transport.coordinates)]
-        rows = np.stack(np.meshgrid(*centers[:-1], indexing="ij"), -1).reshape(-1, len(shape) - 1)
-        variances = np.stack(np.meshgrid(*transport.variances[:-1], indexing="ij"), -1).reshape(-1, len(shape) - 1)
-        factor, last = factor[:-1], factor[-1]
-        a, b = np.triu_indices(k)
-        first = rows @ factor  # of a cell: first + last · x
-        second = first[:, a] * first[:, b] + variances @ (factor[:, a] * factor[:, b])
-        cross = first[:, a] * last[b] + first[:, b] * last[a]
-        constant = np.concatenate((first, second), axis=1)
-        slope = np.concatenate((np.broadcast_to(last, (len(rows), k)), cross), axis=1)
-        return cls(transport, center, constant, slope, np.concatenate((np.zeros(k), last[a] * last[b])))
 
-    def contract(self, sums: Float) -> Float:
-        """Return Aᵀv for values v whose row sums against 1, x, x² are given."""
-        return sums[:, 0] @ self.constant + sums[:, 1] @ self.slope + sums[:, 2].sum() * self.square
-
-    def expand(self, w: Float) -> Float:
-        """Return the coefficients (rows, 3) of A w against 1, x, x²."""
-        coefficients = np.empty((len(self.constant), 3))
-        coefficients[:, 0] = self.constant @ w
-        coefficients[:, 1] = self.slope @ w
-        coefficients[:, 2] = self.square @ w
-        return coefficients
+def moment_features(frechet: FrechetTerm, transport: GridTransport) -> GridFeatures:
+    """Return the first and second moments of the cells in the basis of the Fréchet term."""
+    axes = list(transport.axes)
+    centered = [c - at for c, at in zip(transport.coordinates, frechet.center[axes], strict=True)]
+    features = GridFeatures.moments(centered, transport.variances, frechet.factor[axes])
+    assert isinstance(features, GridFeatures)
+    return features.transform(transport.shape)
 
 
 class Projection:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.problem import GridTransport, Problem
 from fastdeg.crafting.simplex import project
-from fastdeg.crafting.spectral import CosineTransform, GridFeatures, Projection, eigenvalues
+from fastdeg.crafting.spectral import CosineTransform, GridFeatures, Projection, eigenvalues, moment_features
 from fastdeg.kernels import admm, cosine
 
 Float = NDArray[np.float64]
@@ -102,7 +102,7 @@ class Pmf:
 
     def relax(self, potential: NDArray[Any], features: GridFeatures, w: Float) -> None:
         admm.pmf_relax(
-            1 / self.rate, RELAXATION, potential, self.y, features.x, features.x2, features.expand(w), self.s,
+            1 / self.rate, RELAXATION, potential, self.y, features.x, features.x2, features.coefficients(w), self.s,
             **self.launch,
         )  # fmt: skip
 
@@ -209,7 +209,7 @@ class GridSplitting:
         self.problem, self.transport, self.threads = problem, transport, threads
         start = project(problem.prior, problem.lower, problem.upper)
         slope, rest = _split_linear(problem, transport)
-        self.features = GridFeatures.moments(problem.frechet, transport)
+        self.features = moment_features(problem.frechet, transport)
         self.flows = Flows(transport, threads)
         self.pmf = Pmf(problem, transport, start, rest, threads)
         self.moments = Moments(problem, self.features, problem.frechet.moments(start), slope)
@@ -326,14 +326,14 @@ class GridSplitting:
 
 def _split_linear(problem: Problem, transport: GridTransport) -> tuple[Float, Float]:
     """Split the linear part of w_F FD² into a function of the moments, for the prox of z, and a rest for that of p."""
-    frechet = problem.frechet
-    k, weight = frechet.rank, problem.frechet_weight
-    if weight == 0:
-        return np.zeros(k + frechet.second.shape[1]), np.zeros(0)
-    some = np.linspace(0, len(frechet.linear) - 1, min(2000, len(frechet.linear))).astype(int)
-    features = np.column_stack((frechet.first[some], frechet.second[some], np.ones(len(some))))
-    slope = np.linalg.lstsq(features, frechet.linear[some], rcond=None)[0]
-    rest = frechet.linear - (frechet.first @ slope[:k] + frechet.second @ slope[k:-1] + slope[-1])
+    frechet, weight = problem.frechet, problem.frechet_weight
+    n, r = len(frechet.linear), frechet.rank * (frechet.rank + 3) // 2
+    if weight == 0 or r == 0:
+        return np.zeros(r), weight * transport.embed(frechet.linear) if weight else np.zeros(0)
+    some = np.linspace(0, n - 1, min(2000, n)).astype(int)
+    features = frechet.features(some)
+    slope = np.linalg.lstsq(np.column_stack((features, np.ones(len(some)))), frechet.linear[some], rcond=None)[0]
+    rest = frechet.linear - slope[-1] - frechet.combine(slope[:-1])
     rest = rest if np.abs(rest).max() > 1e-9 * np.abs(frechet.linear).max() else np.zeros(0)
     return weight * slope[:-1], weight * (transport.embed(rest) if len(rest) else rest)
 

@@ -29,3 +29,25 @@ def positive_log(x):
     p = p * z + 2.0 / 5
     p = p * z + 2.0 / 3
     return k * _LN2_HIGH + (k * _LN2_LOW + (s * z * p + 2.0 * s))
+
+
+@kernel(inline="always")
+def bounded_exp(x):
+    """exp x for −700 ≤ x ≤ 700, to 1 unit in the last place: 2ᵏ exp r with |r| ≤ log 2 / 2."""
+    k = np.floor(x * 1.4426950408889634 + 0.5)
+    r = (x - k * _LN2_HIGH) - k * _LN2_LOW
+    p = 1.0 / 6227020800
+    p = p * r + 1.0 / 479001600
+    p = p * r + 1.0 / 39916800
+    p = p * r + 1.0 / 3628800
+    p = p * r + 1.0 / 362880
+    p = p * r + 1.0 / 40320
+    p = p * r + 1.0 / 5040
+    p = p * r + 1.0 / 720
+    p = p * r + 1.0 / 120
+    p = p * r + 1.0 / 24
+    p = p * r + 1.0 / 6
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    return p * np.int64((np.int64(k) + 1023) << 52).view(np.float64)
