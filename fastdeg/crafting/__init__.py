@@ -117,7 +117,17 @@ def craft(
     (True, array([0.026, 0.224, 0.5  , 0.224, 0.026]))
     """
     setup = build(
-        target, prior, target_moments, bin_moments, wasserstein_weight, frechet_weight, lower, upper, metric, cost
+        target,
+        prior,
+        target_moments,
+        bin_moments,
+        wasserstein_weight,
+        frechet_weight,
+        lower,
+        upper,
+        metric,
+        cost,
+        threads,
     )
     options = _limits(time_limit, tol, max_iter, warm_start, threads)
     with single_blas_thread():
@@ -171,7 +181,7 @@ def tradeoff_path(
     options |= craft_options
     progress = options.pop("progress")
     limits = _limits(*(options.pop(key) for key in ("time_limit", "tol", "max_iter", "warm_start", "threads")))
-    setup = build(target, **options)
+    setup = build(target, **options, threads=limits["threads"])
     with single_blas_thread():
         if generalizations is None:
             first, last = _path.ends(setup.problem, lambda tau: _rough(setup, tau, limits, 1e-4))

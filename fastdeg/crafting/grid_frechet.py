@@ -50,7 +50,7 @@ class RowQuadratics:
     def sums(self, values: Float, products: bool = False, threads: int | None = None) -> Float:
         """Return the row sums of values against 1, x, x², and against their three products."""
         sums = np.empty((len(self.constant), 6 if products else 3))
-        rows.row_sums(values, self.x, self.x2, sums, threads=threads, work=6 * len(values))
+        rows.row_sums(values, self.x, self.x2, sums, threads=threads, work=len(values) / 4)
         return sums
 
     def contract(self, sums: Float) -> Float:
@@ -76,7 +76,7 @@ class RowQuadratics:
         """Return the function with given coefficients at all cells, on top of a base."""
         out = np.empty(self.n_cells)
         base = np.zeros(0) if base is None else base
-        rows.expand_rows(coefficients, self.x, self.x2, base, out, threads=threads, work=4 * len(out))
+        rows.expand_rows(coefficients, self.x, self.x2, base, out, threads=threads, work=len(out) / 4)
         return out
 
 
@@ -89,12 +89,18 @@ class GridFrechetTerm(FrechetTerm):
         Centres and within-cell variances along each axis.
     mean, covariance : ndarray, shapes (d,) and (d, d)
         The target (m, C).
+    threads : int, optional
     """
 
     def __init__(
-        self, coordinates: Sequence[Float], variances: Sequence[Float], mean: Float, covariance: Float
+        self,
+        coordinates: Sequence[Float],
+        variances: Sequence[Float],
+        mean: Float,
+        covariance: Float,
+        threads: int | None = None,
     ) -> None:
-        self._coordinates, self._variances = coordinates, variances
+        self._threads = threads
         self._take_target(covariance)
         self.center = np.array([c.mean() for c in coordinates])
         centered = [c - at for c, at in zip(coordinates, self.center, strict=True)]
@@ -104,10 +110,14 @@ class GridFrechetTerm(FrechetTerm):
         self._take_factor(self.factor @ basis)
         self.rows = RowQuadratics.moments(centered, variances, self.factor)
         offsets = [(c - at) ** 2 + v for c, at, v in zip(coordinates, mean, variances, strict=True)]
-        linear = np.zeros(1)
-        for offset in offsets:
-            linear = np.add.outer(linear, offset).ravel()
-        self.linear = linear
+        before = np.zeros(1)
+        for offset in offsets[:-1]:
+            before = np.add.outer(before, offset).ravel()
+        self.linear = np.add.outer(before, offsets[-1]).ravel()
+        shift = mean[-1] - self.center[-1]  # (x − shift)² + variance = x2 − 2 shift x + shift²
+        self.linear_rows = np.empty((len(before), 3))
+        self.linear_rows[:] = 0.0, -2 * shift, 1.0
+        self.linear_rows[:, 0] = before + shift**2
 
     @cached_property
     def _features(self) -> Float:
@@ -124,10 +134,10 @@ class GridFrechetTerm(FrechetTerm):
         return self._features[:, self.rank :]
 
     def moments(self, p: Float) -> Float:
-        return self.rows.contract(self.rows.sums(p))
+        return self.rows.contract(self.rows.sums(p, threads=self._threads))
 
     def second_moments(self, weights: Float) -> Float:
-        return self.rows.second_moments(self.rows.sums(weights, products=True))
+        return self.rows.second_moments(self.rows.sums(weights, products=True, threads=self._threads))
 
     def features(self, bins: NDArray[np.intp]) -> Float:
         row, column = np.divmod(bins, len(self.rows.x))
@@ -135,7 +145,7 @@ class GridFrechetTerm(FrechetTerm):
         return self.rows.constant[row] + self.rows.slope[row] * x + self.rows.square * x2
 
     def combine(self, w: Float, base: Float | None = None) -> Float:
-        return self.rows.expand(self.rows.coefficients(w), base)
+        return self.rows.expand(self.rows.coefficients(w), base, self._threads)
 
 
 def _product(values: Sequence[Float]) -> Float:

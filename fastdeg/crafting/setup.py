@@ -65,6 +65,7 @@ def build(
     upper: ArrayLike | None,
     metric: str | None,
     cost: ArrayLike | None,
+    threads: int | None = None,
 ) -> Setup:
     """Check the arguments and return the problem."""
     if not isinstance(target, BinnedDistribution):
@@ -78,7 +79,7 @@ def build(
     frechet_weight = _checks.number(frechet_weight, "frechet_weight", 0)
     low, high = _bounds(lower, upper, prior.pmf)
     usable = np.flatnonzero((prior.pmf > 0) & (high > 0))
-    frechet = _frechet(target, target_moments, bin_moments, usable)
+    frechet = _frechet(target, target_moments, bin_moments, usable, threads)
     transport, metric = _transport(target, usable, wasserstein_weight, metric, cost)
     problem = Problem(frechet, frechet_weight, transport, 0.0, prior.pmf[usable], low[usable], high[usable])
     given = None if cost is None else np.asarray(cost, np.float64)[np.ix_(usable, usable)]
@@ -122,6 +123,7 @@ def _frechet(
     target_moments: tuple[ArrayLike, ArrayLike] | None,
     bin_moments: tuple[ArrayLike, ArrayLike] | None,
     usable: NDArray[np.intp],
+    threads: int | None,
 ) -> FrechetTerm:
     bins = target.bins
     grid = bins if isinstance(bins, GridBins) and bin_moments is None and len(usable) == bins.n_bins else None
@@ -158,7 +160,7 @@ def _frechet(
     _check_covariance(covariance[None], "target_moments[1]")
     covariance = (covariance + covariance.T) / 2
     if grid is not None:
-        return GridFrechetTerm(*_axes(grid), mean, covariance)
+        return GridFrechetTerm(*_axes(grid), mean, covariance, threads)
     if within.ndim == 3:
         _check_covariance(within, "bin_moments[1]")
     return FrechetTerm(means[usable], within[usable], mean, covariance)

@@ -126,7 +126,7 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Cal
         return InteriorPoint(problem, transport)
 
     if transport.absent and problem.tau > 0 and problem.n_bins > FEW_BINS:
-        return [lambda: MomentNewton(problem), interior]
+        return [lambda: MomentNewton(problem, threads), interior]
     return [interior]
 
 

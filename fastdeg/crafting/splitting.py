@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.problem import GridTransport, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.spectral import CosineTransform, GridFeatures, Projection, eigenvalues, moment_features
@@ -30,6 +31,7 @@ _CHUNK = 25  # iterations between certificates, at first
 _LONGEST_CHUNK = 50
 _BALANCE_AT = (10, 20, 40)
 _BALANCE_EVERY = 50
+_TANGENT_STEPS = 3  # that improve the bound for a given potential
 _FEW_CELLS = 50_000  # up to here the launch of threads costs as much as it saves
 _MANY_CELLS = 200_000  # from here on the transforms inside an iteration are in float32; certificates never
 
@@ -301,7 +303,10 @@ class GridSplitting:
             admm.lower_to_lipschitz(
                 self.flows.shape, self.flows.steps, axis, phi, threads=self.threads, work=4 * phi.size
             )
-        return self.transport.extract(phi), -float(phi @ self.transport.target), self.moments.y
+        usable, moments = self.transport.extract(phi), self.moments.y
+        if self.problem.tau > 0 and len(moments) and self.moments.weight > 0:
+            moments = MomentNewton(self.problem, self.threads, usable, moments).improve(_TANGENT_STEPS)
+        return usable, -float(phi @ self.transport.target), moments
 
     def residuals(self) -> dict[str, float]:
         return self._residuals
