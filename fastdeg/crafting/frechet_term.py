@@ -40,7 +40,7 @@ class FrechetTerm:
         spread = projected.T @ projected + (factor.T * total if diagonal else factor.T @ total) @ factor
         basis = self._regular(spread, len(means), float(np.abs(means).max(initial=0.0)))
         projected, factor = projected @ basis, factor @ basis
-        self._take_factor(factor)
+        self._take_factor(factor, mean, covariance)
         rows, columns = self._rows, self._columns
         within = (
             variances_or_covariances @ (factor[:, rows] * factor[:, columns])
@@ -56,9 +56,12 @@ class FrechetTerm:
         self.factor = vectors[:, kept] * np.sqrt(values[kept])  # (D, k)
         self.target_trace = float(values[kept].sum())
 
-    def _take_factor(self, factor: Float) -> None:
+    def _take_factor(self, factor: Float, mean: Float, covariance: Float) -> None:
         self.factor, self.rank = factor, factor.shape[1]
         self._rows, self._columns = np.triu_indices(self.rank)
+        first = (mean - self.center) @ factor
+        second = factor.T @ covariance @ factor + np.outer(first, first)
+        self.target_moments = np.concatenate((first, second[self._rows, self._columns]))
 
     def _regular(self, spread: Float, n_bins: float, magnitude: float) -> Float:
         """Return a basis without the directions of F in which neither the bins' means nor their covariances vary."""

@@ -107,7 +107,7 @@ class GridFrechetTerm(FrechetTerm):
         spread = [c @ c / len(c) + v.mean() for c, v in zip(centered, variances, strict=True)]
         magnitude = max(float(np.abs(c).max()) for c in coordinates)
         basis = self._regular((self.factor.T * spread) @ self.factor, 1.0, magnitude)
-        self._take_factor(self.factor @ basis)
+        self._take_factor(self.factor @ basis, mean, covariance)
         self.rows = RowQuadratics.moments(centered, variances, self.factor)
         offsets = [(c - at) ** 2 + v for c, at, v in zip(coordinates, mean, variances, strict=True)]
         before = np.zeros(1)

@@ -1,6 +1,4 @@
-"""Newton's method in the moments, for problems with tau > 0 where the potential of the transport term is given.
-
-Without that term (w_W = 0) the potential is zero, and the method solves the problem.
+"""Newton's method in the moments, for problems without a transport term (w_W = 0) and with tau > 0.
 
 The tangent of FD² at the moments z leaves a linear plus entropic problem, whose minimiser p(z) has a closed form. Its
 minimum is a concave function of the tangent, a lower bound of the objective that is best where Aᵀp(z) = z.
@@ -27,43 +25,41 @@ _CHUNK = 8  # steps between certificates
 
 @dataclass(frozen=True)
 class Minimum:
-    """The tangent problem at z: its minimum, minimiser p(z), its moments and their covariance over free bins."""
+    """The tangent problem at z: its minimum, and of its minimiser p(z) the moments; the rest where wanted.
+
+    ``covariance`` is that of the moment features under p(z), over the bins that are at no bound.
+    """
 
     z: Float
     bound: float
-    p: Float
     moments: Float
-    covariance: Float
+    p: Callable[[], Float]
+    covariance: Callable[[], Float]
 
 
 class MomentNewton:
     """State of Newton's method: the moments z."""
 
-    def __init__(
-        self, problem: Problem, threads: int | None = None, phi: Float | None = None, start: Float | None = None
-    ) -> None:
+    def __init__(self, problem: Problem, threads: int | None = None) -> None:
         self.problem = problem
-        self.phi = np.zeros(problem.n_bins) if phi is None else phi
+        self.phi = np.zeros(problem.n_bins)
         if isinstance(problem.frechet, GridFrechetTerm) and not problem.bounded.any():
-            self.minimum: Callable[[Float], Minimum] = _GridMinimum(problem, problem.frechet, phi, threads)
+            self.minimum: Callable[[Float], Minimum] = _GridMinimum(problem, problem.frechet, threads)
         else:
             self.minimum = self._dense_minimum
-        if start is None:
-            start = problem.frechet.moments(project(problem.prior, problem.lower, problem.upper))
-        self.at = self.minimum(start)
+        # the target's moments are where small taus lead to, and from where full steps do
+        starts = [problem.frechet.target_moments, problem.frechet.moments(self._limit())]
+        self.at = max((self.minimum(z) for z in starts if problem.frechet.inside(z)), key=lambda at: at.bound)
 
-    def improve(self, steps: int) -> Float:
-        """Make up to so many steps; return the moments of the best tangent."""
-        for _ in range(steps):
-            if not self._step():
-                break
-        return self.at.z
+    def _limit(self) -> Float:
+        return project(self.problem.prior, self.problem.lower, self.problem.upper)
 
     def primal(self) -> tuple[Float, float]:
         """Return the minimiser of the tangent problem; there is no transport."""
+        p = self.at.p()
         if self.problem.bounded.any():
-            return project(self.at.p, self.problem.lower, self.problem.upper), 0.0
-        return self.at.p / self.at.p.sum(), 0.0
+            return project(p, self.problem.lower, self.problem.upper), 0.0
+        return p / p.sum(), 0.0
 
     def dual(self) -> tuple[Float, float, Float]:
         """Return the zero potential, and the moments of the tangent."""
@@ -101,7 +97,7 @@ class MomentNewton:
         root = frechet.moment_curvature(*frechet.spectrum(at.z))
         curvature = (root @ root.T) * self.problem.frechet_weight
         error = at.moments - at.z
-        step = np.linalg.solve(np.eye(len(error)) + at.covariance @ curvature / self.problem.tau, error)
+        step = np.linalg.solve(np.eye(len(error)) + at.covariance() @ curvature / self.problem.tau, error)
         length = 1.0
         while length > 1e-6:
             z = at.z + length * step
@@ -116,29 +112,28 @@ class MomentNewton:
     def _dense_minimum(self, z: Float) -> Minimum:
         problem, frechet = self.problem, self.problem.frechet
         bound, p = problem.tangent_minimum(z, self.phi, 0.0)
-        free = np.where((p > problem.lower) & (p < problem.upper), p, 0.0)
-        mean = frechet.moments(free)
-        covariance = frechet.second_moments(free) - np.outer(mean, mean) / max(float(free.sum()), 1e-300)
-        return Minimum(z, bound, p, frechet.moments(p), covariance)
+
+        def covariance() -> Float:
+            free = np.where((p > problem.lower) & (p < problem.upper), p, 0.0)
+            mean = frechet.moments(free)
+            return frechet.second_moments(free) - np.outer(mean, mean) / max(float(free.sum()), 1e-300)
+
+        return Minimum(z, bound, frechet.moments(p), lambda: p, covariance)
 
 
 class _GridMinimum:
     """The tangent problem on a whole grid without bounds, in one pass over the rows."""
 
-    def __init__(self, problem: Problem, frechet: GridFrechetTerm, phi: Float | None, threads: int | None) -> None:
+    def __init__(self, problem: Problem, frechet: GridFrechetTerm, threads: int | None) -> None:
         self.frechet, self.weight, self.tau, self.threads = frechet, problem.frechet_weight, problem.tau, threads
         prior = problem.prior
         self.log_prior = np.log(prior[:1] if (prior == prior[0]).all() else prior)
-        if phi is not None:
-            self.log_prior = self.log_prior - phi / self.tau
-        self.buffers = [np.empty(problem.n_bins) for _ in range(2)]
 
     def __call__(self, z: Float) -> Minimum:
         frechet, features = self.frechet, self.frechet.rows
         slope = frechet.slope(*frechet.spectrum(z))
         coefficients = (self.weight / self.tau) * (frechet.linear_rows + features.coefficients(slope))
-        self.buffers.reverse()
-        p, sums = self.buffers[0], np.empty((len(coefficients), 6))
+        p, sums = np.empty(len(features.x) * len(coefficients)), np.empty((len(coefficients), 6))
         peaks = np.empty(-(-len(coefficients) // rows.ROWS_PER_BLOCK))
         work = len(p) // 4
         rows.entropic_rows(
@@ -149,12 +144,16 @@ class _GridMinimum:
         sums *= np.repeat(factors, rows.ROWS_PER_BLOCK)[: len(sums), None]
         total = float(sums[:, 0].sum())
         sums /= total
-        rows.scale_blocks(factors / total, len(features.x), p, threads=self.threads, work=work)
         mean = features.contract(sums)
-        covariance = features.second_moments(sums) - np.outer(mean, mean)
         least = -self.tau * (peak + np.log(total))
         bound = least + self.weight * (frechet.target_trace + _tangent_constant(frechet, z))
-        return Minimum(z, bound, p, mean, covariance)
+
+        def minimiser() -> Float:
+            scaled = p.copy()
+            rows.scale_blocks(factors / total, len(features.x), scaled, threads=self.threads, work=work)
+            return scaled
+
+        return Minimum(z, bound, mean, minimiser, lambda: features.second_moments(sums) - np.outer(mean, mean))
 
 
 def _tangent_constant(frechet: FrechetTerm, z: Float) -> float:

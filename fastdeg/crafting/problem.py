@@ -178,8 +178,8 @@ class Problem:
         return value + self.tau * entropy_term(p, self.prior) if self.tau > 0 else value
 
     def lower_bound(self, z: Float, phi: Float, dual_transport: float) -> float:
-        """Return a number that no feasible p undercuts (see `tangent_minimum`)."""
-        return self.tangent_minimum(z, phi, dual_transport)[0]
+        """Return a number that no feasible p undercuts: see `tangent_minimum`; no term of the objective is negative."""
+        return max(self.tangent_minimum(z, phi, dual_transport)[0], 0.0)
 
     def tangent_minimum(self, z: Float, phi: Float, dual_transport: float) -> tuple[float, Float]:
         """Return a lower bound of the objective, and the p at which the function behind it is least.

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.problem import GridTransport, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.spectral import CosineTransform, GridFeatures, Projection, eigenvalues, moment_features
@@ -31,9 +30,9 @@ _CHUNK = 25  # iterations between certificates, at first
 _LONGEST_CHUNK = 50
 _BALANCE_AT = (10, 20, 40)
 _BALANCE_EVERY = 50
-_TANGENT_STEPS = 3  # that improve the bound for a given potential
 _FEW_CELLS = 50_000  # up to here the launch of threads costs as much as it saves
-_MANY_CELLS = 200_000  # from here on the transforms inside an iteration are in float32; certificates never
+_MANY_CELLS = 200_000  # from here on the first iterations have their transforms in float32; certificates never
+_ROUGH_ITERATIONS = 300  # after them the penalties may be so large that the rounding of float32 shows in the bound
 
 
 class Flows:
@@ -217,9 +216,9 @@ class GridSplitting:
         self.moments = Moments(problem, self.features, problem.frechet.moments(start), slope)
         self.blocks: tuple[Flows | Pmf | Moments, ...] = (self.flows, self.pmf, self.moments)
         n_cells = len(transport.target)
-        dtype = np.float32 if n_cells > _MANY_CELLS else np.float64
-        self.projection = Projection(transport, self.features, threads, dtype)
-        self.potential: NDArray[Any] = np.zeros(n_cells, dtype)
+        rough = n_cells > _MANY_CELLS
+        self.projection = Projection(transport, self.features, threads, np.float32 if rough else np.float64)
+        self.potential: NDArray[Any] = np.zeros(n_cells, np.float32 if rough else np.float64)
         self.n_iter = 0
         self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
         if isinstance(warm_start, GridState) and warm_start.flows.shape == self.flows.s.shape:
@@ -271,6 +270,10 @@ class GridSplitting:
     def advance(self, enough: float, at_most: int) -> int:
         """Make a chunk of iterations."""
         chunk = min(max(_CHUNK, self.n_iter // 8), _LONGEST_CHUNK, at_most)
+        if self.n_iter >= _ROUGH_ITERATIONS and self.potential.dtype != np.float64:
+            self.potential = self.potential.astype(np.float64)
+            self.projection = Projection(self.transport, self.features, self.threads, np.float64)
+            self._set_penalties()
         for _ in range(chunk):
             self._iterate()
         return chunk
@@ -278,6 +281,8 @@ class GridSplitting:
     def primal(self) -> tuple[Float, float]:
         """Return a feasible p, and the cost of the flows once a Poisson solve makes them feasible too."""
         problem, transport, flows = self.problem, self.transport, self.flows
+        if not self.n_iter and (stay := self._target()) is not None:
+            return stay, 0.0
         p = transport.extract(self.pmf.y)
         p = project(p, problem.lower, problem.upper) if problem.bounded.any() or not p.any() else p / p.sum()
         error = transport.embed(p) - transport.target
@@ -296,6 +301,12 @@ class GridSplitting:
         )
         return p, float(costs.sum())
 
+    def _target(self) -> Float | None:
+        """Return q itself where it is feasible: nothing need be moved then, and at tau = 0 it may be the answer."""
+        q = self.transport.extract(self.transport.target)
+        feasible = q.sum() > 1 - 1e-12 and (q >= self.problem.lower).all() and (q <= self.problem.upper).all()
+        return q if feasible else None
+
     def dual(self) -> tuple[Float, float, Float]:
         """Return a feasible potential, its value on the target, and the moments at which to take the tangent."""
         phi = -self.potential.astype(np.float64)
@@ -303,10 +314,7 @@ class GridSplitting:
             admm.lower_to_lipschitz(
                 self.flows.shape, self.flows.steps, axis, phi, threads=self.threads, work=4 * phi.size
             )
-        usable, moments = self.transport.extract(phi), self.moments.y
-        if self.problem.tau > 0 and len(moments) and self.moments.weight > 0:
-            moments = MomentNewton(self.problem, self.threads, usable, moments).improve(_TANGENT_STEPS)
-        return usable, -float(phi @ self.transport.target), moments
+        return self.transport.extract(phi), -float(phi @ self.transport.target), self.moments.y
 
     def residuals(self) -> dict[str, float]:
         return self._residuals
