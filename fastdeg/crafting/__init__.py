@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -188,11 +189,12 @@ def tradeoff_path(
             taus = np.geomspace(first, last, _path.N_POINTS)
         else:
             taus = _path.checked(generalizations)
-        results = []
-        for k, tau in enumerate(taus):
-            results.append(_solve(setup, float(tau), limits, None))
+        results: list[CraftResult] = []
+        for k, tau in enumerate(taus[::-1]):  # from the prior, where the solution is smooth, to the target
+            result = _solve(setup, float(tau), limits, None)
+            results.insert(0, dataclasses.replace(result, _state=None) if k else result)
             if progress is not None:
-                progress((k + 1) / len(taus), f"tau {tau:.3g}, gap {results[-1].gap:.1e}")
+                progress((k + 1) / len(taus), f"tau {tau:.3g}, gap {result.gap:.1e}")
         return _path.assemble(setup, results)
 
 

@@ -80,7 +80,8 @@ def build(
     low, high = _bounds(lower, upper, prior.pmf)
     usable = np.flatnonzero((prior.pmf > 0) & (high > 0))
     frechet = _frechet(target, target_moments, bin_moments, usable, threads)
-    transport, metric = _transport(target, usable, wasserstein_weight, metric, cost)
+    # a flow's projection needs moment features that are sparse in the grid's cosine transform: the grid's own
+    transport, metric = _transport(target, usable, wasserstein_weight, metric, cost, flow=bin_moments is None)
     problem = Problem(frechet, frechet_weight, transport, 0.0, prior.pmf[usable], low[usable], high[usable])
     given = None if cost is None else np.asarray(cost, np.float64)[np.ix_(usable, usable)]
     return Setup(problem, usable, target, prior, wasserstein_weight, metric, given)
@@ -193,6 +194,7 @@ def _transport(
     weight: float,
     metric: str | None,
     cost: ArrayLike | None,
+    flow: bool,
 ) -> tuple[PlanTransport | GridTransport, str]:
     n_bins = target.n_bins
     if cost is not None and metric is not None:
@@ -208,7 +210,8 @@ def _transport(
     if weight == 0:  # any plan will do: one sink takes all
         return PlanTransport(np.zeros((1, len(usable))), np.ones(1)), metric
     sinks = np.flatnonzero(target.pmf > 0)
-    if isinstance(target.bins, GridBins) and metric == "cityblock" and len(sinks) * len(usable) > LARGEST_PLAN:
+    many = len(sinks) * len(usable) > LARGEST_PLAN
+    if flow and many and isinstance(target.bins, GridBins) and metric == "cityblock":
         return GridTransport.on(*_axes(target.bins), weight, target.pmf, usable), metric
     if cost is not None:
         between = costs[np.ix_(usable, sinks)].T
