@@ -34,7 +34,7 @@ def omega(x):
     return w
 
 
-@parallel_kernel
+@parallel_kernel(fastmath=REASSOCIATE)
 def pmf_prox(target, log_prior, a, lower, upper, push, state, y, right, x, x2, sums):
     """y = argmin over [lower, upper] of a y (log y − log prior) + push y + ½ (y − s)², from the last y.
 
@@ -48,23 +48,23 @@ def pmf_prox(target, log_prior, a, lower, upper, push, state, y, right, x, x2, s
     for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
         root, wanted, error = np.empty(n), np.empty(n), np.empty(n)
         for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
-            start = row * n
+            here = slice(row * n, (row + 1) * n)  # views, and indices that count from 0, make vector instructions
+            s, q, new, out = state[here], target[here], y[here], right[here]
+            for j in range(n):
+                wanted[j] = s[j]
             if len(push):
-                for j in range(n):
-                    wanted[j] = state[start + j] - push[start + j]
-            else:
-                for j in range(n):
-                    wanted[j] = state[start + j]
+                add(wanted, push[here], -1.0)
             if a > 0:
-                if len(log_prior) > 1:
-                    for j in range(n):
-                        wanted[j] = max(wanted[j] * inverse + log_prior[start + j] + shift, _LEAST_LOG)
-                else:
-                    constant = log_prior[0] + shift
-                    for j in range(n):
-                        wanted[j] = max(wanted[j] * inverse + constant, _LEAST_LOG)
                 for j in range(n):
-                    root[j] = y[start + j] * inverse
+                    wanted[j] = wanted[j] * inverse + shift
+                if len(log_prior) > 1:
+                    add(wanted, log_prior[here], 1.0)
+                else:
+                    for j in range(n):
+                        wanted[j] += log_prior[0]
+                for j in range(n):
+                    wanted[j] = max(wanted[j], _LEAST_LOG)
+                    root[j] = new[j] * inverse
                 for _ in range(3):
                     far = 0
                     for j in range(n):
@@ -78,25 +78,27 @@ def pmf_prox(target, log_prior, a, lower, upper, push, state, y, right, x, x2, s
                             root[j] = omega(wanted[j])
                 for j in range(n):
                     wanted[j] = root[j] * a
-            if len(lower) > 1:
+            low, high = lower[here] if len(lower) > 1 else lower, upper[here] if len(upper) > 1 else upper
+            if len(low) > 1:
                 for j in range(n):
-                    wanted[j] = max(wanted[j], lower[start + j])
+                    wanted[j] = max(wanted[j], low[j])
             else:
                 for j in range(n):
-                    wanted[j] = max(wanted[j], lower[0])
-            if len(upper) > 1:
+                    wanted[j] = max(wanted[j], low[0])
+            if len(high) > 1:
                 for j in range(n):
-                    wanted[j] = min(wanted[j], upper[start + j])
+                    wanted[j] = min(wanted[j], high[j])
             else:
                 for j in range(n):
-                    wanted[j] = min(wanted[j], upper[0])
-            for j in range(n):
-                y[start + j] = wanted[j]
-                root[j] = 2.0 * wanted[j] - state[start + j]
-                right[start + j] = root[j] - target[start + j]
+                    wanted[j] = min(wanted[j], high[0])
             sum0 = 0.0
             sum1 = 0.0
             sum2 = 0.0
+            for j in range(n):
+                new[j] = wanted[j]
+                root[j] = 2.0 * wanted[j] - s[j]
+            for j in range(n):
+                out[j] = root[j] - q[j]
             for j in range(n):
                 sum0 += root[j]
                 sum1 += root[j] * x[j]
@@ -106,6 +108,13 @@ def pmf_prox(target, log_prior, a, lower, upper, push, state, y, right, x, x2, s
             sums[row, 2] = sum2
 
 
+@kernel
+def add(values, others, times):
+    """values += times · others."""
+    for j in range(len(values)):
+        values[j] += times * others[j]
+
+
 @parallel_kernel
 def pmf_relax(inverse_rate, relaxation, potential, y, x, x2, coefficients, state):
     """s += relaxation (x − y) with x = 2y − s + (λ − A w) / ρ; A w has the coefficients (rows, 3) against 1, x, x²."""
@@ -113,19 +122,27 @@ def pmf_relax(inverse_rate, relaxation, potential, y, x, x2, coefficients, state
     n_rows = len(state) // n
     for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
         for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
-            start = row * n
+            here = slice(row * n, (row + 1) * n)
+            s, prox, level = state[here], y[here], potential[here]
             c0 = coefficients[row, 0]
             c1 = coefficients[row, 1]
             c2 = coefficients[row, 2]
             for j in range(n):
-                pull = (potential[start + j] - (c0 + c1 * x[j] + c2 * x2[j])) * inverse_rate
-                state[start + j] += relaxation * (y[start + j] - state[start + j] + pull)
+                pull = (level[j] - (c0 + c1 * x[j] + c2 * x2[j])) * inverse_rate
+                s[j] += relaxation * (prox[j] - s[j] + pull)
 
 
 @kernel(inline="always")
 def clipped(s, threshold):
     """s between ±threshold: what the shrinkage takes off."""
     return min(max(s, -threshold), threshold)
+
+
+@kernel
+def add_shrunk(net, s, threshold, times, sign):
+    """net += sign · (s − times · clip(s))."""
+    for j in range(len(net)):
+        net[j] += sign * (s[j] - times * clipped(s[j], threshold))
 
 
 @parallel_kernel
@@ -135,34 +152,30 @@ def subtract_divergence(shape, steps, inverse_rates, times, flows, right):
     n_rows = flows.shape[1] // n
     for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
         net = np.empty(n)
+        thresholds = steps[n_axes - 1, : n - 1] * inverse_rates[n_axes - 1]
         for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
             start = row * n
-            k = n_axes - 1
-            net[0] = 0.0
+            s = flows[n_axes - 1, start : start + n]
+            net[n - 1] = 0.0
             for j in range(n - 1):
-                s = flows[k, start + j]
-                net[j + 1] = s - times * clipped(s, steps[k, j] * inverse_rates[k])
+                net[j] = -(s[j] - times * clipped(s[j], thresholds[j]))
+            after = net[1:]
             for j in range(n - 1):
-                s = flows[k, start + j]
-                net[j] -= s - times * clipped(s, steps[k, j] * inverse_rates[k])
+                after[j] += s[j] - times * clipped(s[j], thresholds[j])
             stride = n
             rest = row
             for k in range(n_axes - 2, -1, -1):
                 c = rest % shape[k]
                 rest //= shape[k]
                 if c < shape[k] - 1:
-                    threshold = steps[k, c] * inverse_rates[k]
-                    for j in range(n):
-                        s = flows[k, start + j]
-                        net[j] -= s - times * clipped(s, threshold)
+                    add_shrunk(net, flows[k, start : start + n], steps[k, c] * inverse_rates[k], times, -1.0)
                 if c > 0:
-                    threshold = steps[k, c - 1] * inverse_rates[k]
-                    for j in range(n):
-                        s = flows[k, start - stride + j]
-                        net[j] += s - times * clipped(s, threshold)
+                    inflow = flows[k, start - stride : start - stride + n]
+                    add_shrunk(net, inflow, steps[k, c - 1] * inverse_rates[k], times, 1.0)
                 stride *= shape[k]
+            out = right[start : start + n]
             for j in range(n):
-                right[start + j] += net[j]
+                out[j] += net[j]
 
 
 @parallel_kernel
@@ -171,8 +184,10 @@ def flow_relax(shape, steps, inverse_rates, relaxation, potential, flows):
     n_axes, n = len(shape), shape[-1]
     n_rows = flows.shape[1] // n
     for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
+        thresholds = steps[n_axes - 1, : n - 1] * inverse_rates[n_axes - 1]
         for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
             start = row * n
+            level = potential[start : start + n]
             stride = n
             rest = row
             for k in range(n_axes - 2, -1, -1):
@@ -181,18 +196,14 @@ def flow_relax(shape, steps, inverse_rates, relaxation, potential, flows):
                 if c < shape[k] - 1:
                     threshold = steps[k, c] * inverse_rates[k]
                     rate = inverse_rates[k]
-                    for i in range(start, start + n):
-                        s = flows[k, i]
-                        flows[k, i] = s + relaxation * (
-                            (potential[i + stride] - potential[i]) * rate - clipped(s, threshold)
-                        )
+                    s, beyond = flows[k, start : start + n], potential[start + stride : start + stride + n]
+                    for j in range(n):
+                        s[j] += relaxation * ((beyond[j] - level[j]) * rate - clipped(s[j], threshold))
                 stride *= shape[k]
-            k = n_axes - 1
+            rate = inverse_rates[n_axes - 1]
+            s, beyond = flows[n_axes - 1, start : start + n - 1], level[1:]
             for j in range(n - 1):
-                i = start + j
-                s = flows[k, i]
-                slope = (potential[i + 1] - potential[i]) * inverse_rates[k]
-                flows[k, i] = s + relaxation * (slope - clipped(s, steps[k, j] * inverse_rates[k]))
+                s[j] += relaxation * ((beyond[j] - level[j]) * rate - clipped(s[j], thresholds[j]))
 
 
 @parallel_kernel(fastmath=REASSOCIATE)
