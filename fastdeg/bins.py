@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -151,7 +152,10 @@ class GridBins(Bins):
     @property
     def volumes(self) -> Float:  # type: ignore[override]
         """Share of the space that each cell covers, shape (N,)."""
-        return grid_product([axis.volumes for axis in self.space.axes]).prod(axis=1)
+        volumes = np.ones(1)
+        for axis in self.space.axes:
+            volumes = np.multiply.outer(volumes, axis.volumes).ravel()
+        return volumes
 
     def assign(self, samples: ArrayLike, *, outside: str = "raise", threads: int | None = None) -> NDArray[np.int64]:
         """Return the cell of each sample.
@@ -220,9 +224,18 @@ class GridBins(Bins):
             )
 
     def moments(self, pmf: Float) -> tuple[Float, Float]:
-        mean, covariance = _center_moments(self.centers, pmf)
-        within = [self.marginal(pmf, k) @ axis.variances for k, axis in enumerate(self.space.axes)]
-        return mean, covariance + np.diag(within)
+        mean, covariance = np.empty(self.ndim), np.empty((self.ndim, self.ndim))
+        deviations = []
+        for k, axis in enumerate(self.space.axes):
+            marginal = self.marginal(pmf, k)
+            mean[k] = marginal @ axis.centers
+            deviations.append(axis.centers - mean[k])
+            covariance[k, k] = marginal @ (deviations[k] ** 2 + axis.variances)
+        for a, b in itertools.combinations(range(self.ndim), 2):
+            others = tuple(k for k in range(self.ndim) if k not in (a, b))
+            pairs = pmf.reshape(self.space.shape).sum(axis=others)
+            covariance[a, b] = covariance[b, a] = deviations[a] @ pairs @ deviations[b]
+        return mean, covariance
 
     def marginal(self, pmf: Float, axis: int) -> Float:
         """Return the pmf summed over all other axes, shape (n_bins of the axis,)."""

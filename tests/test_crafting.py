@@ -1,5 +1,6 @@
 """The crafting problem: optimality, certificates, arguments."""
 
+import time
 import warnings
 
 import numpy as np
@@ -217,11 +218,17 @@ def test_flow_keeps_out_of_excluded_bins(monkeypatch):
     assert (result.distribution.pmf[::7] == 0).all()
 
 
-def test_same_bits_for_any_number_of_threads(monkeypatch):
+@pytest.mark.parametrize("many_cells", [False, True])
+def test_same_bits_for_any_number_of_threads(many_cells, monkeypatch):
     monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    monkeypatch.setattr("fastdeg.crafting.splitting._FEW_CELLS", 0)  # threads even here
+    monkeypatch.setattr("fastdeg.kernels._jit.SMALL_WORK", 0)
+    if many_cells:
+        monkeypatch.setattr("fastdeg.crafting.splitting._MANY_CELLS", 0)
     q = dense_target()
-    results = [craft_quietly(target=q, generalization=0.1, max_iter=200, threads=t) for t in (1, 2, 3, 7)]
+    results = [craft_quietly(target=q, generalization=0.1, max_iter=350, tol=0.0, threads=t) for t in (1, 2, 3, 7)]
     for result in results[1:]:
+        assert result.n_iter == 350
         assert result.distribution.pmf.tobytes() == results[0].distribution.pmf.tobytes()
         assert result.lower_bound == results[0].lower_bound
 
@@ -332,17 +339,121 @@ def test_baselines():
 
 
 def test_entropic_prox_solves_its_equation():
-    from fastdeg.kernels.admm import entropic_prox
+    from fastdeg.kernels.admm import omega, omega_step
+    from fastdeg.kernels.elementary import positive_log
 
     rng = np.random.default_rng(0)
-    for _ in range(2000):
-        a, prior = 10.0 ** rng.uniform(-9, 2), 10.0 ** rng.uniform(-9, 0)
-        v = rng.normal() * 10.0 ** rng.uniform(-6, 1)
-        y = 1e-300
-        for _ in range(4):  # as from one iteration to the next
-            y = entropic_prox(v, np.log(prior), a, np.log(a), y)
-        if y > 1e-250:
-            residual = y - v + a * (np.log(y / prior) + 1)
-            assert abs(residual) <= 1e-12 * (abs(v) + a * (1 + abs(np.log(y / prior))))
-        else:
-            assert v / a - 1 + np.log(prior) - np.log(a) < -550
+    values = 10.0 ** rng.uniform(-300, 300, 10_000)
+    logs = np.array([positive_log(v) for v in values])
+    np.testing.assert_allclose(logs, np.log(values), rtol=3e-16)
+    for x in np.concatenate((rng.uniform(-690, 1000, 1000), rng.normal(0, 3, 1000))):
+        w = omega(x)
+        assert abs(w + np.log(w) - x) <= 1e-14 * max(1, abs(x))
+        near = w * (1 + rng.uniform(-0.02, 0.02) / (1 + w))
+        step, residual = omega_step(near, x)
+        assert abs(step - w) <= (0.015 * residual**4 + 1e-15 * max(1, abs(x))) * w
+
+
+def test_given_bin_moments_are_no_business_of_the_flow(monkeypatch):
+    q = dense_target()
+    rng = np.random.default_rng(0)
+    means, covs = rng.standard_normal((q.n_bins, 5)), np.broadcast_to(0.1 * np.eye(5), (q.n_bins, 5, 5))
+    options = {"bin_moments": (means, covs), "target_moments": (q.pmf @ means, np.eye(5) / 2), "generalization": 0.1}
+    plan = craft_quietly(target=q, **options)
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    assert craft_quietly(target=q, **options).objective == pytest.approx(plan.objective, abs=1e-6)
+
+
+def test_flow_on_a_line(monkeypatch):
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("a", 0, 3, 40)]))
+    q = fd.BinnedDistribution(bins, np.random.default_rng(0).dirichlet(np.ones(40)))
+    plan = craft_quietly(target=q, generalization=0.1)
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    flow = craft_quietly(target=q, generalization=0.1)
+    assert flow.converged
+    assert abs(flow.objective - plan.objective) < 2e-6
+
+
+def test_the_target_itself_is_certified_at_once_without_generalisation(monkeypatch):
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    q = dense_target()
+    result = craft_quietly(target=q, generalization=0.0, tol=1e-12)
+    assert result.converged
+    assert result.n_iter == 0
+    np.testing.assert_allclose(result.distribution.pmf, q.pmf, atol=1e-15)
+
+
+def test_convexity_and_bound_on_a_grid(monkeypatch):
+    q = dense_target()
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    result = craft_quietly(target=q, generalization=0.1)
+    prior = np.full(q.n_bins, 1 / q.n_bins)
+
+    def value(p):
+        p = fd.BinnedDistribution(q.bins, p)
+        return fd.degradation_distance(p, q, metric="cityblock") + 0.1 * (
+            p.pmf @ np.log(np.maximum(p.pmf, 1e-300) / prior)
+        )
+
+    points = [result.distribution.pmf, prior, *rng.dirichlet(np.ones(q.n_bins), 3)]
+    points += [0.9 * result.distribution.pmf + 0.1 * p for p in points[1:]]
+    values = [value(p) for p in points]
+    assert abs(values[0] - result.objective) < 1e-9
+    assert min(values) >= result.lower_bound
+    for a in range(len(points)):
+        for b in range(a):
+            assert value((points[a] + points[b]) / 2) <= (values[a] + values[b]) / 2 + 1e-9
+
+
+def test_terms_of_a_grid_are_those_of_its_cells_one_by_one():
+    from fastdeg.crafting.frechet_term import FrechetTerm
+    from fastdeg.crafting.grid_frechet import GridFrechetTerm
+
+    rng = np.random.default_rng(0)
+    for sizes, rank in (((5, 4, 3), 3), ((7,), 1), ((4, 6), 1)):
+        coordinates = [np.sort(rng.random(n)) for n in sizes]
+        variances = [0.01 * rng.random(n) for n in sizes]
+        cells = np.stack(np.meshgrid(*coordinates, indexing="ij"), -1).reshape(-1, len(sizes))
+        within = np.stack(np.meshgrid(*variances, indexing="ij"), -1).reshape(-1, len(sizes))
+        root = rng.standard_normal((len(sizes), rank)) / 3
+        mean, p = rng.random(len(sizes)), rng.dirichlet(np.ones(len(cells)))
+        dense = FrechetTerm(cells, within, mean, root @ root.T)
+        grid = GridFrechetTerm(coordinates, variances, mean, root @ root.T)
+        assert grid.value(p) == pytest.approx(dense.value(p), abs=1e-12)
+        for term in (dense, grid):
+            features = term.features(np.arange(len(cells)))
+            np.testing.assert_allclose(features, np.concatenate((term.first, term.second), axis=1))
+            np.testing.assert_allclose(term.moments(p), p @ features, atol=1e-14)
+            np.testing.assert_allclose(term.second_moments(p), features.T @ (p[:, None] * features), atol=1e-14)
+        spectra = [term.tangent(*term.spectrum(term.moments(p))) for term in (dense, grid)]
+        np.testing.assert_allclose(spectra[0][1] + spectra[0][0], spectra[1][1] + spectra[1][0], atol=1e-11)
+        linear = grid.rows.expand(grid.linear_rows)
+        np.testing.assert_allclose(linear, dense.linear, atol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(50, 7, 9), (600,), (3, 450), (2, 3, 4, 5)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cosine_transform_is_scipys(shape, dtype):
+    import scipy.fft
+
+    from fastdeg.crafting.spectral import CosineTransform
+
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    tolerance = 1e-4 if dtype == np.float32 else 1e-12
+    for threads in (1, 2):
+        transform = CosineTransform(shape, dtype, threads)
+        image, spare = transform.forward(x.ravel().copy(), np.empty(x.size, dtype))
+        np.testing.assert_allclose(image.reshape(shape), scipy.fft.dctn(x, norm="ortho"), atol=tolerance)
+        np.testing.assert_allclose(transform.inverse(image, spare)[0].reshape(shape), x, atol=tolerance)
+
+
+def test_time_limit_is_kept(monkeypatch):
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    q = dense_target()
+    craft_quietly(target=q, generalization=0.1, max_iter=50)  # compile
+    start = time.perf_counter()
+    result = craft_quietly(target=q, generalization=0.1, tol=0.0, max_iter=10**6, time_limit=0.3)
+    assert time.perf_counter() - start < 0.3 + 2
+    assert not result.converged
+    assert result.lower_bound <= result.objective

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -117,7 +118,17 @@ def craft(
     (True, array([0.026, 0.224, 0.5  , 0.224, 0.026]))
     """
     setup = build(
-        target, prior, target_moments, bin_moments, wasserstein_weight, frechet_weight, lower, upper, metric, cost
+        target,
+        prior,
+        target_moments,
+        bin_moments,
+        wasserstein_weight,
+        frechet_weight,
+        lower,
+        upper,
+        metric,
+        cost,
+        threads,
     )
     options = _limits(time_limit, tol, max_iter, warm_start, threads)
     with single_blas_thread():
@@ -171,18 +182,19 @@ def tradeoff_path(
     options |= craft_options
     progress = options.pop("progress")
     limits = _limits(*(options.pop(key) for key in ("time_limit", "tol", "max_iter", "warm_start", "threads")))
-    setup = build(target, **options)
+    setup = build(target, **options, threads=limits["threads"])
     with single_blas_thread():
         if generalizations is None:
             first, last = _path.ends(setup.problem, lambda tau: _rough(setup, tau, limits, 1e-4))
             taus = np.geomspace(first, last, _path.N_POINTS)
         else:
             taus = _path.checked(generalizations)
-        results = []
-        for k, tau in enumerate(taus):
-            results.append(_solve(setup, float(tau), limits, None))
+        results: list[CraftResult] = []
+        for k, tau in enumerate(taus[::-1]):  # from the prior, where the solution is smooth, to the target
+            result = _solve(setup, float(tau), limits, None)
+            results.insert(0, dataclasses.replace(result, _state=None) if k else result)
             if progress is not None:
-                progress((k + 1) / len(taus), f"tau {tau:.3g}, gap {results[-1].gap:.1e}")
+                progress((k + 1) / len(taus), f"tau {tau:.3g}, gap {result.gap:.1e}")
         return _path.assemble(setup, results)
 
 

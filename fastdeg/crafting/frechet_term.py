@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,21 +31,19 @@ class FrechetTerm:
     """
 
     def __init__(self, means: Float, variances_or_covariances: Float, mean: Float, covariance: Float) -> None:
-        values, vectors = np.linalg.eigh(covariance)
-        kept = values > _RANK_TOLERANCE * max(float(values[-1]), 1e-300)
-        factor = vectors[:, kept] * np.sqrt(values[kept])
+        self._take_target(covariance)
         diagonal = variances_or_covariances.ndim == 2
         within_trace = variances_or_covariances.sum(1) if diagonal else np.einsum("iaa->i", variances_or_covariances)
         self.linear = within_trace + ((means - mean) ** 2).sum(axis=1)
-        self.target_trace = float(values[kept].sum())
         self.center = means.mean(axis=0)
-        projected, factor = self._restrict(
-            means - self.center, variances_or_covariances, factor, float(np.abs(means).max(initial=0.0))
-        )
-        self.factor = factor  # (D, k)
-        self.rank = projected.shape[1]
-        rows, columns = np.triu_indices(self.rank)
-        self._rows, self._columns = rows, columns
+        factor = self.factor
+        projected = (means - self.center) @ factor
+        total = variances_or_covariances.sum(axis=0)
+        spread = projected.T @ projected + (factor.T * total if diagonal else factor.T @ total) @ factor
+        basis = self._regular(spread, len(means), float(np.abs(means).max(initial=0.0)))
+        projected, factor = projected @ basis, factor @ basis
+        self._take_factor(factor, mean, covariance)
+        rows, columns = self._rows, self._columns
         within = (
             variances_or_covariances @ (factor[:, rows] * factor[:, columns])
             if diagonal
@@ -55,23 +52,34 @@ class FrechetTerm:
         self.first = np.ascontiguousarray(projected)  # (N, k): means in the basis F
         self.second = np.ascontiguousarray(within + projected[:, rows] * projected[:, columns])  # (N, k (k + 1) / 2)
 
-    @staticmethod
-    def _restrict(deviations: Float, within: Float, factor: Float, magnitude: float) -> tuple[Float, Float]:
-        """Drop the directions in which neither the bins' means nor their covariances vary."""
-        projected = deviations @ factor
-        total = within.sum(axis=0)
-        spread = projected.T @ projected + (factor.T * total if total.ndim == 1 else factor.T @ total) @ factor
-        if not factor.shape[1]:
-            return projected, factor
+    def _take_target(self, covariance: Float) -> None:
+        values, vectors = np.linalg.eigh(covariance)
+        kept = values > _RANK_TOLERANCE * max(float(values[-1]), 1e-300)
+        self.factor = vectors[:, kept] * np.sqrt(values[kept])  # (D, k)
+        self.target_trace = float(values[kept].sum())
+
+    def _take_factor(self, factor: Float, mean: Float, covariance: Float) -> None:
+        self.factor, self.rank = factor, factor.shape[1]
+        self._rows, self._columns = np.triu_indices(self.rank)
+        first = (mean - self.center) @ factor
+        second = factor.T @ covariance @ factor + np.outer(first, first)
+        self.target_moments = np.concatenate((first, second[self._rows, self._columns]))
+
+    def _regular(self, spread: Float, n_bins: float, magnitude: float) -> Float:
+        """Return a basis without the directions of F in which neither the bins' means nor their covariances vary."""
+        if not len(spread):
+            return spread
         values, vectors = np.linalg.eigh(spread)
         # what is nothing but rounding of the means is no spread
-        rounding = 1e-28 * len(deviations) * magnitude**2 * float((factor**2).sum())
-        vectors = vectors[:, values > max(_RANK_TOLERANCE * float(values[-1]), rounding, 1e-300)]
-        return projected @ vectors, factor @ vectors
+        rounding = 1e-28 * n_bins * magnitude**2 * float((self.factor**2).sum())
+        return vectors[:, values > max(_RANK_TOLERANCE * float(values[-1]), rounding, 1e-300)]
 
     def merged(self, average: Callable[[Float], Float]) -> FrechetTerm:
         """Return the term for clusters of bins, given what takes their features (N, k) to the clusters' means."""
-        term = copy(self)
+        term = FrechetTerm.__new__(FrechetTerm)
+        term.factor, term.rank, term.center = self.factor, self.rank, self.center
+        term.target_trace, term.target_moments = self.target_trace, self.target_moments
+        term._rows, term._columns = self._rows, self._columns
         term.linear = average(self.linear[:, None])[:, 0]
         term.first, term.second = average(self.first), average(self.second)
         return term
@@ -125,8 +133,17 @@ class FrechetTerm:
         if not self.rank:
             return self.target_trace, self.linear
         slope = self.slope(roots, vectors, mean)
-        coefficients = self.linear + self.first @ slope[: self.rank] + self.second @ slope[self.rank :]
+        coefficients = self.combine(slope, self.linear)
         return self.target_trace - float(roots.sum() + (mean**2 / roots).sum()), coefficients
+
+    def features(self, bins: NDArray[np.intp]) -> Float:
+        """Return the features A of some bins, shape (n, r)."""
+        return np.concatenate((self.first[bins], self.second[bins]), axis=1)
+
+    def combine(self, w: Float, base: Float | None = None) -> Float:
+        """Return base + A w, shape (N,), for coefficients w of the moment features A."""
+        combined = self.first @ w[: self.rank] + self.second @ w[self.rank :]
+        return combined if base is None else base + combined
 
     def slope(self, roots: Float, vectors: Float, mean: Float) -> Float:
         """Return the gradient of −2 tr (Fᵀ Σ F)^½ in the moments, shape (r,)."""

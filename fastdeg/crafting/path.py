@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,33 +95,33 @@ def ends(problem: Problem, solve: Solve) -> tuple[float, float]:
     scale = typical_tau(problem)
     if total_variation(start, end) <= NEAR:
         return scale / 10, scale
-    first = _crossing(scale / 16, lambda tau: total_variation(solve(tau).p, start) >= NEAR)
-    last = _crossing(max(scale, first), lambda tau: total_variation(solve(tau).p, end) <= NEAR)
+    last = _crossing(4 * scale, lambda tau: NEAR / max(total_variation(solve(tau).p, end), 1e-300))
+    first = _crossing(min(scale / 16, last), lambda tau: total_variation(solve(tau).p, start) / NEAR)
     return first, max(last, first * 1.01)
 
 
-def _crossing(tau: float, beyond: Any) -> float:
-    """Return the tau, to 20 %, at which a condition begins to hold."""
-    factor = 4.0
-    if beyond(tau):
-        high, low = tau, tau / factor
-        for _ in range(30):
-            if not beyond(low):
-                break
-            high, low = low, low / factor
-    else:
-        low, high = tau, tau * factor
-        for _ in range(30):
-            if beyond(high):
-                break
-            low, high = high, high * factor
-    while high > low * 1.2:
-        middle = float(np.sqrt(low * high))
-        if beyond(middle):
-            high = middle
+def _crossing(tau: float, rising: Callable[[float], float]) -> float:
+    """Return the tau at which a rising function of it passes 1, to 20 % in either, by its slope between two logarithms.
+
+    Far away from the target both ends of the path go like 1 / tau, hence the first guess.
+    """
+    below, above = (0.0, 0.0), (np.inf, 0.0)  # tau and logarithm of the value
+    for _ in range(40):
+        value = float(np.log(max(rising(tau), 1e-12)))
+        if abs(value) <= np.log(1.2):
+            break
+        if value < 0:
+            below = (tau, value)
         else:
-            low = middle
-    return high
+            above = (tau, value)
+        if below[0] > 0 and above[0] < np.inf:
+            if above[0] <= 1.2 * below[0]:
+                break
+            share = below[1] / (below[1] - above[1])
+            tau = below[0] * (above[0] / below[0]) ** min(max(share, 0.1), 0.9)
+        else:
+            tau *= float(np.exp(np.clip(-value, -np.log(8), np.log(8))))
+    return tau
 
 
 def checked(generalizations: Any) -> Float:

@@ -110,22 +110,47 @@ class PlanTransport:
 class GridTransport:
     """The earth mover's term on a grid with the weighted city-block metric, as a flow along the grid's edges.
 
+    The grid is held with its longest axis last, where rows are contiguous: see `on`.
+
     Attributes
     ----------
     coordinates, variances : tuple of ndarray
         Standardised centres and within-cell variances along each axis.
+    axes : tuple of int
+        Which axis of the bins each axis of the grid is.
     weight : float
     target : ndarray, shape (cells,)
         q on the whole grid.
-    usable : ndarray of int
-        The cells that p may use.
+    cells : ndarray of int
+        The cell of each bin that p may use.
     """
 
     coordinates: tuple[Float, ...]
     variances: tuple[Float, ...]
+    axes: tuple[int, ...]
     weight: float
     target: Float
-    usable: NDArray[np.intp]
+    cells: NDArray[np.intp]
+
+    @classmethod
+    def on(
+        cls,
+        coordinates: tuple[Float, ...],
+        variances: tuple[Float, ...],
+        weight: float,
+        target: Float,
+        usable: NDArray[np.intp],
+    ) -> GridTransport:
+        """Lay out bins in C order, of which ``usable`` may be used, with the longest axis last."""
+        shape = tuple(len(c) for c in coordinates)
+        longest = max(range(len(shape)), key=lambda k: (shape[k], k))
+        axes = (*(k for k in range(len(shape)) if k != longest), longest)
+        index = np.unravel_index(usable, shape)
+        cells = np.ravel_multi_index(tuple(index[k] for k in axes), tuple(shape[k] for k in axes))
+        laid_out = np.ascontiguousarray(target.reshape(shape).transpose(axes)).ravel()
+        return cls(
+            tuple(coordinates[k] for k in axes), tuple(variances[k] for k in axes), axes, weight, laid_out, cells
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -139,17 +164,21 @@ class GridTransport:
             row[: len(c) - 1] = self.weight * np.diff(c)
         return steps
 
+    @cached_property
+    def _in_order(self) -> bool:
+        return len(self.cells) == len(self.target) and self.axes == tuple(range(len(self.axes)))
+
     def embed(self, values: Float) -> Float:
-        """Return values of the usable cells on the whole grid, 0 elsewhere."""
-        if len(values) == len(self.target):
-            return values.copy()
+        """Return values of the usable bins on the whole grid, 0 elsewhere."""
+        if self._in_order:
+            return values
         full = np.zeros_like(self.target)
-        full[self.usable] = values
+        full[self.cells] = values
         return full
 
     def extract(self, values: Float) -> Float:
-        """Return values of the whole grid at the usable cells."""
-        return values if len(self.usable) == len(values) else values[self.usable]
+        """Return values of the whole grid at the usable bins."""
+        return values if self._in_order else values[self.cells]
 
     def exact(self, p: Float, threads: int | None = None) -> float:
         """Return the cost of an optimal flow from p to q."""
@@ -198,8 +227,8 @@ class Problem:
         return value + self.tau * entropy_term(p, self.prior) if self.tau > 0 else value
 
     def lower_bound(self, z: Float, phi: Float, dual_transport: float) -> float:
-        """Return a number that no feasible p undercuts (see `tangent_minimum`)."""
-        return self.tangent_minimum(z, phi, dual_transport)[0]
+        """Return a number that no feasible p undercuts: see `tangent_minimum`; no term of the objective is negative."""
+        return max(self.tangent_minimum(z, phi, dual_transport)[0], 0.0)
 
     def tangent_minimum(self, z: Float, phi: Float, dual_transport: float) -> tuple[float, Float]:
         """Return a lower bound of the objective, and the p at which the function behind it is least.

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastdeg import _checks
 from fastdeg.bins import GridBins
 from fastdeg.crafting.frechet_term import FrechetTerm
+from fastdeg.crafting.grid_frechet import GridFrechetTerm
 from fastdeg.crafting.problem import Geometry, GridTransport, PlanTransport, Problem
 from fastdeg.distribution import BinnedDistribution
 
@@ -63,6 +64,7 @@ def build(
     upper: ArrayLike | None,
     metric: str | None,
     cost: ArrayLike | None,
+    threads: int | None = None,
 ) -> Setup:
     """Check the arguments and return the problem."""
     if not isinstance(target, BinnedDistribution):
@@ -76,8 +78,9 @@ def build(
     frechet_weight = _checks.number(frechet_weight, "frechet_weight", 0)
     low, high = _bounds(lower, upper, prior.pmf)
     usable = np.flatnonzero((prior.pmf > 0) & (high > 0))
-    frechet = _frechet(target, target_moments, bin_moments, usable)
-    transport, metric = _transport(target, usable, wasserstein_weight, metric, cost)
+    frechet = _frechet(target, target_moments, bin_moments, usable, threads)
+    # a flow's projection needs moment features that are sparse in the grid's cosine transform: the grid's own
+    transport, metric = _transport(target, usable, wasserstein_weight, metric, cost, flow=bin_moments is None)
     problem = Problem(frechet, frechet_weight, transport, 0.0, prior.pmf[usable], low[usable], high[usable])
     given = None if cost is None else np.asarray(cost, np.float64)[np.ix_(usable, usable)]
     return Setup(problem, usable, target, prior, wasserstein_weight, metric, given)
@@ -120,10 +123,15 @@ def _frechet(
     target_moments: tuple[ArrayLike, ArrayLike] | None,
     bin_moments: tuple[ArrayLike, ArrayLike] | None,
     usable: NDArray[np.intp],
+    threads: int | None,
 ) -> FrechetTerm:
     bins = target.bins
-    if bin_moments is None:
-        means, scales = bins.standardized_centers(), bins.scales()
+    grid = bins if isinstance(bins, GridBins) and bin_moments is None and len(usable) == bins.n_bins else None
+    if grid is not None:
+        scales, n_axes = bins.scales(), bins.ndim
+        means = within = np.zeros((0, n_axes))
+    elif bin_moments is None:
+        means, scales, n_axes = bins.standardized_centers(), bins.scales(), bins.ndim
         if isinstance(bins, GridBins):
             within = bins.variances / scales**2
         else:
@@ -134,7 +142,6 @@ def _frechet(
         n_axes = means.shape[1]
         within = _checks.float_array(bin_moments[1], "bin_moments[1]", (bins.n_bins, n_axes, n_axes))
         scales = np.ones(n_axes)
-    n_axes = means.shape[1]
     if target_moments is None:
         mean, covariance = target.moments()
         if len(mean) != n_axes:
@@ -151,9 +158,19 @@ def _frechet(
         mean = space.standardize(mean) if space else mean
         covariance = covariance / (scales[:, None] * scales)
     _check_covariance(covariance[None], "target_moments[1]")
+    covariance = (covariance + covariance.T) / 2
+    if grid is not None:
+        return GridFrechetTerm(*_axes(grid), mean, covariance, threads)
     if within.ndim == 3:
         _check_covariance(within, "bin_moments[1]")
-    return FrechetTerm(means[usable], within[usable], mean, (covariance + covariance.T) / 2)
+    return FrechetTerm(means[usable], within[usable], mean, covariance)
+
+
+def _axes(bins: GridBins) -> tuple[tuple[Float, ...], tuple[Float, ...]]:
+    """Return the standardised centres and within-cell variances along each axis of a grid."""
+    axes, scales = bins.space.axes, bins.scales()
+    coordinates = tuple((axis.centers - axis.low) / scale for axis, scale in zip(axes, scales, strict=True))
+    return coordinates, tuple(axis.variances / scale**2 for axis, scale in zip(axes, scales, strict=True))
 
 
 def _pair(value: Any, name: str) -> None:
@@ -176,6 +193,7 @@ def _transport(
     weight: float,
     metric: str | None,
     cost: ArrayLike | None,
+    flow: bool,
 ) -> tuple[PlanTransport | GridTransport, str]:
     n_bins = target.n_bins
     if cost is not None and metric is not None:
@@ -191,11 +209,11 @@ def _transport(
     if weight == 0:  # any plan will do: one sink takes all
         return PlanTransport(np.zeros((1, len(usable))), np.ones(1)), metric
     sinks = np.flatnonzero(target.pmf > 0)
-    flow = None
+    on_edges = None
     if isinstance(target.bins, GridBins) and metric == "cityblock":
-        flow = _flow(target, target.bins, usable, weight)
-        if len(sinks) * len(usable) > LARGEST_PLAN:
-            return flow, metric
+        on_edges = GridTransport.on(*_axes(target.bins), weight, target.pmf, usable)
+        if flow and len(sinks) * len(usable) > LARGEST_PLAN:
+            return on_edges, metric
     masses = target.pmf[sinks]
     if cost is not None:
         return PlanTransport(np.ascontiguousarray(weight * costs[np.ix_(usable, sinks)].T), masses), metric
@@ -203,12 +221,4 @@ def _transport(
     positions = np.searchsorted(usable, sinks)
     inside = (positions < len(usable)).all() and (usable[np.minimum(positions, len(usable) - 1)] == sinks).all()
     geometry = Geometry(centers[usable], centers[sinks], metric, weight, positions if inside else None)
-    return PlanTransport(geometry.costs(), masses, geometry, flow), metric
-
-
-def _flow(target: BinnedDistribution, bins: GridBins, usable: NDArray[np.intp], weight: float) -> GridTransport:
-    space = bins.space
-    low, scales = np.array([axis.low for axis in space.axes]), space.scales()
-    coordinates = tuple((axis.centers - low[k]) / scales[k] for k, axis in enumerate(space.axes))
-    variances = tuple(axis.variances / scales[k] ** 2 for k, axis in enumerate(space.axes))
-    return GridTransport(coordinates, variances, weight, target.pmf, usable)
+    return PlanTransport(geometry.costs(), masses, geometry, on_edges), metric

@@ -128,7 +128,7 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Cal
         return InteriorPoint(problem, transport, threads)
 
     if transport.absent and problem.tau > 0 and problem.n_bins > FEW_BINS:
-        return [lambda: MomentNewton(problem), interior]
+        return [lambda: MomentNewton(problem, threads), interior]
     if transport.geometry is None or transport.costs.size <= levels.SMALL:
         return [interior]
 

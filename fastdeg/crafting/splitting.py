@@ -1,16 +1,13 @@
 r"""Splitting (ADMM) for grids with the city-block metric: the earth mover's distance as a flow along the grid's edges.
 
 W(p, q) = min Σ_e ℓ_e |m_e| over flows m with div m = p − q (Beckmann). With the moments z = Aᵀp as a variable of
-their own,
-the problem is g(m, p, z) with (m, p, z) in an affine set, and both sides are easy:
+their own, the problem is g(m) + g(p) + g(z) with (m, p, z) in an affine set, and both sides are easy:
 
-    y = prox of g at s         separable: shrinkage of m, entropic prox of p, Newton's method in the few moments
+    y = prox of g at s         block by block: shrinkage of m, entropic prox of p, Newton's method in the few moments
     x = Π(2 y − s)             projection on {div m = p − q, z = Aᵀp}: one cosine transform and back
     s ← s + 1.8 (x − y)        over-relaxation
 
-The grid's Laplacian is diagonal under the DCT-II, and the moment features depend on one or two axes each, so they
-are sparse there.
-Each block (m, p, z) has a penalty of its own, balanced by how fast its primal and dual parts move.
+Each block has a penalty of its own, balanced by how fast its primal and dual parts move.
 """
 
 from __future__ import annotations
@@ -19,264 +16,164 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
-from fastdeg.crafting.frechet_term import FrechetTerm
 from fastdeg.crafting.problem import GridTransport, Problem
 from fastdeg.crafting.simplex import project
-from fastdeg.kernels import admm
+from fastdeg.crafting.spectral import CosineTransform, GridFeatures, Projection, eigenvalues, moment_features
+from fastdeg.kernels import admm, cosine
 
 Float = NDArray[np.float64]
 
 RELAXATION = 1.8
-CHUNK = 25  # iterations between certificates
+_CHUNK = 25  # iterations between certificates, at first
+_LONGEST_CHUNK = 50
 _BALANCE_AT = (10, 20, 40)
 _BALANCE_EVERY = 50
-_MANY_CELLS = 200_000  # from here on the transforms inside an iteration are in float32; certificates never
+_FEW_CELLS = 50_000  # up to here the launch of threads costs as much as it saves
+_MANY_CELLS = 200_000  # from here on the first iterations have their transforms in float32; certificates never
+_ROUGH_ITERATIONS = 300  # after them the penalties may be so large that the rounding of float32 shows in the bound
 
 
-@dataclass(frozen=True)
-class GridState:
-    """What a run can start from: prox points and dual variables."""
+class Flows:
+    """Block of the flows m, one along each axis: Σ step |m|, whose prox is a shrinkage that is never stored."""
 
-    flows: Float
-    flow_duals: Float
-    pmf: Float
-    pmf_dual: Float
-    moments: Float
-    moment_dual: Float
-
-
-class GridSplitting:
-    """State of the splitting method, and a chunk of its iterations."""
-
-    def __init__(
-        self, problem: Problem, transport: GridTransport, threads: int | None = None, warm_start: Any = None
-    ) -> None:
-        self.problem, self.transport, self.threads = problem, transport, threads
-        n_cells = transport.target.size
-        self.shape = np.array(transport.shape)
-        self.steps = transport.steps
-        self.features = _GridFeatures(problem.frechet, transport)
-        self.n_iter = 0
-        # rates: per flow axis, pmf, moments
-        lengths = np.array(
+    def __init__(self, transport: GridTransport, threads: int | None) -> None:
+        self.shape, self.steps = np.array(transport.shape), transport.steps
+        n_cells = len(transport.target)
+        self.lengths = np.array(
             [
                 max(float(step[: n - 1].mean()) if n > 1 else 1.0, 1e-9)
                 for step, n in zip(self.steps, self.shape, strict=True)
             ]
         )
+        self.s = np.zeros((len(self.shape), n_cells))
+        self.rates = self.lengths * n_cells
+        self.before: Float | None = None
+        self.launch = {"threads": threads, "work": 20 * n_cells}
+
+    def subtract_divergence(self, right: NDArray[Any], times: float) -> None:
+        """right −= div(2 y − s) for ``times`` = 2, div y for 1."""
+        admm.subtract_divergence(self.shape, self.steps, 1 / self.rates, times, self.s, right, **self.launch)
+
+    def relax(self, potential: NDArray[Any]) -> None:
+        admm.flow_relax(self.shape, self.steps, 1 / self.rates, RELAXATION, potential, self.s, **self.launch)
+
+    def moves(self) -> tuple[float, float] | None:
+        """Return the squared moves of the primal and the dual part since the last call; None at the first one."""
+        before, self.before = self.before, self.s.copy()
+        if before is None:
+            return None
+        n_rows = self.s.shape[1] // self.shape[-1]
+        moves = np.empty((-(-n_rows // admm.ROWS_PER_BLOCK), len(self.shape), 2))
+        admm.flow_moves(self.shape, self.steps, 1 / self.rates, self.s, before, moves, **self.launch)
+        kept, taken = self.rates @ moves.sum(axis=0)
+        return float(kept), float(taken)
+
+    def rescale(self, factor: float) -> None:
+        """Multiply the penalty by a factor; the prox point and the dual variable stay."""
+        admm.rescale_flows(self.shape, self.steps, 1 / self.rates, 1 / factor, self.s, **self.launch)
+        self.rates = self.rates * factor
+        self.before = None
+
+
+class Pmf:
+    """Block of p: tau KL, the bounds, and what of the linear part of FD² is no function of the moments."""
+
+    def __init__(self, problem: Problem, transport: GridTransport, start: Float, rest: Float, threads: Any) -> None:
         prior = transport.embed(problem.prior / problem.prior.sum())
-        self.lower, self.upper = transport.embed(problem.lower), transport.embed(problem.upper)
-        self.log_prior = np.log(np.maximum(prior, 1e-300))
-        self.flow_rates = lengths * n_cells
-        self.pmf_rate = 0.3 * n_cells
-        start = project(problem.prior, problem.lower, problem.upper)
-        self.pmf_state = transport.embed(start)
-        moments = problem.frechet.moments(start)
-        r = len(moments)
-        spread = self.features.gram / n_cells - np.outer(moments, moments)
+        self.tau, self.target, self.rest = problem.tau, transport.target, rest
+        self.log_prior = _one_or_all(np.log(np.maximum(prior, 1e-300)))
+        self.lower = _one_or_all(transport.embed(problem.lower))
+        self.upper = _one_or_all(transport.embed(problem.upper))
+        self.s = transport.embed(start).copy()
+        self.y = np.maximum(self.s, 1e-12 / len(self.s))
+        self.rate = 0.3 * len(self.s)
+        self.before: tuple[Float, Float] | None = None
+        self.launch = {"threads": threads, "work": 60 * len(self.s)}
+
+    def prox(self, features: GridFeatures, right: NDArray[Any]) -> Float:
+        """Update y; right = 2 y − s − q; return Aᵀ(2 y − s)."""
+        sums = np.empty((len(features.constant), 3))
+        admm.pmf_prox(
+            self.target, self.log_prior, self.tau / self.rate, self.lower, self.upper, self.rest / self.rate, self.s,
+            self.y, right, features.x, features.x2, sums, **self.launch,
+        )  # fmt: skip
+        return features.contract(sums)
+
+    def relax(self, potential: NDArray[Any], features: GridFeatures, w: Float) -> None:
+        admm.pmf_relax(
+            1 / self.rate, RELAXATION, potential, self.y, features.x, features.x2, features.coefficients(w), self.s,
+            **self.launch,
+        )  # fmt: skip
+
+    def moves(self) -> tuple[float, float] | None:
+        before, self.before = self.before, (self.y.copy(), self.s - self.y)
+        if before is None:
+            return None
+        kept, taken = (now - then for now, then in zip(self.before, before, strict=True))
+        self.moved = float(np.abs(kept).sum()), self.rate * float(np.linalg.norm(taken))
+        return self.rate * float(kept @ kept), self.rate * float(taken @ taken)
+
+    def rescale(self, factor: float) -> None:
+        self.s = self.y + (self.s - self.y) / factor
+        self.rate *= factor
+        self.before = None
+
+
+class Moments:
+    """Block of z = Aᵀp: w_F FD² but for the linear part that p keeps. A further term in z is a class like this."""
+
+    def __init__(self, problem: Problem, features: GridFeatures, start: Float, slope: Float) -> None:
+        self.frechet, self.weight, self.slope = problem.frechet, problem.frechet_weight, slope
+        self.s = self.y = start
+        n_cells, r = len(features.constant) * len(features.x), len(start)
+        spread = features.gram / n_cells - np.outer(start, start)
         spread = (spread + spread.T) / 2 + 1e-9 * max(float(np.trace(spread)), 1e-12) * np.eye(r)
-        self.moment_metric = np.asarray(0.3 * np.linalg.inv(spread) if r else np.zeros((0, 0)), np.float64)
-        self.flow_state = np.zeros((len(self.shape), n_cells))
-        self.moment_state = moments
-        self.pmf = np.maximum(self.pmf_state, 1e-12 / n_cells)
-        self.moments = moments
-        self.potential = np.zeros(n_cells)
-        self.transform_type = np.float32 if n_cells > _MANY_CELLS else np.float64
-        self.right = np.empty(n_cells)
-        self.sums = np.empty((n_cells // self.shape[-1], 3))
-        self.push = np.zeros(0)
-        self.moment_slope, self.linear_push = self._split_linear()
-        if isinstance(warm_start, GridState) and warm_start.flows.shape == self.flow_state.shape:
-            self._restore(warm_start)
-        self._previous: tuple[Float, ...] | None = None
-        self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
-        self._set_rates()
+        self.metric = np.asarray(0.3 * np.linalg.inv(spread) if r else np.zeros((0, 0)), np.float64)
+        self.before: tuple[Float, Float] | None = None
 
-    # what the solver's loop asks for
-
-    def primal(self) -> tuple[Float, float]:
-        """Return a feasible p, and the cost of the flows once a Poisson solve makes them feasible too."""
-        problem, transport = self.problem, self.transport
-        p = project(transport.extract(self.pmf), problem.lower, problem.upper)
-        inverse_flow = 1 / self.flow_rates
-        error = np.empty(transport.target.size)
-        admm.divergence_error(
-            self.shape, self.steps, inverse_flow, self.flow_state, transport.embed(p), transport.target, error
-        )
-        conductance = np.array(
-            [
-                1 / max(float(step[: n - 1].mean()), 1e-9) if n > 1 else 1.0
-                for step, n in zip(self.steps, self.shape, strict=True)
-            ]
-        )
-        spectrum = _laplacian(self.shape, conductance)
-        spectrum.flat[0] = 1.0
-        image = self._transform(error.reshape(self.shape)) / spectrum
-        image.flat[0] = 0.0
-        correction = scipy.fft.idctn(image, norm="ortho").ravel()
-        cost = admm.corrected_flow_cost(self.shape, self.steps, inverse_flow, self.flow_state, conductance, correction)
-        return p, float(cost)
-
-    def dual(self) -> tuple[Float, float, Float]:
-        """Return a feasible potential, its value on the target, and the moments at which to take the tangent."""
-        phi = -self.potential
-        admm.lower_to_lipschitz(self.shape, self.steps, phi)
-        return self.transport.extract(phi), -float(phi @ self.transport.target), self.moments
-
-    def residuals(self) -> dict[str, float]:
-        return self._residuals
-
-    def state(self) -> GridState:
-        flows = self._shrunk()
-        return GridState(
-            flows,
-            self.flow_rates[:, None] * (self.flow_state - flows),
-            self.pmf,
-            self.pmf_rate * (self.pmf_state - self.pmf),
-            self.moments,
-            self.moment_metric @ (self.moment_state - self.moments),
-        )
-
-    def advance(self, enough: float, at_most: int) -> int:
-        """Make a chunk of iterations."""
-        for _ in range(min(CHUNK, at_most)):
-            self._iterate()
-        return min(CHUNK, at_most)
-
-    def _restore(self, state: GridState) -> None:
-        """Start from prox points and dual variables; the penalties start afresh: those of a late stage are slow."""
-        self.flow_state = state.flows + state.flow_duals / self.flow_rates[:, None]
-        self.pmf, self.pmf_state = state.pmf.copy(), state.pmf + state.pmf_dual / self.pmf_rate
-        if state.moments.shape == self.moments.shape:  # else another target's moments
-            self.moments = state.moments
-            self.moment_state = state.moments + np.linalg.solve(self.moment_metric, state.moment_dual)
-
-    # one iteration
-
-    def _iterate(self) -> None:
-        problem, shape, features = self.problem, self.shape, self.features
-        work = 100 * self.pmf.size
-        inverse_flow = 1 / self.flow_rates
-        # y: prox of each block
-        admm.separable_prox(
-            shape,
-            self.steps,
-            inverse_flow,
-            self.transport.target,
-            self.log_prior,
-            problem.tau / self.pmf_rate,
-            self.lower,
-            self.upper,
-            self.push,
-            self.pmf_state,
-            self.flow_state,
-            self.pmf,
-            self.right,
-            features.x,
-            features.x2,
-            self.sums,
-            threads=self.threads,
-            work=work,
-        )
-        self.moments = self._moment_prox(self.moment_state)
-        self._balance()
-        inverse_flow = 1 / self.flow_rates
-        # x: projection of 2 y − s, by its multipliers: λ of div m = p − q, w of z = Aᵀp
-        reflected = 2 * self.moments - self.moment_state
-        image = self._transform(self.right.astype(self.transform_type, copy=False).reshape(shape)).ravel()
-        mismatch = features.contract(self.sums) - reflected
-        if len(mismatch):
-            mismatch = (
-                mismatch
-                - features.images.T
-                @ (self.inverse_spectrum[features.support] * image[features.support])
-                / self.pmf_rate
-            )
-        w = self.multiplier_map @ mismatch
-        image *= self.inverse_spectrum
-        np.negative(image, out=image)
-        if len(w):
-            image[features.support] += self.inverse_spectrum[features.support] * (features.images @ w) / self.pmf_rate
-        image = scipy.fft.idctn(image.reshape(shape), norm="ortho", workers=self.workers, overwrite_x=True)
-        self.potential = image.ravel().astype(np.float64, copy=False)
-        # s ← s + relaxation (x − y)
-        admm.relaxed_update(
-            shape,
-            self.steps,
-            inverse_flow,
-            1 / self.pmf_rate,
-            RELAXATION,
-            self.potential,
-            self.pmf,
-            features.x,
-            features.x2,
-            features.expand(w),
-            self.pmf_state,
-            self.flow_state,
-            threads=self.threads,
-            work=work,
-        )
-        if len(w):
-            self.moment_state = self.moment_state + RELAXATION * (reflected + self.moment_covariance @ w - self.moments)
-        self.n_iter += 1
-
-    workers = 2
-
-    def _transform(self, array: NDArray[Any]) -> NDArray[Any]:
-        return scipy.fft.dctn(array, norm="ortho", workers=self.workers)
-
-    def _split_linear(self) -> tuple[Float, Float]:
-        """Split the linear part of FD² into a function of the moments, for the prox of z, and a rest for that of p."""
-        frechet = self.problem.frechet
-        if self.problem.frechet_weight == 0:
-            return np.zeros(len(self.moments)), np.zeros(0)
-        some = np.linspace(0, len(frechet.linear) - 1, min(2000, len(frechet.linear))).astype(int)
-        features = np.column_stack((frechet.first[some], frechet.second[some], np.ones(len(some))))
-        slope = np.linalg.lstsq(features, frechet.linear[some], rcond=None)[0]
-        k = frechet.rank
-        rest = frechet.linear - (frechet.first @ slope[:k] + frechet.second @ slope[k:-1] + slope[-1])
-        rest = rest if np.abs(rest).max() > 1e-9 * np.abs(frechet.linear).max() else np.zeros(0)
-        weight = self.problem.frechet_weight
-        return weight * slope[:-1], weight * (self.transport.embed(rest) if len(rest) else rest)
-
-    def _set_rates(self) -> None:
-        """Prepare the projection for the penalties in force."""
-        features = self.features
-        self.push = self.linear_push / self.pmf_rate
-        spectrum = _laplacian(self.shape, 1 / self.flow_rates) + 1 / self.pmf_rate
-        self.inverse_spectrum = (1 / spectrum).ravel()
-        if len(self.moments):
-            self.moment_covariance = np.linalg.inv(self.moment_metric)
-            on = self.inverse_spectrum[features.support]
-            inner = features.gram / self.pmf_rate + self.moment_covariance
-            inner -= features.images.T @ (features.images * on[:, None]) / self.pmf_rate**2
-            self.multiplier_map = np.linalg.inv(inner)
+    def prox(self) -> Float:
+        """Update y by damped Newton steps from the last one; return 2 y − s."""
+        if len(self.s) and self.weight > 0:
+            self.y = self._minimum(self.y)
         else:
-            self.multiplier_map = np.zeros((0, 0))
+            self.y = self.s
+        return 2 * self.y - self.s
 
-    def _moment_prox(self, v: Float) -> Float:
-        """argmin of −2 w_F tr (Fᵀ Σ(z) F)^½ + ½ (z − v)ᵀ Q (z − v) by damped Newton steps from the last one."""
-        frechet, weight, metric = self.problem.frechet, self.problem.frechet_weight, self.moment_metric
-        z = self.moments
-        if not len(z) or weight == 0:
-            return v
+    def relax(self, x: Float) -> None:
+        self.s = self.s + RELAXATION * (x - self.y)
+
+    def moves(self) -> tuple[float, float] | None:
+        before, self.before = self.before, (self.y, self.s - self.y)
+        if before is None:
+            return None
+        kept, taken = (now - then for now, then in zip(self.before, before, strict=True))
+        return float(kept @ self.metric @ kept), float(taken @ self.metric @ taken)
+
+    def rescale(self, factor: float) -> None:
+        self.s = self.y + (self.s - self.y) / factor
+        self.metric = self.metric * factor
+        self.before = None
+
+    def _minimum(self, z: Float) -> Float:
+        """argmin of slope · z − 2 w_F tr (Fᵀ Σ(z) F)^½ + ½ (z − s)ᵀ Q (z − s)."""
+        frechet, weight, metric = self.frechet, self.weight, self.metric
         for _ in range(20):
             spectrum = frechet.spectrum(z)
-            gradient = self.moment_slope + weight * frechet.slope(*spectrum) + metric @ (z - v)
+            off = z - self.s
+            pull = metric @ off
+            gradient = self.slope + weight * frechet.slope(*spectrum) + pull
             root = frechet.moment_curvature(*spectrum)
             step = -np.linalg.solve(weight * (root @ root.T) + metric, gradient)
             decrement = float(-gradient @ step)
-            value = float(self.moment_slope @ z) - 2 * weight * float(spectrum[0].sum())
-            value += 0.5 * float((z - v) @ metric @ (z - v))
+            value = self._value(z, spectrum[0], off @ pull)
             length = 1.0
             while length > 1e-10:
                 moved = z + length * step
                 if frechet.inside(moved):
-                    after = float(self.moment_slope @ moved) - 2 * weight * float(frechet.spectrum(moved)[0].sum())
-                    after += 0.5 * float((moved - v) @ metric @ (moved - v))
+                    off = moved - self.s
+                    after = self._value(moved, frechet.spectrum(moved)[0], off @ metric @ off)
                     if after <= value - 0.1 * length * decrement + 1e-14 * abs(value):
                         break
                 length /= 2
@@ -287,141 +184,180 @@ class GridSplitting:
                 break
         return z
 
-    # penalties
+    def _value(self, z: Float, roots: Float, distance: Any) -> float:
+        return float(self.slope @ z) - 2 * self.weight * float(roots.sum()) + 0.5 * float(distance)
 
-    def _balance(self) -> None:
+
+@dataclass(frozen=True)
+class GridState:
+    """What a run can start from."""
+
+    flows: Float
+    flow_rates: Float
+    pmf: tuple[Float, Float]
+    pmf_rate: float
+    moments: tuple[Float, Float]
+    metric: Float
+
+
+class GridSplitting:
+    """The splitting method: its blocks, and a chunk of its iterations."""
+
+    def __init__(
+        self, problem: Problem, transport: GridTransport, threads: int | None = None, warm_start: Any = None
+    ) -> None:
+        threads = 1 if len(transport.target) <= _FEW_CELLS else threads
+        self.problem, self.transport, self.threads = problem, transport, threads
+        start = project(problem.prior, problem.lower, problem.upper)
+        slope, rest = _split_linear(problem, transport)
+        self.features = moment_features(problem.frechet, transport)
+        self.flows = Flows(transport, threads)
+        self.pmf = Pmf(problem, transport, start, rest, threads)
+        self.moments = Moments(problem, self.features, problem.frechet.moments(start), slope)
+        self.blocks: tuple[Flows | Pmf | Moments, ...] = (self.flows, self.pmf, self.moments)
+        n_cells = len(transport.target)
+        rough = n_cells > _MANY_CELLS
+        self.projection = Projection(transport, self.features, threads, np.float32 if rough else np.float64)
+        self.potential: NDArray[Any] = np.zeros(n_cells, np.float32 if rough else np.float64)
+        self.n_iter = 0
+        self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
+        if isinstance(warm_start, GridState) and warm_start.flows.shape == self.flows.s.shape:
+            self._restore(warm_start)
+        self._set_penalties()
+
+    def _iterate(self) -> None:
+        right, mismatch, reflected = self._reflect()
+        if self._balance():
+            right, mismatch, reflected = self._reflect()
+        # x = Π(2 y − s), by its multipliers: λ of div m = p − q, w of z = Aᵀp
+        self.potential, w = self.projection.multipliers(right, mismatch)
+        # s ← s + relaxation (x − y)
+        self.pmf.relax(self.potential, self.features, w)
+        self.flows.relax(self.potential)
+        self.moments.relax(reflected + self.projection.covariance @ w)
+        self.n_iter += 1
+
+    def _reflect(self) -> tuple[NDArray[Any], Float, Float]:
+        """Update y; return what 2 y − s lacks of the two constraints, and its moments."""
+        right = self.potential  # the buffer of the last λ
+        mismatch = self.pmf.prox(self.features, right)
+        self.flows.subtract_divergence(right, 2.0)
+        reflected = self.moments.prox()
+        return right, mismatch - reflected, reflected
+
+    def _balance(self) -> bool:
         """Rescale each block's penalty to the ratio of the moves of its dual and primal parts since the last look."""
         n = self.n_iter + 1
         if n not in _BALANCE_AT and n % _BALANCE_EVERY:
-            return
-        flow_primal = self._shrunk()
-        now = (
-            flow_primal,
-            self.flow_state - flow_primal,
-            self.pmf.copy(),
-            self.pmf_state - self.pmf,
-            self.moments,
-            self.moment_state - self.moments,
-        )
-        before, self._previous = self._previous, now
-        if before is None:
-            return
-        rate = self.flow_rates[:, None]
-        metric = self.moment_metric
-        moved = [float(np.sum(rate * (now[k] - before[k]) ** 2)) for k in (0, 1)]
-        moved += [float(np.sum((now[k] - before[k]) ** 2)) for k in (2, 3)]
-        moved += [float((now[k] - before[k]) @ metric @ (now[k] - before[k])) for k in (4, 5)]
-        self._residuals = {
-            "primal_residual": float(np.abs(now[2] - before[2]).sum()),
-            "dual_residual": float(np.sqrt(moved[3]) * self.pmf_rate),
-        }
-        factors = [_factor(moved[k + 1], moved[k]) for k in (0, 2, 4)]
+            return False
+        moves = [block.moves() for block in self.blocks]
+        factors = [_factor(*pair) for pair in moves if pair is not None]
+        if len(factors) < len(moves):
+            return False
+        self._residuals = {"primal_residual": self.pmf.moved[0], "dual_residual": self.pmf.moved[1]}
         if max(max(f, 1 / f) for f in factors) <= 1.3:
-            return
-        f, g, h = factors
-        self.flow_state = now[0] + now[1] / f
-        self.pmf_state = now[2] + now[3] / g
-        self.moment_state = now[4] + now[5] / h
-        self.flow_rates = self.flow_rates * f
-        self.pmf_rate *= g
-        self.moment_metric = self.moment_metric * h
-        self._previous = None
-        self._set_rates()
-        self._refresh_right()
+            return False
+        for block, factor in zip(self.blocks, factors, strict=True):
+            block.rescale(factor)
+        self._set_penalties()
+        return True
 
-    def _refresh_right(self) -> None:
-        """Recompute the right-hand side from the rescaled state: the prox points stay where they are."""
-        inverse_flow = 1 / self.flow_rates
-        admm.separable_prox(
-            self.shape,
-            self.steps,
-            inverse_flow,
-            self.transport.target,
-            self.log_prior,
-            self.problem.tau / self.pmf_rate,
-            self.lower,
-            self.upper,
-            self.push,
-            self.pmf_state,
-            self.flow_state,
-            self.pmf,
-            self.right,
-            self.features.x,
-            self.features.x2,
-            self.sums,
-            threads=self.threads,
-            work=100 * self.pmf.size,
+    def _set_penalties(self) -> None:
+        self.projection.set_penalties(self.flows.rates, self.pmf.rate, self.moments.metric)
+
+    # what the solver's loop asks for
+
+    def advance(self, enough: float, at_most: int) -> int:
+        """Make a chunk of iterations."""
+        chunk = min(max(_CHUNK, self.n_iter // 8), _LONGEST_CHUNK, at_most)
+        if self.n_iter >= _ROUGH_ITERATIONS and self.potential.dtype != np.float64:
+            self.potential = self.potential.astype(np.float64)
+            self.projection = Projection(self.transport, self.features, self.threads, np.float64)
+            self._set_penalties()
+        for _ in range(chunk):
+            self._iterate()
+        return chunk
+
+    def primal(self) -> tuple[Float, float]:
+        """Return a feasible p, and the cost of the flows once a Poisson solve makes them feasible too."""
+        problem, transport, flows = self.problem, self.transport, self.flows
+        if not self.n_iter and (stay := self._target()) is not None:
+            return stay, 0.0
+        p = transport.extract(self.pmf.y)
+        p = project(p, problem.lower, problem.upper) if problem.bounded.any() or not p.any() else p / p.sum()
+        error = transport.embed(p) - transport.target
+        flows.subtract_divergence(error, 1.0)
+        conductance = np.where(flows.shape > 1, 1 / flows.lengths, 1.0)
+        poisson = CosineTransform(transport.shape, np.float64, self.threads)
+        image, spare = poisson.forward(error, np.empty_like(error))
+        weights = eigenvalues(transport.shape, conductance)
+        image[0] = 0.0
+        cosine.scale_by_spectrum(image, flows.shape, weights, 1e-300, threads=self.threads, work=8 * image.size)
+        correction, _ = poisson.inverse(image, spare)
+        n_rows = len(correction) // flows.shape[-1]
+        costs = np.empty(-(-n_rows // admm.ROWS_PER_BLOCK))
+        admm.corrected_flow_cost(
+            flows.shape, flows.steps, 1 / flows.rates, flows.s, -conductance, correction, costs, **flows.launch
         )
+        return p, float(costs.sum())
 
-    def _shrunk(self) -> Float:
-        shrunk = np.empty_like(self.flow_state)
-        for k, step in enumerate(self.steps):
-            n = self.shape[k]
-            thresholds = np.zeros(n)
-            thresholds[: n - 1] = step[: n - 1] / self.flow_rates[k]
-            along = np.repeat(thresholds, int(np.prod(self.shape[k + 1 :])))
-            flow = self.flow_state[k].reshape(-1, len(along))
-            shrunk[k] = (np.sign(flow) * np.maximum(np.abs(flow) - along, 0)).ravel()
-        return shrunk
+    def _target(self) -> Float | None:
+        """Return q itself where it is feasible: nothing need be moved then, and at tau = 0 it may be the answer."""
+        q = self.transport.extract(self.transport.target)
+        feasible = q.sum() > 1 - 1e-12 and (q >= self.problem.lower).all() and (q <= self.problem.upper).all()
+        return q if feasible else None
 
+    def dual(self) -> tuple[Float, float, Float]:
+        """Return a feasible potential, its value on the target, and the moments at which to take the tangent."""
+        phi = -self.potential.astype(np.float64)
+        for axis in range(len(self.transport.shape)):
+            admm.lower_to_lipschitz(
+                self.flows.shape, self.flows.steps, axis, phi, threads=self.threads, work=4 * phi.size
+            )
+        return self.transport.extract(phi), -float(phi @ self.transport.target), self.moments.y
 
-class _GridFeatures:
-    """The moment features A of a grid's cells as polynomials along rows, and their sparse cosine transform."""
+    def residuals(self) -> dict[str, float]:
+        return self._residuals
 
-    def __init__(self, frechet: FrechetTerm, transport: GridTransport) -> None:
-        shape, k = transport.shape, frechet.rank
-        centers = [np.asarray(c) - frechet.center[a] for a, c in enumerate(transport.coordinates)]
-        variances = transport.variances
-        rows = np.stack(np.meshgrid(*centers[:-1], indexing="ij"), -1).reshape(-1, len(shape) - 1)
-        row_variances = np.stack(np.meshgrid(*variances[:-1], indexing="ij"), -1).reshape(-1, len(shape) - 1)
-        factor, last = frechet.factor[:-1], frechet.factor[-1]
-        a, b = np.triu_indices(k)
-        first = rows @ factor  # of a cell: first + last · x
-        second = first[:, a] * first[:, b] + row_variances @ (factor[:, a] * factor[:, b])
-        cross = first[:, a] * last[b] + first[:, b] * last[a]
-        self.x = centers[-1]
-        self.x2 = self.x**2 + variances[-1]
-        n_rows, r = len(rows), k + len(a)
-        self.constant = np.concatenate((first, second), axis=1)
-        self.slope = np.concatenate((np.broadcast_to(last, (n_rows, k)), cross), axis=1)
-        self.square = np.concatenate((np.zeros(k), last[a] * last[b]))
-        # cosine transform: a feature is a sum of products of functions of at most two axes
-        support = np.zeros(shape, bool)
-        index = np.indices(shape, sparse=True)
-        active = sum((i > 0).astype(np.int8) for i in index)
-        support[:] = active <= 2
-        self.support = np.flatnonzero(support)
-        self.images = np.empty((len(self.support), r))
-        for f in range(r):
-            values = self.constant[:, f, None] + self.slope[:, f, None] * self.x + self.square[f] * self.x2
-            self.images[:, f] = scipy.fft.dctn(values.reshape(shape), norm="ortho").ravel()[self.support]
-        self.gram = self.images.T @ self.images
+    def state(self) -> GridState:
+        return GridState(
+            self.flows.s, self.flows.rates, (self.pmf.y, self.pmf.s), self.pmf.rate,
+            (self.moments.y, self.moments.s), self.moments.metric,
+        )  # fmt: skip
 
-    def contract(self, sums: Float) -> Float:
-        """Return the moments of values whose row sums against 1, x, x² are given."""
-        return sums[:, 0] @ self.constant + sums[:, 1] @ self.slope + sums[:, 2].sum() * self.square
-
-    def expand(self, w: Float) -> Float:
-        """Return the coefficients (rows, 3) of A w against 1, x, x²."""
-        coefficients = np.empty((len(self.constant), 3))
-        coefficients[:, 0] = self.constant @ w
-        coefficients[:, 1] = self.slope @ w
-        coefficients[:, 2] = self.square @ w
-        return coefficients
+    def _restore(self, state: GridState) -> None:
+        """Start from prox points and dual variables; the penalties start afresh: those of a late stage are slow."""
+        flows, pmf, moments = self.flows, self.pmf, self.moments
+        fresh, flows.rates = flows.rates, state.flow_rates
+        flows.s = state.flows.copy()
+        flows.rescale(float(np.exp(np.mean(np.log(fresh / state.flow_rates)))))
+        pmf.y, pmf.s = state.pmf[0].copy(), state.pmf[0] + (state.pmf[1] - state.pmf[0]) * (state.pmf_rate / pmf.rate)
+        if state.moments[0].shape == moments.y.shape:  # else another target's moments
+            y, s = state.moments
+            moments.y, moments.s = y, y + np.linalg.solve(moments.metric, state.metric @ (s - y))
 
 
-def _laplacian(shape: NDArray[np.int_], weights: Float) -> Float:
-    """Return the eigenvalues of the grid's Laplacian Σ_k weight_k L_k under the DCT-II."""
-    total = np.zeros(tuple(shape))
-    for k, n in enumerate(shape):
-        along = [1] * len(shape)
-        along[k] = n
-        total += weights[k] * (2 - 2 * np.cos(np.pi * np.arange(n) / n)).reshape(along)
-    return total
+def _split_linear(problem: Problem, transport: GridTransport) -> tuple[Float, Float]:
+    """Split the linear part of w_F FD² into a function of the moments, for the prox of z, and a rest for that of p."""
+    frechet, weight = problem.frechet, problem.frechet_weight
+    n, r = len(frechet.linear), frechet.rank * (frechet.rank + 3) // 2
+    if weight == 0 or r == 0:
+        return np.zeros(r), weight * transport.embed(frechet.linear) if weight else np.zeros(0)
+    some = np.linspace(0, n - 1, min(2000, n)).astype(int)
+    features = frechet.features(some)
+    slope = np.linalg.lstsq(np.column_stack((features, np.ones(len(some)))), frechet.linear[some], rcond=None)[0]
+    rest = frechet.linear - slope[-1] - frechet.combine(slope[:-1])
+    rest = rest if np.abs(rest).max() > 1e-9 * np.abs(frechet.linear).max() else np.zeros(0)
+    return weight * slope[:-1], weight * (transport.embed(rest) if len(rest) else rest)
 
 
-def _factor(dual: float, primal: float) -> float:
-    """Return the factor for a penalty, damped, from the squared moves of the dual and primal parts."""
+def _one_or_all(values: Float) -> Float:
+    """Return one value where all are the same."""
+    return values[:1].copy() if (values == values[0]).all() else values
+
+
+def _factor(primal: float, dual: float) -> float:
+    """Return the factor for a penalty, damped, from the squared moves of the primal and dual parts."""
     if not primal > 0 or not dual > 0:
         return 1.0
     ratio = np.sqrt(dual / primal)

@@ -1,208 +1,316 @@
 """Fused passes of the splitting method on a grid: everything of one iteration but the cosine transforms.
 
 A grid of N cells is seen as rows along its last axis. Flow k runs along axis k: entry i is the flow from cell i to
-the next cell
-along the axis (0 at the end). ``steps[k, c]`` is the weighted length of the step from coordinate c to c + 1.
+the next cell along the axis (0 at the end). ``steps[k, c]`` is the weighted length of the step from coordinate c to
+c + 1. Arrays of one entry (prior, bounds) hold for all cells; empty ones are absent.
 """
 
 import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
+from fastdeg.kernels.elementary import positive_log
 
 ROWS_PER_BLOCK = 16
+_NEAR = 0.02  # residual up to which one step of the entropic prox is exact to 1e-9, to rounding once that settles
+_LEAST_LOG = -690.0  # exp of it is as good as zero
+
+
+@kernel(inline="always")
+def omega_step(w, x):
+    """One fourth-order step on w + log w = x (Fritsch, Shafer & Crowley, 1973), and the residual before it."""
+    residual = x - w - positive_log(w)
+    one = 1.0 + w
+    q = 2.0 * one * (one + residual * (2.0 / 3.0))
+    return w * (1.0 + residual / one * (q - residual) / (q - 2.0 * residual)), residual
 
 
 @kernel
-def entropic_prox(v, log_prior, a, log_a, old):
-    """argmin over y > 0 of a y (log y − log prior) + ½ (y − v)²: the root of y + a log y = v − a + a log prior.
+def omega(x):
+    """The root w > 0 of w + log w = x, for x of at least ``_LEAST_LOG``."""
+    w = x - np.log(x) if x > 1.0 else np.exp(x) / (1.0 + np.exp(x))
+    for _ in range(3):
+        w, _ = omega_step(w, x)
+    return w
 
-    With y = a w that is w + log w = x; Newton's method on w from the last iterate, one step where that is near.
+
+@parallel_kernel(fastmath=REASSOCIATE)
+def pmf_prox(target, log_prior, a, lower, upper, push, state, y, right, x, x2, sums):
+    """y = argmin over [lower, upper] of a y (log y − log prior) + push y + ½ (y − s)², from the last y.
+
+    right = (2y − s) − q, and the row sums of (2y − s) against 1, x, x². The minimiser without bounds is a w with
+    w + log w = (s − push) / a − 1 + log prior − log a.
     """
-    x = v / a - 1.0 + log_prior - log_a
-    w = old / a
-    error = 2.0
-    if w > 1e-280:
-        log_w = np.log(w)
-        error = abs(w + log_w - x)
-    if error > 1.0:
-        if x < -600.0:
-            return 0.0
-        w = x - np.log(x) if x > 1.0 else np.exp(x) / (1.0 + np.exp(x))
-        w *= (1.0 + x - np.log(w)) / (1.0 + w)
-        w *= (1.0 + x - np.log(w)) / (1.0 + w)
-        log_w = np.log(w)
-    w *= (1.0 + x - log_w) / (1.0 + w)
-    if error > 1e-6:
-        w *= (1.0 + x - np.log(w)) / (1.0 + w)
-    return a * w
-
-
-@kernel
-def reflected_shrinkage(s, threshold):
-    """2 y − s for y = the shrinkage of s towards 0 by the threshold."""
-    if s > threshold:
-        return s - 2.0 * threshold
-    if s < -threshold:
-        return s + 2.0 * threshold
-    return -s
-
-
-@parallel_kernel
-def separable_prox(
-    shape, steps, inverse_flow, target, log_prior, a, lower, upper, push, state, flows, y, right, x, x2, sums
-):
-    """Prox steps of pmf and flows; right = (2y − s) − q − div(2 shrink(s) − s), and row sums of (2y − s)(1, x, x²)."""
-    n_axes, n = len(shape), shape[-1]
-    log_a = np.log(a) if a > 0 else 0.0
-    n_rows = len(target) // n
-    n_blocks = (n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK
-    for block in prange(n_blocks):
+    n = len(x)
+    n_rows = len(state) // n
+    inverse = 1.0 / a if a > 0 else 0.0
+    shift = -1.0 - np.log(a) if a > 0 else 0.0
+    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
+        root, wanted, error = np.empty(n), np.empty(n), np.empty(n)
         for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
-            start = row * n
+            here = slice(row * n, (row + 1) * n)  # views, and indices that count from 0, make vector instructions
+            s, q, new, out = state[here], target[here], y[here], right[here]
+            for j in range(n):
+                wanted[j] = s[j]
+            if len(push):
+                add(wanted, push[here], -1.0)
+            if a > 0:
+                for j in range(n):
+                    wanted[j] = wanted[j] * inverse + shift
+                if len(log_prior) > 1:
+                    add(wanted, log_prior[here], 1.0)
+                else:
+                    for j in range(n):
+                        wanted[j] += log_prior[0]
+                for j in range(n):
+                    wanted[j] = max(wanted[j], _LEAST_LOG)
+                    root[j] = new[j] * inverse
+                for _ in range(3):
+                    far = 0
+                    for j in range(n):
+                        root[j], error[j] = omega_step(max(root[j], 1e-300), wanted[j])
+                        far += not abs(error[j]) <= _NEAR
+                    if far == 0:
+                        break
+                if far:
+                    for j in range(n):
+                        if not abs(error[j]) <= _NEAR:
+                            root[j] = omega(wanted[j])
+                for j in range(n):
+                    wanted[j] = root[j] * a
+            low, high = lower[here] if len(lower) > 1 else lower, upper[here] if len(upper) > 1 else upper
+            if len(low) > 1:
+                for j in range(n):
+                    wanted[j] = max(wanted[j], low[j])
+            else:
+                for j in range(n):
+                    wanted[j] = max(wanted[j], low[0])
+            if len(high) > 1:
+                for j in range(n):
+                    wanted[j] = min(wanted[j], high[j])
+            else:
+                for j in range(n):
+                    wanted[j] = min(wanted[j], high[0])
             sum0 = 0.0
             sum1 = 0.0
             sum2 = 0.0
             for j in range(n):
-                i = start + j
-                s = state[i]
-                v = s - push[i] if len(push) else s
-                new = entropic_prox(v, log_prior[i], a, log_a, y[i]) if a > 0 else v
-                new = min(max(new, lower[i]), upper[i])
-                y[i] = new
-                v = 2.0 * new - s
-                sum0 += v
-                sum1 += v * x[j]
-                sum2 += v * x2[j]
-                right[i] = v - target[i]
+                new[j] = wanted[j]
+                root[j] = 2.0 * wanted[j] - s[j]
+            for j in range(n):
+                out[j] = root[j] - q[j]
+            for j in range(n):
+                sum0 += root[j]
+                sum1 += root[j] * x[j]
+                sum2 += root[j] * x2[j]
             sums[row, 0] = sum0
             sums[row, 1] = sum1
             sums[row, 2] = sum2
-            stride = n
-            rest = row
-            for k in range(n_axes - 2, -1, -1):
-                c = rest % shape[k]
-                rest //= shape[k]
-                flow = flows[k]
-                if c < shape[k] - 1:
-                    threshold = steps[k, c] * inverse_flow[k]
-                    for i in range(start, start + n):
-                        right[i] -= reflected_shrinkage(flow[i], threshold)
-                if c > 0:
-                    threshold = steps[k, c - 1] * inverse_flow[k]
-                    for i in range(start, start + n):
-                        right[i] += reflected_shrinkage(flow[i - stride], threshold)
-                stride *= shape[k]
-            flow = flows[n_axes - 1]
-            inflow = 0.0
-            for j in range(n):
-                outflow = 0.0
-                if j < n - 1:
-                    outflow = reflected_shrinkage(flow[start + j], steps[n_axes - 1, j] * inverse_flow[n_axes - 1])
-                right[start + j] -= outflow - inflow
-                inflow = outflow
+
+
+@kernel
+def add(values, others, times):
+    """values += times · others."""
+    for j in range(len(values)):
+        values[j] += times * others[j]
 
 
 @parallel_kernel
-def relaxed_update(shape, steps, inverse_flow, inverse_p, relaxation, potential, y, x, x2, coefficients, state, flows):
-    """s += relaxation (x − y): pmf x = 2y − s + (λ − A w) / ρ, flows x = 2y − s + grad λ / ρ."""
-    n_axes, n = len(shape), shape[-1]
+def pmf_relax(inverse_rate, relaxation, potential, y, x, x2, coefficients, state):
+    """s += relaxation (x − y) with x = 2y − s + (λ − A w) / ρ; A w has the coefficients (rows, 3) against 1, x, x²."""
+    n = len(x)
     n_rows = len(state) // n
-    n_blocks = (n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK
-    for block in prange(n_blocks):
+    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
         for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
-            start = row * n
+            here = slice(row * n, (row + 1) * n)
+            s, prox, level = state[here], y[here], potential[here]
             c0 = coefficients[row, 0]
             c1 = coefficients[row, 1]
             c2 = coefficients[row, 2]
             for j in range(n):
-                i = start + j
-                moments = c0 + c1 * x[j] + c2 * x2[j]
-                state[i] += relaxation * (y[i] - state[i] + (potential[i] - moments) * inverse_p)
+                pull = (level[j] - (c0 + c1 * x[j] + c2 * x2[j])) * inverse_rate
+                s[j] += relaxation * (prox[j] - s[j] + pull)
+
+
+@kernel(inline="always")
+def clipped(s, threshold):
+    """s between ±threshold: what the shrinkage takes off."""
+    return min(max(s, -threshold), threshold)
+
+
+@kernel
+def add_shrunk(net, s, threshold, times, sign):
+    """net += sign · (s − times · clip(s))."""
+    for j in range(len(net)):
+        net[j] += sign * (s[j] - times * clipped(s[j], threshold))
+
+
+@parallel_kernel
+def subtract_divergence(shape, steps, inverse_rates, times, flows, right):
+    """right −= div(s − times · clip(s)): times = 2 for the reflected shrinkage 2y − s, 1 for the shrinkage y."""
+    n_axes, n = len(shape), shape[-1]
+    n_rows = flows.shape[1] // n
+    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
+        net = np.empty(n)
+        thresholds = steps[n_axes - 1, : n - 1] * inverse_rates[n_axes - 1]
+        for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
+            start = row * n
+            s = flows[n_axes - 1, start : start + n]
+            net[n - 1] = 0.0
+            for j in range(n - 1):
+                net[j] = -(s[j] - times * clipped(s[j], thresholds[j]))
+            after = net[1:]
+            for j in range(n - 1):
+                after[j] += s[j] - times * clipped(s[j], thresholds[j])
             stride = n
             rest = row
             for k in range(n_axes - 2, -1, -1):
                 c = rest % shape[k]
                 rest //= shape[k]
                 if c < shape[k] - 1:
-                    flow = flows[k]
-                    threshold = steps[k, c] * inverse_flow[k]
+                    add_shrunk(net, flows[k, start : start + n], steps[k, c] * inverse_rates[k], times, -1.0)
+                if c > 0:
+                    inflow = flows[k, start - stride : start - stride + n]
+                    add_shrunk(net, inflow, steps[k, c - 1] * inverse_rates[k], times, 1.0)
+                stride *= shape[k]
+            out = right[start : start + n]
+            for j in range(n):
+                out[j] += net[j]
+
+
+@parallel_kernel
+def flow_relax(shape, steps, inverse_rates, relaxation, potential, flows):
+    """s += relaxation (x − y) with x = 2y − s + grad λ / ρ and y the shrinkage of s."""
+    n_axes, n = len(shape), shape[-1]
+    n_rows = flows.shape[1] // n
+    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
+        thresholds = steps[n_axes - 1, : n - 1] * inverse_rates[n_axes - 1]
+        for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
+            start = row * n
+            level = potential[start : start + n]
+            stride = n
+            rest = row
+            for k in range(n_axes - 2, -1, -1):
+                c = rest % shape[k]
+                rest //= shape[k]
+                if c < shape[k] - 1:
+                    threshold = steps[k, c] * inverse_rates[k]
+                    rate = inverse_rates[k]
+                    s, beyond = flows[k, start : start + n], potential[start + stride : start + stride + n]
+                    for j in range(n):
+                        s[j] += relaxation * ((beyond[j] - level[j]) * rate - clipped(s[j], threshold))
+                stride *= shape[k]
+            rate = inverse_rates[n_axes - 1]
+            s, beyond = flows[n_axes - 1, start : start + n - 1], level[1:]
+            for j in range(n - 1):
+                s[j] += relaxation * ((beyond[j] - level[j]) * rate - clipped(s[j], thresholds[j]))
+
+
+@parallel_kernel(fastmath=REASSOCIATE)
+def flow_moves(shape, steps, inverse_rates, flows, before, moves):
+    """moves[block, k] = squared moves of the shrinkage of flow k and of what it takes off, from ``before`` to now."""
+    n_axes, n = len(shape), shape[-1]
+    n_rows = flows.shape[1] // n
+    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
+        moves[block] = 0.0
+        for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
+            start = row * n
+            rest = row
+            for k in range(n_axes - 2, -1, -1):
+                threshold = steps[k, rest % shape[k]] * inverse_rates[k]
+                rest //= shape[k]
+                kept = 0.0
+                taken = 0.0
+                for i in range(start, start + n):
+                    off = clipped(flows[k, i], threshold) - clipped(before[k, i], threshold)
+                    taken += off * off
+                    off = flows[k, i] - before[k, i] - off
+                    kept += off * off
+                moves[block, k, 0] += kept
+                moves[block, k, 1] += taken
+            k = n_axes - 1
+            for j in range(n - 1):
+                i = start + j
+                threshold = steps[k, j] * inverse_rates[k]
+                off = clipped(flows[k, i], threshold) - clipped(before[k, i], threshold)
+                moves[block, k, 1] += off * off
+                off = flows[k, i] - before[k, i] - off
+                moves[block, k, 0] += off * off
+
+
+@parallel_kernel
+def rescale_flows(shape, steps, inverse_rates, factor, flows):
+    """s = y + factor (s − y), y the shrinkage of s."""
+    n_axes, n = len(shape), shape[-1]
+    n_rows = flows.shape[1] // n
+    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
+        for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
+            start = row * n
+            rest = row
+            for k in range(n_axes - 2, -1, -1):
+                threshold = steps[k, rest % shape[k]] * inverse_rates[k]
+                rest //= shape[k]
+                for i in range(start, start + n):
+                    flows[k, i] += (factor - 1.0) * clipped(flows[k, i], threshold)
+            k = n_axes - 1
+            for j in range(n - 1):
+                threshold = steps[k, j] * inverse_rates[k]
+                flows[k, start + j] += (factor - 1.0) * clipped(flows[k, start + j], threshold)
+
+
+@parallel_kernel
+def lower_to_lipschitz(shape, steps, axis, potential):
+    """f_i ← min_j f_j + distance(i, j) along one axis; all axes in turn give the largest potential below f whose
+    slopes are at most the step lengths: the infimal convolution with a city-block distance goes axis by axis."""
+    n = shape[axis]
+    inner = 1
+    for k in range(axis + 1, len(shape)):
+        inner *= shape[k]
+    outer = len(potential) // (n * inner)
+    width = min(inner, 512)
+    n_panels = (inner + width - 1) // width
+    for task in prange(outer * n_panels):
+        first = (task // n_panels) * n * inner + (task % n_panels) * width
+        size = min(width, inner - (task % n_panels) * width)
+        for c in range(1, n):
+            length = steps[axis, c - 1]
+            here = first + c * inner
+            for i in range(size):
+                potential[here + i] = min(potential[here + i], potential[here - inner + i] + length)
+        for c in range(n - 2, -1, -1):
+            length = steps[axis, c]
+            here = first + c * inner
+            for i in range(size):
+                potential[here + i] = min(potential[here + i], potential[here + inner + i] + length)
+
+
+@parallel_kernel(fastmath=REASSOCIATE)
+def corrected_flow_cost(shape, steps, inverse_rates, flows, conductance, correction, costs):
+    """costs[block] = Σ step |shrink(s) − grad correction|: flows that a potential's gradient makes feasible."""
+    n_axes, n = len(shape), shape[-1]
+    n_rows = flows.shape[1] // n
+    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
+        total = 0.0
+        for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
+            start = row * n
+            stride = n
+            rest = row
+            for k in range(n_axes - 2, -1, -1):
+                c = rest % shape[k]
+                rest //= shape[k]
+                if c < shape[k] - 1:
+                    threshold = steps[k, c] * inverse_rates[k]
+                    cost = 0.0
                     for i in range(start, start + n):
-                        s = flow[i]
-                        slope = (potential[i + stride] - potential[i]) * inverse_flow[k]
-                        flow[i] = s + relaxation * (0.5 * (reflected_shrinkage(s, threshold) - s) + slope)
+                        s = flows[k, i]
+                        m = s - clipped(s, threshold)
+                        cost += abs(m - conductance[k] * (correction[i + stride] - correction[i]))
+                    total += steps[k, c] * cost
                 stride *= shape[k]
             k = n_axes - 1
-            flow = flows[k]
-            for i in range(start, start + n - 1):
-                s = flow[i]
-                threshold = steps[k, i - start] * inverse_flow[k]
-                slope = (potential[i + 1] - potential[i]) * inverse_flow[k]
-                flow[i] = s + relaxation * (0.5 * (reflected_shrinkage(s, threshold) - s) + slope)
-
-
-@kernel
-def lower_to_lipschitz(shape, steps, potential):
-    """f_i ← min_j f_j + distance(i, j): the largest potential below f whose slopes are at most the step lengths.
-
-    The infimal convolution with a city-block distance goes axis by axis, a sweep up and a sweep down each.
-    """
-    n_axes = len(shape)
-    inner = 1
-    for k in range(n_axes - 1, -1, -1):
-        n = shape[k]
-        outer = len(potential) // (n * inner)
-        for o in range(outer):
-            start = o * n * inner
-            for c in range(1, n):
-                length = steps[k, c - 1]
-                for i in range(start + c * inner, start + (c + 1) * inner):
-                    potential[i] = min(potential[i], potential[i - inner] + length)
-            for c in range(n - 2, -1, -1):
-                length = steps[k, c]
-                for i in range(start + c * inner, start + (c + 1) * inner):
-                    potential[i] = min(potential[i], potential[i + inner] + length)
-        inner *= n
-
-
-@kernel
-def divergence_error(shape, steps, inverse_flow, flows, p, target, error):
-    """error = p − q − div(shrink(s)): what the flows of the prox step leave to be carried."""
-    n_axes = len(shape)
-    for i in range(len(p)):
-        error[i] = p[i] - target[i]
-    inner = 1
-    for k in range(n_axes - 1, -1, -1):
-        n = shape[k]
-        flow = flows[k]
-        for o in range(len(p) // (n * inner)):
-            for c in range(n - 1):
-                threshold = steps[k, c] * inverse_flow[k]
-                start = (o * n + c) * inner
-                for i in range(start, start + inner):
-                    m = 0.5 * (flow[i] + reflected_shrinkage(flow[i], threshold))
-                    error[i] -= m
-                    error[i + inner] += m
-        inner *= n
-
-
-@kernel(fastmath=REASSOCIATE)
-def corrected_flow_cost(shape, steps, inverse_flow, flows, conductance, correction):
-    """Σ step |shrink(s) − grad correction|: cost of the flows once a potential's gradient makes them feasible."""
-    n_axes = len(shape)
-    total = 0.0
-    inner = 1
-    for k in range(n_axes - 1, -1, -1):
-        n = shape[k]
-        flow = flows[k]
-        for o in range(len(correction) // (n * inner)):
-            for c in range(n - 1):
-                threshold = steps[k, c] * inverse_flow[k]
-                start = (o * n + c) * inner
-                cost = 0.0
-                for i in range(start, start + inner):
-                    m = 0.5 * (flow[i] + reflected_shrinkage(flow[i], threshold))
-                    cost += abs(m - conductance[k] * (correction[i + inner] - correction[i]))
-                total += steps[k, c] * cost
-        inner *= n
-    return total
+            for j in range(n - 1):
+                i = start + j
+                s = flows[k, i]
+                m = s - clipped(s, steps[k, j] * inverse_rates[k])
+                total += steps[k, j] * abs(m - conductance[k] * (correction[i + 1] - correction[i]))
+        costs[block] = total
