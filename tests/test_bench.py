@@ -1,6 +1,9 @@
 """The benchmark framework, on a tiny case: measured in turn, checked, and printed whether it wins or loses."""
 
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,7 +39,7 @@ def test_wrong_answers_stop_the_measurement():
 
 def test_losing_rows_are_printed_like_the_others():
     row = report.measure_case(tiny_case(rounds=3))
-    row["seconds"] = {OURS: 0.2, "slow": 0.1}
+    row |= {"seconds": {OURS: 0.2, "slow": 0.1}, "calm": True}
     assert report.case_lines("sum", row) == ["| sum | 200 ms | slow | 100 ms | 0.50 × | 2 × |"]
     results = {
         "room": {
@@ -47,6 +50,7 @@ def test_losing_rows_are_printed_like_the_others():
             "curves": {"curve": {"variable": "n", "points": [["1", {OURS: 0.1}], ["2", {OURS: 0.2}]]}},
         }
     }
+    assert report.case_lines("sum", row | {"calm": False})[0].startswith("| sum † |")
     page = report.page(results)
     for text in ("| sum | 200 ms | slow | 100 ms | 0.50 × | 2 × |", "absent", "P, 2 cores", "| 2 | 200 ms |"):
         assert text in page
@@ -55,3 +59,13 @@ def test_losing_rows_are_printed_like_the_others():
 def test_names_of_cases_are_unique():
     names = [case.name for module in rooms().values() for case in module.CASES]
     assert len(names) == len(set(names))
+
+
+def test_the_same_cases_run_under_pytest_benchmark():
+    options = ["--benchmark-enable", "--benchmark-max-time=0.05", "--benchmark-min-rounds=1", "-k", "features"]
+    command = [sys.executable, "-m", "pytest", "bench", *options]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    case = next(case for case in rooms()["images"].CASES if "features" in case.name)
+    for name in (OURS, *(rival.name for rival in case.rivals)):
+        assert name in done.stdout
