@@ -57,9 +57,9 @@ def main(arguments: list[str] | None = None) -> None:
         for name, module in modules.items():
             measured = measure_room(module, options)
             if not options.quick:
-                results[name] = _merged(results.get(name, {}), measured)
+                results[name] = _merged(results.get(name, {}), measured, module)
+                _write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")  # what is measured is kept
     if not options.quick:
-        _write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
         _write(PAGE, page(results))
         update_readme(results)
 
@@ -234,14 +234,18 @@ def _first_calls(measured: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Return the new measurements, and the old ones of the same machine that were not taken again."""
+def _merged(old: dict[str, Any], new: dict[str, Any], module: Any) -> dict[str, Any]:
+    """Return the new measurements, and the old ones of the same machine that were not taken again.
+
+    Cases and curves come in the order of the room, without those that it no longer has.
+    """
     if not old or old["machine"] != new["machine"]:
         return new
     merged = {**old, **new}
     merged["limits"] = {name: max(rate, old["limits"].get(name, 0)) for name, rate in new["limits"].items()}
-    for key in ("cases", "curves"):
-        merged[key] = {**old.get(key, {}), **new[key]}
+    for key, wanted in (("cases", module.CASES), ("curves", getattr(module, "CURVES", []))):
+        both = {**old.get(key, {}), **new[key]}
+        merged[key] = {item.name: both[item.name] for item in wanted if item.name in both}
     return merged
 
 

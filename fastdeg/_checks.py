@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -87,6 +88,16 @@ def number(
     if (low is not None and result < low) or (high is not None and result > high):
         raise ValueError(f"{name}: expected a number{limits}, got {value}")
     return result
+
+
+def memory(n_bytes: float, name: str) -> None:
+    """Refuse what needs more than the machine's memory, before any of it is allocated."""
+    if not hasattr(os, "sysconf"):
+        return
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if n_bytes > physical:
+        sizes = f"the {physical / 1e9:.3g} GB of this machine, got one that needs {n_bytes / 1e9:.3g} GB"
+        raise MemoryError(f"{name}: expected a problem within {sizes}")
 
 
 def choice(value: Any, name: str, options: Sequence[str]) -> str:

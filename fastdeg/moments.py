@@ -79,6 +79,10 @@ def weighted_moments(
     ValueError
         Where shapes disagree, a number is not finite, a weight is negative, all weights are zero (without labels),
         a label is out of range, or the covariance exceeds the floating-point range.
+    TypeError
+        Where numbers are not real, or labels not integers.
+    MemoryError
+        Where the covariances of so many bins do not fit into memory.
 
     Examples
     --------
@@ -105,6 +109,8 @@ def weighted_moments(
     occupied = part.weight > 0
     cov = part.scatter  # nobody else's: divided in place
     cov /= np.where(occupied, part.weight, 1.0)[..., None, None]
+    if dtype == np.float32 and cov.size and np.abs(cov).max() > np.finfo(np.float32).max:
+        raise ValueError(f"x: expected samples whose covariance float32 can hold, got {np.abs(cov).max():g}")
     mean, cov = part.mean.astype(dtype, copy=False), cov.astype(dtype, copy=False)
     return (mean, cov, occupied) if return_occupied else (mean, cov)
 
@@ -136,7 +142,9 @@ def partial_moments(
         total = _kernels.moments(x, weight_array, *arrays, threads=threads, work=n * n_axes * n_axes)
         result = Moments(np.asarray(total), *arrays)
     else:
+        name = "labels" if n_bins is None else "n_bins"
         label_array, n_bins = _labels(labels, n, n_bins)
+        _checks.memory(16.0 * n_bins * (1 + n_axes) ** 2, name)
         totals, shape = np.zeros(n_bins), (n_bins, n_axes)
         arrays = np.zeros(shape), np.zeros(shape), np.zeros((*shape, n_axes))
         _kernels.label_moments(x, weight_array, label_array, totals, *arrays, threads=threads, work=n * n_axes * n_axes)
@@ -160,6 +168,9 @@ def merge(*parts: Moments) -> Moments:
     """
     if not parts:
         raise ValueError("parts: expected at least one part, got none")
+    for part in parts:
+        if not isinstance(part, Moments):
+            raise TypeError(f"parts: expected what partial_moments returns, got {type(part).__name__}")
     shape = parts[0].scatter.shape
     n_axes = shape[-1]
     n_sets = int(np.prod(shape[:-2]))
@@ -176,18 +187,18 @@ def merge(*parts: Moments) -> Moments:
 
 
 def _labels(labels: ArrayLike, n: int, n_bins: int | None) -> tuple[NDArray[np.int64], int]:
-    array = np.asarray(labels)
-    if array.dtype.kind not in "iu" and array.size:
-        raise TypeError(f"labels: expected integers, got dtype {array.dtype}")
-    if array.shape != (n,):
-        raise ValueError(f"labels: expected shape ({n},), got {array.shape}")
-    array = np.ascontiguousarray(array, dtype=np.int64)
+    given = np.asarray(labels)
+    if given.dtype.kind not in "iu" and given.size:
+        raise TypeError(f"labels: expected integers, got dtype {given.dtype}")
+    if given.shape != (n,):
+        raise ValueError(f"labels: expected shape ({n},), got {given.shape}")
+    array = np.ascontiguousarray(given, dtype=np.int64)
     highest = int(array.view(np.uint64).max()) if n else -1  # negative labels are the highest unsigned ones
     if n_bins is not None:
         n_bins = _checks.integer(n_bins, "n_bins", 1)
     elif highest < 2**62:
         n_bins = highest + 1
     if n_bins is None or highest >= n_bins:
-        low, limit = int(array.min()), "" if n_bins is None else f" to {n_bins - 1}"
-        raise ValueError(f"labels: expected labels from 0{limit}, got {low if low < 0 else int(array.max())}")
+        low, limit = int(given.min()), "" if n_bins is None else f" to {n_bins - 1}"
+        raise ValueError(f"labels: expected labels from 0{limit}, got {low if low < 0 else int(given.max())}")
     return array, n_bins

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
 from fastdeg.distances.frechet import frechet_distance
+from fastdeg.distribution import BinnedDistribution
 from fastdeg.kernels import diversity as _kernels
 from fastdeg.kernels.farthest import bucket_steps, make_buckets
 from fastdeg.kernels.farthest_wide import quantise, wide_steps
-from fastdeg.moments import weighted_moments
-
-if TYPE_CHECKING:
-    from fastdeg.distribution import BinnedDistribution
+from fastdeg.moments import partial_moments
 
 FEW_AXES = 8  # up to which boxes around buckets of points tell them apart
+LARGEST = 1e145  # whose square can be summed up
 WORK_PER_CALL = 2e8  # elementary operations before Python gets to see an interrupt: well under 0.3 s
 
 
@@ -73,6 +72,11 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
     (k,) int64 array
         Different indices in the order of choice; of points equally far, the lowest index.
 
+    Raises
+    ------
+    ValueError
+        Where the shape is wrong, a number is not finite, or ``k`` or ``start`` is out of range.
+
     References
     ----------
     Gonzalez, "Clustering to minimize the maximum intercluster distance", Theoret. Comput. Sci. 38 (1985): the largest
@@ -122,6 +126,11 @@ def coverage(x: ArrayLike, indices: ArrayLike, *, threads: int | None = None) ->
         Rows of the chosen points, at least one.
     threads : int, optional
 
+    Raises
+    ------
+    ValueError
+        Where there are no points or none is chosen, an index is out of range, or a distance overflows.
+
     Examples
     --------
     >>> from fastdeg.references import coverage
@@ -129,11 +138,15 @@ def coverage(x: ArrayLike, indices: ArrayLike, *, threads: int | None = None) ->
     Coverage(mean=0.333..., max=1.0)
     """
     x = _checks.float_array(x, "x", ("n", "d"), keep_float32=True)
+    if len(x) == 0:
+        raise ValueError(f"x: expected at least one point, got shape {x.shape}")
     chosen = _index_array(indices, "indices", len(x))
     if chosen.size == 0:
         raise ValueError("indices: expected at least one chosen point, got none")
     distances = np.empty(len(x))
     _kernels.distance_to_set(x, chosen, distances, threads=threads, work=x.size * len(chosen))
+    if not distances.max() < np.inf:
+        raise ValueError("x: expected points whose distances are within the floating-point range, got farther ones")
     return Coverage(float(distances.mean()), float(distances.max()))
 
 
@@ -176,7 +189,10 @@ def select_references(
     Raises
     ------
     ValueError
-        Where shapes disagree, a label is out of range, or there are fewer images than references.
+        Where shapes disagree, a number is not finite or its square too large, a label is out of range, the two
+        distributions have different bins, or there are fewer images than references.
+    TypeError
+        Where labels are not integers, or a distribution is not a `BinnedDistribution`.
 
     Examples
     --------
@@ -187,16 +203,25 @@ def select_references(
     array([1, 3])
     """
     x = _checks.float_array(embeddings, "embeddings", ("n", "D"), keep_float32=True)
-    n = len(x)
+    n, n_axes = x.shape
+    if n == 0 or n_axes == 0:
+        raise ValueError(f"embeddings: expected at least one image and one feature, got shape ({n}, {n_axes})")
+    if (largest := float(np.abs(x).max())) > LARGEST:
+        raise ValueError(f"embeddings: expected numbers up to {LARGEST:g}, got {largest:g}")
+    for name, distribution in (("target", target), ("crafted", target if crafted is None else crafted)):
+        if not isinstance(distribution, BinnedDistribution):
+            raise TypeError(f"{name}: expected a BinnedDistribution, got {type(distribution).__name__}")
     bin_of = _index_array(labels, "labels", target.n_bins)
     if len(bin_of) != n:
         raise ValueError(f"labels: expected one label per embedding ({n}), got {len(bin_of)}")
     support = target if crafted is None else crafted
-    if support.n_bins != target.n_bins:
-        raise ValueError(f"crafted: expected the target's {target.n_bins} bins, got {support.n_bins}")
+    if support.bins != target.bins:
+        raise ValueError(f"crafted: expected the bins of target, {target.bins!r}, got {support.bins!r}")
     n_references = _checks.integer(n_references, "n_references", 1, n)
-    n_neighbors = _checks.integer(n_neighbors, "n_neighbors", 1)
+    n_neighbors = min(_checks.integer(n_neighbors, "n_neighbors", 1), max(1, n_references - 1))
+    _checks.memory(8.0 * n * n_neighbors, "n_neighbors")
 
+    everything = partial_moments(x, threads=threads)
     indices = np.empty(n_references, np.int64)
     nearest = np.full((n, n_neighbors), np.inf)
     taken = np.zeros(n, np.bool_)
@@ -211,7 +236,7 @@ def select_references(
         for _ in range(quotas[bin_index]):
             candidates = _candidates(bin_of, taken, images_left, support.pmf > 0, away)
             if n_chosen == 0:
-                offset = x[candidates] - weighted_moments(x, threads=threads)[0]
+                offset = x[candidates] - everything.mean
                 index = candidates[np.argmin((offset**2).sum(axis=1))]
             else:
                 index = candidates[_kernels.most_diverse(candidates, taken, nearest, n_chosen)]
@@ -220,12 +245,13 @@ def select_references(
             images_left[bin_of[index]] -= 1
             indices[n_chosen] = index
             n_chosen += 1
+    chosen = partial_moments(x[indices])
     return ReferenceSelection(
         indices,
         bin_of[indices],
         _diversity(x[indices], n_neighbors),
         coverage(x, indices, threads=threads),
-        frechet_distance(*weighted_moments(x[indices]), *weighted_moments(x, threads=threads)),
+        frechet_distance(chosen.mean, chosen.covariance, everything.mean, everything.covariance),
     )
 
 

@@ -105,6 +105,34 @@ def test_symmetric_in_its_arguments(d):
     assert_allclose(there, fd.frechet_distance(zero, b @ b.T, zero, a @ a.T), rtol=1e-11)
 
 
+def test_bad_arguments():
+    eye, zero = np.eye(2), np.zeros(2)
+    for arguments, message in [
+        (([], np.empty((0, 0)), [], np.empty((0, 0))), "mean1: expected at least one axis"),
+        (([np.inf, 0], eye, zero, eye), "mean1: expected finite numbers, got inf"),
+        (([1e200, 0], eye, zero, eye), "mean1: .* floating-point range"),
+        ((zero, np.eye(3), zero, eye), r"cov1: expected shape \(2, 2\), got \(3, 3\)"),
+        ((zero, eye, [zero], eye), r"mean2: expected shape \(2,\)"),
+        ((zero, eye, zero, eye * np.nan), "cov2: expected finite numbers"),
+        ((zero, eye * 1e308, zero, eye), "cov1: .* finite trace"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            fd.frechet_distance(*arguments)
+    with pytest.raises(TypeError, match="cov1: expected an array of real numbers"):
+        fd.frechet_distance(zero, eye * 1j, zero, eye)
+    for arguments, message in [
+        (([zero, zero], [eye], zero, eye), r"covs: expected shape \(2, 2, 2\)"),
+        (([zero * np.nan], [eye], zero, eye), "means: expected finite numbers, got nan"),
+        ((np.float32([[1e30, 0]]), np.float32([eye]), zero, eye), "means: .* floating-point range"),
+        (([zero, zero], [eye, -eye], zero, eye), r"covs\[1\]: .* positive semidefinite"),
+        ((np.empty((0, 2)), np.empty((0, 2, 2)), zero, -eye), "cov: .* positive semidefinite"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            fd.frechet_distances(*arguments)
+    with pytest.raises(ValueError, match="threads: "):
+        fd.frechet_distances([zero], [eye], zero, eye, threads=0)
+
+
 def test_float32_and_empty():
     means, covs = np.zeros((2, 3), np.float32), np.stack([np.eye(3), 4 * np.eye(3)]).astype(np.float32)
     result = fd.frechet_distances(means, covs, np.zeros(3), np.eye(3))

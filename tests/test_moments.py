@@ -139,7 +139,14 @@ def test_layouts_and_untouched_input():
         ({"x": [[1.0]], "labels": [-1], "n_bins": 4}, "labels: .* 0 to 3, got -1"),
         ({"x": [[1.0]], "labels": [-1]}, "labels: .* got -1"),
         ({"x": [[1.0]], "labels": [0, 1]}, "labels: expected shape"),
+        ({"x": [[1.0]], "labels": np.array([2**63 + 1], np.uint64)}, "labels: .* got 9223372036854775809"),
+        ({"x": [[1.0]], "labels": [0], "n_bins": 0}, "n_bins: expected an integer >= 1"),
         ({"x": [[1.0]], "n_bins": 3}, "n_bins: expected labels"),
+        ({"x": [[1.0]], "return_occupied": True}, "return_occupied: expected labels"),
+        ({"x": [[1.0]], "threads": 0}, "threads: expected a positive integer"),
+        ({"x": np.empty((3, 0))}, "x: expected at least one axis"),
+        ({"x": np.array([[1e30], [-1e30]], np.float32)}, r"x: .* float32 can hold, got 1e\+60"),
+        ({"x": np.array([[1e30], [-1e30]], np.float32), "labels": [0, 0]}, "x: .* float32 can hold"),
     ],
 )
 def test_bad_input(arguments, message):
@@ -147,6 +154,56 @@ def test_bad_input(arguments, message):
         fd.weighted_moments(**arguments)
 
 
-def test_labels_must_be_integers():
-    with pytest.raises(TypeError, match="labels: expected integers"):
-        fd.weighted_moments([[1.0]], labels=[0.0])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": [[1.0]], "labels": [0.0]}, "labels: expected integers"),
+        ({"x": [[1.0]], "labels": [True]}, "labels: expected integers"),
+        ({"x": [[1j]]}, "x: expected an array of real numbers, got list"),
+        ({"x": [[1.0]], "weights": ["a"]}, "weights: expected an array of real numbers"),
+        ({"x": [[1.0]], "labels": [0], "n_bins": 2.0}, "n_bins: expected an integer >= 1, got 2.0"),
+    ],
+)
+def test_wrong_types(arguments, message):
+    with pytest.raises(TypeError, match=message):
+        fd.weighted_moments(**arguments)
+
+
+def test_memory_is_estimated_first():
+    with pytest.raises(MemoryError, match=r"labels: expected .* GB"):
+        fd.weighted_moments([[1.0]], labels=[10**12])
+    with pytest.raises(MemoryError, match=r"n_bins: expected .* GB"):
+        fd.weighted_moments([[1.0]], labels=[0], n_bins=10**12)
+
+
+def test_one_sample_and_denormal_numbers():
+    for arguments in ({}, {"labels": [0], "n_bins": 1}):
+        mean, cov = fd.weighted_moments([[3.0, 4.0]], **arguments)
+        assert_array_equal(mean.ravel(), [3, 4])
+        assert not cov.any()
+    mean, cov = fd.weighted_moments([[5e-324], [1.5e-323]])
+    assert 5e-324 <= mean[0] <= 1.5e-323
+    assert cov[0, 0] == 0
+
+
+@pytest.mark.parametrize("n_bins", [1, 4])
+def test_labels_of_equal_huge_and_far_values(n_bins):
+    """Per label: all samples equal, values near the end of the range, more bins than samples."""
+    labels = np.arange(3) % n_bins
+    mean, cov = fd.weighted_moments(np.full((3, 2), 0.1), labels=labels, n_bins=n_bins)
+    assert_allclose(mean[:3].ravel(), 0.1, rtol=1e-15)
+    assert np.abs(cov).max() < 1e-33
+    assert fd.weighted_moments(np.full((3, 2), 1e150) * [[1], [1], [-1]], labels=[0] * 3)[1][0, 0, 0] < 1e301
+    with pytest.raises(ValueError, match=r"x: .* floating-point range"):
+        fd.weighted_moments([[1e200], [-1e200]], labels=[0, 0], n_bins=n_bins)
+
+
+def test_merge_wants_parts():
+    with pytest.raises(ValueError, match="parts: expected at least one"):
+        merge()
+    with pytest.raises(TypeError, match="parts: expected what partial_moments returns, got tuple"):
+        merge((1.0, 2.0))
+    nothing = partial_moments(np.empty((0, 2)))
+    one = partial_moments([[1e300, 5e-324]])
+    assert_array_equal(merge(nothing, one, nothing).mean, [1e300, 5e-324])
+    assert not merge(nothing, nothing).covariance.any()

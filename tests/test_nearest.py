@@ -53,6 +53,18 @@ def test_extreme_scales(scale):
         assert_array_equal(labels, expected)
 
 
+@pytest.mark.parametrize("d", [2, 7, 36])
+@pytest.mark.parametrize("far", [1e6, 1e9, 1e13, 1e25, 1e40, 1e160])
+def test_samples_far_from_all_centres(d, far):
+    """What float64 cannot tell apart goes to the lowest index, however well a product could."""
+    rng = np.random.default_rng(0)
+    centers, samples = rng.uniform(-1, 1, (90, d)), rng.uniform(-1, 1, (80, d)) * far
+    with np.errstate(over="ignore"):
+        expected = naive.nearest_center(samples, centers)
+    for labels in both(centers, samples):
+        assert_array_equal(labels, expected)
+
+
 def test_equal_centres_and_clusters():
     rng = np.random.default_rng(0)
     for centers in (np.ones((20, 2)), np.repeat(rng.normal(size=(5, 2)), 4, axis=0), np.zeros((3, 2))):
@@ -86,7 +98,8 @@ def test_threads_change_nothing():
     bins = fd.CentroidBins(rng.random((300, 3)))
     samples = rng.random((50_000, 3))
     first = bins.assign(samples, threads=1)
-    assert_array_equal(bins.assign(samples, threads=2), first)
+    for threads in (2, 3, 7):
+        assert_array_equal(bins.assign(samples, threads=threads), first)
     assert_array_equal(first[:500], naive.nearest_center(samples[:500], bins.centers))
 
 

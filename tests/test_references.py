@@ -86,6 +86,16 @@ def test_empty_bins_take_from_the_nearest_and_crafted_limits_where_from(gallery)
     assert_array_equal(fd.select_references(embeddings, labels, target, crafted=crafted).bins, 1)
 
 
+def test_one_image_and_equal_images():
+    bins = fd.CentroidBins([[0.0], [1.0]])
+    target = fd.BinnedDistribution.uniform(bins)
+    alone = fd.select_references([[3.0, 4.0]], [1], target, n_references=1, n_neighbors=10**9)
+    assert (alone.indices.tolist(), alone.diversity, alone.coverage) == ([0], 0.0, (0.0, 0.0))
+    equal = fd.select_references(np.full((6, 1), 1e-320), [0, 1] * 3, target, n_references=4)
+    assert_array_equal(equal.indices, [0, 2, 1, 3])
+    assert (equal.diversity, equal.moment_distance) == (0, 0)
+
+
 def test_all_images_can_be_references(gallery):
     embeddings, labels, bins = gallery
     target = fd.BinnedDistribution.uniform(bins)
@@ -116,6 +126,10 @@ def test_coverage():
         coverage(x, [3])
     with pytest.raises(ValueError, match=r"indices: .* none"):
         coverage(x, [])
+    with pytest.raises(ValueError, match="x: expected at least one point"):
+        coverage(np.empty((0, 2)), [])
+    with pytest.raises(ValueError, match=r"x: .* floating-point range"):
+        coverage(x * 1e300, [0])
 
 
 def test_bad_input(gallery):
@@ -130,9 +144,27 @@ def test_bad_input(gallery):
         fd.select_references(embeddings, labels[1:], target)
     with pytest.raises(ValueError, match="n_references"):
         fd.select_references(embeddings, labels, target, n_references=201)
-    other = fd.BinnedDistribution.uniform(fd.CentroidBins([[0.0]]))
-    with pytest.raises(ValueError, match="crafted"):
-        fd.select_references(embeddings, labels, target, crafted=other)
+    for centers in ([[0.0]], [[0.0], [1.0], [2.0], [3.0]]):  # as many bins, elsewhere, are others too
+        other = fd.BinnedDistribution.uniform(fd.CentroidBins(centers))
+        with pytest.raises(ValueError, match="crafted: expected the bins of target"):
+            fd.select_references(embeddings, labels, target, crafted=other)
+    for wrong, message in [
+        (np.empty((0, 6)), "embeddings: expected at least one image"),
+        (np.empty((200, 0)), "embeddings: .* one feature"),
+        (embeddings * np.nan, "embeddings: expected finite"),
+        (embeddings * 1e200, "embeddings: expected numbers up to"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            fd.select_references(wrong, labels[: len(wrong)], target)
+    with pytest.raises(ValueError, match="n_neighbors: "):
+        fd.select_references(embeddings, labels, target, n_neighbors=0)
+    with pytest.raises(ValueError, match="threads: "):
+        fd.select_references(embeddings, labels, target, threads=0)
+    with pytest.raises(TypeError, match="labels: expected integers"):
+        fd.select_references(embeddings, labels / 2, target)
+    for arguments in ({"target": target.pmf}, {"target": target, "crafted": "uniform"}):
+        with pytest.raises(TypeError, match=f"{list(arguments)[-1]}: expected a BinnedDistribution"):
+            fd.select_references(embeddings, labels, **arguments)
     with pytest.raises(ValueError, match="k: "):
         fd.farthest_points(embeddings, 201)
     with pytest.raises(ValueError, match="start: "):

@@ -342,10 +342,18 @@ CASES = [
 ]
 
 
-def assign_threads_workload(threads):
-    w = centroid_workload(1_000_000, 3, 1_000)
-    w.threads = threads
-    return w
+THREADS = list(range(1, numba.config.NUMBA_NUM_THREADS + 1))
+
+
+def with_threads(workload):
+    """Workload of a curve over threads."""
+
+    def setup(threads):
+        w = workload()
+        w.threads = threads
+        return w
+
+    return setup
 
 
 NEAREST = CENTROID_RIVALS[1:]
@@ -377,9 +385,31 @@ CURVES = [
     Curve(
         "Nearest centre over threads (n = 1,000,000, d = 3, N = 1,000)",
         "threads",
-        list(range(1, numba.config.NUMBA_NUM_THREADS + 1)),
-        assign_threads_workload,
+        THREADS,
+        with_threads(lambda: centroid_workload(1_000_000, 3, 1_000)),
         lambda w: w.bins.assign(w.x, threads=w.threads),
+    ),
+    Curve(
+        "Histogram over threads (50 × 51 × 7 cells, n = 1,000,000)",
+        "threads",
+        THREADS,
+        with_threads(lambda: grid_workload(1_000_000)),
+        lambda w: w.bins.histogram(w.x, threads=w.threads),
+    ),
+    Curve(
+        "Weighted moments over threads (n = 1,000,000, d = 3)",
+        "threads",
+        THREADS,
+        with_threads(lambda: moments_workload(1_000_000, 3)),
+        lambda w: fd.weighted_moments(w.x, w.weights, threads=w.threads),
+    ),
+    Curve(
+        "Moments per label over N (n = 1,000,000, d = 3)",
+        "N",
+        [10, 1_000, 100_000],
+        lambda n_bins: moments_workload(1_000_000, 3, n_bins),
+        lambda w: fd.weighted_moments(w.x, labels=w.labels, n_bins=w.n_bins),
+        [Rival("pandas groupby, sums of products", pandas_moments, requires=["pandas"])],
     ),
     Curve(
         "Moments over d (n = 100,000)",
@@ -398,12 +428,26 @@ CURVES = [
         [Rival("NumPy batched eigvalsh", numpy_frechet)],
     ),
     Curve(
+        "Fréchet over threads (100,000 to one, d = 3)",
+        "threads",
+        THREADS,
+        with_threads(lambda: frechet_workload(100_000, 3)),
+        lambda w: fd.frechet_distances(w.means, w.covs, w.mean, w.cov, threads=w.threads),
+    ),
+    Curve(
         "Farthest points over n (d = 3, k = 100)",
         "n",
         [1_000, 10_000, 100_000],
         lambda n: points_workload(n, 3, 100),
         lambda w: fd.farthest_points(w.x, w.k),
         [FARTHEST_LOW[1]],
+    ),
+    Curve(
+        "Farthest points over threads (n = 20,000, d = 256, k = 200)",
+        "threads",
+        THREADS,
+        with_threads(lambda: points_workload(20_000, 256, 200)),
+        lambda w: fd.farthest_points(w.x, w.k, threads=w.threads),
     ),
 ]
 

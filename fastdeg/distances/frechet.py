@@ -14,7 +14,7 @@ from fastdeg.kernels.frechet_small import ASYMMETRIC, INDEFINITE, MOST_AXES, NOT
 _PROBLEMS = {
     ASYMMETRIC: "a symmetric matrix",
     INDEFINITE: "a positive semidefinite matrix",
-    NOT_FINITE: "finite numbers",
+    NOT_FINITE: "finite numbers with a finite trace",
 }
 
 
@@ -41,7 +41,8 @@ def frechet_distance(
     Raises
     ------
     ValueError
-        Where shapes disagree, a number is not finite, or a covariance is neither symmetric nor positive semidefinite.
+        Where shapes disagree, a number or the distance is not finite, or a covariance is neither symmetric nor positive
+        semidefinite.
 
     References
     ----------
@@ -58,7 +59,7 @@ def frechet_distance(
     cov1 = _checks.float_array(cov1, "cov1", (n_axes, n_axes))
     mean2 = _checks.float_array(mean2, "mean2", (n_axes,))
     cov2 = _checks.float_array(cov2, "cov2", (n_axes, n_axes))
-    out = _many(mean1[None], cov1[None], mean2, cov2, "cov1", "cov2", threads=1)
+    out = _many(mean1[None], cov1[None], mean2, cov2, ("mean1", "cov1", "cov2"), threads=1)
     return float(out[0] if squared else np.sqrt(out[0]))
 
 
@@ -90,6 +91,11 @@ def frechet_distances(
     (N,) array
         As `frechet_distance` of each.
 
+    Raises
+    ------
+    ValueError
+        As `frechet_distance`; names the first covariance that is wrong.
+
     Examples
     --------
     >>> import fastdeg as fd
@@ -103,7 +109,7 @@ def frechet_distances(
         means, covs = means.astype(np.float64), covs.astype(np.float64)
     mean = _checks.float_array(mean, "mean", (n_axes,))
     cov = _checks.float_array(cov, "cov", (n_axes, n_axes))
-    out = _many(means, covs, mean, cov, "covs", "cov", threads=threads)
+    out = _many(means, covs, mean, cov, ("means", "covs", "cov"), threads=threads)
     return np.sqrt(out, out=out) if not squared else out
 
 
@@ -112,22 +118,21 @@ def _many(
     covs: NDArray[Any],
     mean: NDArray[np.float64],
     cov: NDArray[np.float64],
-    many_name: str,
-    one_name: str,
+    names: tuple[str, str, str],
     threads: int | None,
 ) -> NDArray[Any]:
     n, n_axes = means.shape
     if n_axes == 0:
-        raise ValueError("means: expected at least one axis, got none")
+        raise ValueError(f"{names[0]}: expected at least one axis, got none")
     out = np.empty(n, means.dtype)
     function = frechet_many_small if n_axes <= MOST_AXES else frechet_many
     wrong, status = function(means, covs, mean, cov, out, threads=threads, work=20 * n * n_axes**3)
     if wrong >= 0:
-        where = one_name if wrong == n else many_name if n == 1 else f"{many_name}[{wrong}]"
+        where = names[2] if wrong == n else names[1] if n == 1 else f"{names[1]}[{wrong}]"
         raise ValueError(f"{where}: expected {_PROBLEMS[status]}, got one that is not")
     if not np.isfinite(out).all():
-        _checks.float_array(means, "means")
+        _checks.float_array(means, names[0])
         raise ValueError(
-            "means: expected Gaussians whose distance is within the floating-point range, got farther ones"
+            f"{names[0]}: expected Gaussians whose distance is within the floating-point range, got farther ones"
         )
     return out

@@ -2,8 +2,9 @@
 
 With x and c relative to the mean of the centres, ½|x − c|² = ½|x|² + (½|c|² − x·c). The bracket is computed in float32
 for all centres; those within twice its error bound of the smallest are compared by squared differences in float64,
-summed in the order of the axes, ties to the lowest index. The filter decides what is compared, never the answer; where
-its bound is not finite everything is compared.
+summed in the order of the axes, ties to the lowest index. The bound includes the rounding of these, which is what
+counts for samples far from all centres. The filter decides what is compared, never the answer; where its bound says
+nothing everything is compared.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
 
 ROWS = 4  # samples of the innermost tile
 DEPTH = 6  # axes of the innermost tile
-CHUNK = 256  # centres of a tile: with 36 axes they fit the first cache level
-LANES, FOLDED = 64, 8  # of the search for the smallest score
+CHUNK = 256  # centres of a tile, which is stored in one piece: rows a power of two apart would share few cache lines
+LANES, FOLDED = CHUNK // 4, 8  # of the search for the smallest score
 BLOCK = 512  # samples that one loop iteration of the parallel kernel handles
 SCORES = 32_768  # scores that a thread keeps, about
-FLOAT32_EPSILON = 2.0**-24
+SKEW = 16  # between the rows of scores, for the same reason
+FLOAT32_EPSILON, FLOAT64_EPSILON = 2.0**-24, 2.0**-53
+FARTHEST = 1e30  # squared norm of a sample that the filter still says something about
 
 
 @kernel
 def pack_centers(centers):
-    """Return (packed, bias, origin, scale, radius): −c transposed and padded, ½|c|², all float32 and scaled."""
+    """Return (packed, bias, origin, scale): −c in tiles (tiles, axes, CHUNK) and ½|c|², both float32 and scaled."""
     n, n_axes = centers.shape
     origin = np.zeros(n_axes)
     for i in range(n):
@@ -38,26 +41,27 @@ def pack_centers(centers):
             square += difference * difference
         largest = max(largest, square)
     scale = 1.0 / np.sqrt(largest) if largest > 0.0 else 1.0
+    if not largest < np.inf:
+        scale = np.nan  # no filter
     padded = (n + CHUNK - 1) // CHUNK * CHUNK
     depth = (n_axes + DEPTH - 1) // DEPTH * DEPTH
-    packed = np.zeros((depth, padded), np.float32)
+    packed = np.zeros((padded // CHUNK, depth, CHUNK), np.float32)
     bias = np.full(padded, np.inf, np.float32)
     for i in range(n):
         square = 0.0
         for k in range(n_axes):
             value = (centers[i, k] - origin[k]) * scale
-            packed[k, i] = -value
+            packed[i // CHUNK, k, i % CHUNK] = -value
             square += value * value
         bias[i] = 0.5 * square
     return packed, bias, origin, scale
 
 
 @kernel(fastmath=REASSOCIATE)
-def _accumulate(x, axis, packed, begin, scores):
+def _accumulate(x, axis, tile, scores, begin):
     """Add DEPTH terms of the scores of ROWS samples with CHUNK centres; the samples' coordinates stay in registers."""
     end = begin + CHUNK
-    c0, c1, c2 = packed[axis, begin:end], packed[axis + 1, begin:end], packed[axis + 2, begin:end]
-    c3, c4, c5 = packed[axis + 3, begin:end], packed[axis + 4, begin:end], packed[axis + 5, begin:end]
+    c0, c1, c2, c3, c4, c5 = tile[axis], tile[axis + 1], tile[axis + 2], tile[axis + 3], tile[axis + 4], tile[axis + 5]
     s0, s1, s2, s3 = scores[0, begin:end], scores[1, begin:end], scores[2, begin:end], scores[3, begin:end]
     x00, x01, x02 = x[0, axis], x[0, axis + 1], x[0, axis + 2]
     x03, x04, x05 = x[0, axis + 3], x[0, axis + 4], x[0, axis + 5]
@@ -76,17 +80,22 @@ def _accumulate(x, axis, packed, begin, scores):
 
 
 @kernel
-def _lane_minima(scores, minima, folded):
-    """Write the smallest score of each residue class of the centres' indices, modulo LANES and modulo FOLDED.
+def _lower(minima, scores):
+    """Lower the minima of the residue classes modulo LANES by the scores of one tile.
 
-    Return the smallest of all. Element by element, so that it is vectorised without a licence to ignore NaN.
+    Element by element, so that it is vectorised without a licence to ignore NaN.
     """
+    first, second, third, fourth = scores[:LANES], scores[LANES:], scores[2 * LANES :], scores[3 * LANES :]
     for lane in range(LANES):
-        minima[lane] = scores[lane]
-    for begin in range(LANES, scores.shape[0], LANES):
-        packet = scores[begin : begin + LANES]
-        for lane in range(LANES):
-            minima[lane] = packet[lane] if packet[lane] < minima[lane] else minima[lane]
+        a = first[lane] if first[lane] < second[lane] else second[lane]
+        b = third[lane] if third[lane] < fourth[lane] else fourth[lane]
+        a = a if a < b else b
+        minima[lane] = a if a < minima[lane] else minima[lane]
+
+
+@kernel
+def _fold(minima, folded):
+    """Write the smallest minimum of each residue class modulo FOLDED, return the smallest of all."""
     for lane in range(FOLDED):
         folded[lane] = minima[lane]
     for begin in range(FOLDED, LANES, FOLDED):
@@ -140,43 +149,57 @@ def _select(sample, centers, scores, minima, folded, threshold):
 def _decide(sample, centers, scores, norm, minima, folded):
     """Nearest centre of a sample with the squared norm given, −1 where it is not a number."""
     n_axes = sample.shape[0]
+    smallest = _fold(minima, folded)
+    if norm < FARTHEST:
+        error = (n_axes + 16) * (FLOAT32_EPSILON * (np.sqrt(norm) + 0.5) + FLOAT64_EPSILON * (norm + 1.0))
+        return _select(sample, centers, scores, minima, folded, smallest + 2.0 * error)
     for k in range(n_axes):
         if sample[k] != sample[k]:
             return -1
-    error = (n_axes + 16) * FLOAT32_EPSILON * (np.sqrt(norm) + 0.5)
-    threshold = _lane_minima(scores, minima, folded) + 2.0 * error
-    return _select(sample, centers, scores, minima, folded, threshold)
+    return _select(sample, centers, scores, minima, folded, np.inf)
+
+
+@kernel(fastmath=REASSOCIATE)
+def _standardise(sample, origin, scale, x):
+    """Write a sample relative to the origin in float32; return its squared norm."""
+    norm = 0.0
+    for k in range(sample.shape[0]):
+        value = (sample[k] - origin[k]) * scale
+        x[k] = value
+        norm += value * value
+    return norm
 
 
 @kernel
 def _assign_range(samples, begin, end, centers, table, out):
     """`assign_dense` for the samples begin..end, a few at a time."""
     packed, bias, origin, scale = table
-    n_axes = samples.shape[1]
-    depth, padded = packed.shape
+    n_tiles, depth, _ = packed.shape
+    padded = n_tiles * CHUNK
     rows = max(ROWS, min(64, SCORES // padded) // ROWS * ROWS)
     x = np.zeros((rows, depth), np.float32)
     norms = np.empty(rows)
-    scores = np.empty((rows, padded), np.float32)
-    minima, folded = np.empty(LANES, np.float32), np.empty(FOLDED, np.float32)
+    scores = np.empty((rows, padded + SKEW), np.float32)
+    minima, folded = np.empty((rows, LANES), np.float32), np.empty(FOLDED, np.float32)
     for first in range(begin, end, rows):
         count = min(rows, end - first)
         for i in range(count):
-            norm = 0.0
-            for k in range(n_axes):
-                value = (samples[first + i, k] - origin[k]) * scale
-                x[i, k] = value
-                norm += value * value
-            norms[i] = norm
-            row = scores[i]
-            for j in range(padded):
-                row[j] = bias[j]
-        for chunk in range(0, padded, CHUNK):
-            for i in range(0, count, ROWS):
+            norms[i] = _standardise(samples[first + i], origin, scale, x[i])
+            minima[i] = np.inf
+        for tile in range(n_tiles):
+            start = tile * CHUNK
+            own_bias = bias[start : start + CHUNK]
+            for row in range(0, count, ROWS):
+                for i in range(row, row + ROWS):
+                    own = scores[i, start : start + CHUNK]
+                    for j in range(CHUNK):
+                        own[j] = own_bias[j]
                 for axis in range(0, depth, DEPTH):
-                    _accumulate(x[i : i + ROWS], axis, packed, chunk, scores[i : i + ROWS])
+                    _accumulate(x[row : row + ROWS], axis, packed[tile], scores[row : row + ROWS], start)
+                for i in range(row, row + ROWS):
+                    _lower(minima[i], scores[i, start : start + CHUNK])
         for i in range(count):
-            out[first + i] = _decide(samples[first + i], centers, scores[i], norms[i], minima, folded)
+            out[first + i] = _decide(samples[first + i], centers, scores[i], norms[i], minima[i], folded)
 
 
 @parallel_kernel
