@@ -32,9 +32,9 @@ def solve_grid(
     tree = _solve_level(masses.reshape(shape), coordinates, threads)
     flow = np.empty(supply.size)
     tree_flows(tree, supply.copy(), flow)
-    value = float(np.abs(flow) @ tree.cost)
+    value = float((np.abs(flow) * tree.cost).sum())
     u = lipschitz(-tree.potential.reshape(shape), coordinates)
-    gap = max(0.0, value - float(u.reshape(-1) @ supply))
+    gap = max(0.0, value - float((u.reshape(-1) * supply).sum()))
     return _solution(value, u, gap, n_pivots(tree)), tree
 
 

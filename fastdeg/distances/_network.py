@@ -9,18 +9,20 @@ from numpy.typing import NDArray
 
 from fastdeg.kernels.transport.dense import all_arcs, price_columns, price_matrix, row_minima, start_dense
 from fastdeg.kernels.transport.pieces import divide_tree, join_pieces, search_pieces, sort_arcs, take_pieces
-from fastdeg.kernels.transport.pricing import append_arcs
+from fastdeg.kernels.transport.pricing import append_arcs, keep_near
 from fastdeg.kernels.transport.simplex import PAUSED, RENUMBER_FROM, UNBOUNDED, run_simplex, search
 from fastdeg.kernels.transport.tree import NONE, PIVOTS, Tree, new_tree, refresh_potentials, tree_flows
 
 BUDGET = 50_000_000  # nodes and arcs touched between two looks at interrupts: about 0.1 s
 TOLERANCE = 1e-14  # reduced costs below this share of the largest potential are rounding
 LEAST_DIVIDED = 3_000  # nodes from which on the tree is solved in pieces first
-FIRST_PIECE, PIECE_GROWTH, LARGE_TREE_GROWTH = 400, 4, 2  # nodes of the pieces; large trees repay more rounds
-PARALLEL_NODES = 20_000  # nodes from which on pieces run in parallel
+FIRST_PIECE, PIECE_GROWTH = 400, 4  # nodes of the pieces
+LARGE_TREE, LARGE_TREE_GROWTH = 20_000, 2  # large trees repay more rounds
+PARALLEL_NODES = 10_000  # nodes from which on pieces run in parallel
 PIECES_BUDGET = 200_000_000  # nodes and arcs touched in one round over the pieces: about 0.5 s
 ALL_ARCS = 10_000  # entries of a cost matrix up to which all are in the list from the start
 FIRST_ARCS = 6  # arcs of each point to begin with
+NEAR = 3.0  # arcs with reduced costs up to so many times the most negative one stay in the list
 MOST_ROUNDS = 100
 PARALLEL_ENTRIES = 4_000_000  # entries from which on a matrix is priced in parallel
 
@@ -75,7 +77,7 @@ def optimise_pieces(
     """Pivots inside growing pieces of the tree, where they are cheap; small trees are left alone."""
     n_nodes = tree.parent.size
     size = FIRST_PIECE if n_nodes >= LEAST_DIVIDED else n_nodes
-    growth = PIECE_GROWTH if n_nodes < PARALLEL_NODES else LARGE_TREE_GROWTH
+    growth = PIECE_GROWTH if n_nodes < LARGE_TREE else LARGE_TREE_GROWTH
     while growth * size < n_nodes:
         piece, slot = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
         first = divide_tree(tree, size, piece, slot)
@@ -138,6 +140,7 @@ class Arcs:
         self.heads = np.empty(capacity, np.uint32)
         self.costs = np.empty(capacity)
         self.count = 0
+        self.n_new = 0  # the last arcs of the list, which no pivot has seen
 
     def append(self, found: int, arcs: NDArray[np.int64], costs: Floats, *, transposed: bool) -> None:
         """Add the arcs that pricing found; transposed: its rows were sinks."""
@@ -149,6 +152,12 @@ class Arcs:
         self.count = append_arcs(
             arcs, costs, self.n_sources, transposed, self.tails, self.heads, self.costs, self.count
         )
+        self.n_new += found
+
+    def keep_near(self, tree: Tree) -> None:
+        """Drop arcs far from entering the basis, in comparison with the new arcs; pricing sees all."""
+        n_old = self.count - self.n_new
+        self.count = keep_near(tree, self.tails, self.heads, self.costs, n_old, self.count, NEAR)
 
 
 def solve_matrix(a: Floats, b: Floats, cost: Floats, threads: int | None = None) -> Solution:
@@ -206,5 +215,5 @@ def finish(
     """Value and gap of a plan and of potentials."""
     used = flows > 0
     sources, sinks, flows = sources[used], sinks[used], flows[used]
-    value = float(flows @ costs[used])
-    return Solution(value, u, v, max(0.0, value - float(u @ a + v @ b)), pivots, sources, sinks, flows)
+    value = float((flows * costs[used]).sum())  # not "@": the threads of BLAS cost more than they save
+    return Solution(value, u, v, max(0.0, value - float((u * a).sum() + (v * b).sum())), pivots, sources, sinks, flows)

@@ -27,10 +27,11 @@ from fastdeg.kernels.transport.tree import Tree, new_tree
 
 CLUSTER = 4  # points merged into one of the next coarser level
 COARSEST = 60  # points of the smaller side at which merging ends
-MORE_ARCS = 3  # arcs of each point that a round of pricing adds at most
+MORE_ARCS, MOST_MORE_ARCS = 3, 32  # arcs of each point that a round of pricing adds at most; of few against many
 LEAST_POSTPONED = 12_000  # nodes from which on arcs between pieces of the tree wait for the first pricing
+FEW_ARCS = 0.05  # new arcs of each node, down to which dividing the tree does not pay
 COARSE_TOLERANCE = 1e-7  # relative to the largest cost; a coarse level need not be solved further
-PARALLEL_PAIRS = 3e7  # pairs of points from which on pricing runs in parallel
+PARALLEL_PAIRS = 1e7  # pairs of points from which on pricing runs in parallel
 
 
 def solve_points(a: Floats, b: Floats, x: Floats, y: Floats, metric: int, threads: int | None = None) -> Solution:
@@ -67,10 +68,12 @@ def _solve_same_points(a: Floats, b: Floats, x: Floats, metric: int, threads: in
         return Solution(0.0, zero, zero.copy(), 0.0, 0, stay, stay, common[stay])
     left_a, left_b = (a - common)[rows], (b - common)[columns]
     moved = left_a.sum()
-    _, v, (sources, sinks, flows, costs), pivots = _solve_positive(
+    u = np.empty(a.size)
+    u[rows], v, (sources, sinks, flows, costs), pivots = _solve_positive(
         left_a / moved, left_b / left_b.sum(), x[rows], x[columns], metric, threads
     )
-    u = transform(metric, x, x[columns], v, threads)  # 1-Lipschitz, so (u, -u) is feasible for all pairs
+    rest = np.flatnonzero(a <= b)
+    u[rest] = transform(metric, x[rest], x[columns], v, threads)  # 1-Lipschitz, so (u, -u) is feasible for all pairs
     return finish(
         a,
         b,
@@ -88,6 +91,9 @@ def _solve_positive(
     a: Floats, b: Floats, x: Floats, y: Floats, metric: int, threads: int | None
 ) -> tuple[Floats, Floats, tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats], int]:
     """Potentials, plan (sources, sinks, flows, costs) and pivots where every point has mass."""
+    if a.size > b.size:  # the smaller side becomes the sources, which are priced
+        v, u, (sinks, sources, flows, costs), pivots = _solve_positive(b, a, y, x, metric, threads)
+        return u, v, (sources, sinks, flows, costs), pivots
     order_x, order_y = np.empty(a.size, np.int64), np.empty(b.size, np.int64)
     kd_order(x, order_x)
     kd_order(y, order_y)
@@ -180,22 +186,27 @@ def _solve_level(
     arcs.append(*first, transposed=False)
     first = _price(metric, y, x, v, u, np.inf, -np.inf, FIRST_ARCS, column_min, threads)
     arcs.append(*first, transposed=True)
+    n_keep = min(MORE_ARCS * m // n, MOST_MORE_ARCS)
     for round_ in range(MOST_ROUNDS):
         largest = float(arcs.costs[: arcs.count].max())
         tolerance = rounding(tree, largest)
         if not finest:
             tolerance = max(tolerance, COARSE_TOLERANCE * largest)
         before = n_pivots(tree)
-        optimise_pieces(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance, threads)
+        if arcs.n_new > FEW_ARCS * (n + m):
+            optimise_pieces(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance, threads)
         if round_ > 0 or n + m < LEAST_POSTPONED:  # far arcs are for later, when the near ones are right
             optimise(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance)
         u, v = -tree.potential[:n], tree.potential[n:].copy()
-        more = _price(metric, x, y, u, v, 0.0, tolerance, MORE_ARCS, row_min, threads)
+        arcs.n_new = 0
+        more = _price(metric, x, y, u, v, 0.0, tolerance, n_keep, row_min, threads)
         if more[0] == 0 or (round_ > 1 and n_pivots(tree) == before):
             break
         arcs.append(*more, transposed=False)
-        more = _price(metric, y, x, v, u, -tolerance, tolerance, MORE_ARCS, column_min, threads)
-        arcs.append(*more, transposed=True)
+        if (more[1][:, -1] >= 0).any():  # else every arc of negative reduced cost is in the list now
+            more = _price(metric, y, x, v, u, -tolerance, tolerance, MORE_ARCS, column_min, threads)
+            arcs.append(*more, transposed=True)
+        arcs.keep_near(tree)
     return tree, row_min
 
 
