@@ -132,7 +132,7 @@ def append_arcs(arcs, arc_costs, n_sources, transposed, tails, heads, costs, n_a
 
 @kernel
 def keep_near(tree, tails, heads, costs, n_old, n_arcs, near):
-    """Drop arcs from the first ``n_old`` whose reduced cost is above ``near`` times the largest violation of the others.
+    """Drop those of the first ``n_old`` arcs whose reduced cost exceeds ``near`` times the others' largest violation.
 
     Returns how many arcs are left; the next search begins with the new ones.
     """
