@@ -15,7 +15,6 @@ from fastdeg.distances._network import (
     n_pivots,
     optimise,
     optimise_pieces,
-    plan_of_tree,
     rounding,
 )
 from fastdeg.kernels.transport.metrics import SQEUCLIDEAN, Points
@@ -23,7 +22,7 @@ from fastdeg.kernels.transport.pricing import price
 from fastdeg.kernels.transport.simplex import integer_masses
 from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
 from fastdeg.kernels.transport.start import greedy_basis, refined_basis
-from fastdeg.kernels.transport.tree import Tree, new_tree
+from fastdeg.kernels.transport.tree import Tree, new_tree, read_plan
 
 CLUSTER = 4  # points merged into one of the next coarser level
 COARSEST = 60  # points of the smaller side at which merging ends
@@ -44,18 +43,18 @@ def solve_points(a: Floats, b: Floats, x: Floats, y: Floats, metric: int, thread
         return _solve_same_points(a, b, x, metric, threads)
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     if rows.size == a.size and columns.size == b.size:
-        u, v, plan, pivots = _solve_positive(a, b, x, y, metric, threads)
-        return finish(a, b, u, v, *plan, pivots)
+        u, v, pivots, value, sources, sinks, flows = _solve_positive(a, b, x, y, metric, threads)
+        return finish(a, b, u, v, pivots, value, sources, sinks, flows)
     # Points without mass get the largest potentials that are feasible, sinks first.
     u, v = np.empty(a.size), np.empty(b.size)
-    u[rows], v[columns], (sources, sinks, flows, costs), pivots = _solve_positive(
+    u[rows], v[columns], pivots, value, sources, sinks, flows = _solve_positive(
         a[rows], b[columns], x[rows], y[columns], metric, threads
     )
     empty = np.flatnonzero(b == 0)
     v[empty] = transform(metric, y[empty], x[rows], u[rows], threads)
     empty = np.flatnonzero(a == 0)
     u[empty] = transform(metric, x[empty], y, v, threads)
-    return finish(a, b, u, v, rows[sources], columns[sinks], flows, costs, pivots)
+    return finish(a, b, u, v, pivots, value, rows[sources], columns[sinks], flows)
 
 
 def _solve_same_points(a: Floats, b: Floats, x: Floats, metric: int, threads: int | None) -> Solution:
@@ -69,7 +68,7 @@ def _solve_same_points(a: Floats, b: Floats, x: Floats, metric: int, threads: in
     left_a, left_b = (a - common)[rows], (b - common)[columns]
     moved = left_a.sum()
     u = np.empty(a.size)
-    u[rows], v, (sources, sinks, flows, costs), pivots = _solve_positive(
+    u[rows], v, pivots, value, sources, sinks, flows = _solve_positive(
         left_a / moved, left_b / left_b.sum(), x[rows], x[columns], metric, threads
     )
     rest = np.flatnonzero(a <= b)
@@ -79,21 +78,21 @@ def _solve_same_points(a: Floats, b: Floats, x: Floats, metric: int, threads: in
         b,
         u,
         -u,
+        pivots,
+        value * float(moved),
         np.concatenate([rows[sources], stay]),
         np.concatenate([columns[sinks], stay]),
         np.concatenate([flows * moved, common[stay]]),
-        np.concatenate([costs, np.zeros(stay.size)]),
-        pivots,
     )
 
 
 def _solve_positive(
     a: Floats, b: Floats, x: Floats, y: Floats, metric: int, threads: int | None
-) -> tuple[Floats, Floats, tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats], int]:
-    """Potentials, plan (sources, sinks, flows, costs) and pivots where every point has mass."""
+) -> tuple[Floats, Floats, int, float, NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Potentials, pivots, value and plan (sources, sinks, flows) where every point has mass."""
     if a.size > b.size:  # the smaller side becomes the sources, which are priced
-        v, u, (sinks, sources, flows, costs), pivots = _solve_positive(b, a, y, x, metric, threads)
-        return u, v, (sources, sinks, flows, costs), pivots
+        v, u, pivots, value, sinks, sources, flows = _solve_positive(b, a, y, x, metric, threads)
+        return u, v, pivots, value, sources, sinks, flows
     order_x, order_y = np.empty(a.size, np.int64), np.empty(b.size, np.int64)
     kd_order(x, order_x)
     kd_order(y, order_y)
@@ -106,8 +105,8 @@ def _solve_positive(
     u, v = np.empty(a.size), np.empty(b.size)
     u[order_x] = row_min
     v[order_y] = tree.potential[a.size :]
-    sources, sinks, flows, costs = plan_of_tree(tree, a, b)
-    return u, v, (order_x[sources], order_y[sinks], flows, costs), n_pivots(tree)
+    value, sources, sinks, flows = read_plan(tree, a, b)
+    return u, v, n_pivots(tree), value, order_x[sources], order_y[sinks], flows
 
 
 def transform(metric: int, x: Floats, y: Floats, v: Floats, threads: int | None) -> Floats:

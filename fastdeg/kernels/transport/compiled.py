@@ -34,7 +34,7 @@ from fastdeg.kernels.transport.sinkhorn import (
 )
 from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
 from fastdeg.kernels.transport.start import greedy_basis, refined_basis
-from fastdeg.kernels.transport.tree import NONE, PIVOTS, new_tree, refresh_potentials, tree_flows
+from fastdeg.kernels.transport.tree import PIVOTS, new_tree, read_plan, refresh_potentials, tree_flows
 
 __all__ = ["emd_grid", "emd_matrix", "emd_points", "emd_sorted", "sinkhorn"]
 
@@ -103,7 +103,7 @@ def emd_points(a, b, x, y, metric):
             tree = fine_tree
         row_min = np.empty(n_x)
         _improve_points(metric, here_x, here_y, u, v, tree, row_min)
-    value, sources, sinks, flows = _read_plan(tree, mass_x, mass_y)
+    value, sources, sinks, flows = read_plan(tree, mass_x, mass_y)
     u = np.empty(n)
     v = np.empty(m)
     for i in range(n):
@@ -163,7 +163,7 @@ def emd_matrix(a, b, cost):
         u = -tree.potential[:n]
         v = tree.potential[n:].copy()
         threshold = 0.0
-    value, sources, sinks, flows = _read_plan(tree, mass_a, mass_b)
+    value, sources, sinks, flows = read_plan(tree, mass_a, mass_b)
     return value, row_min, v, sources, sinks, flows
 
 
@@ -273,25 +273,3 @@ def sinkhorn(a, b, cost, reg, tol, max_iter):
             state.fresh[0] = True
     absorb(state, reg)
     return state.f, state.g, state.error[0], n_iter
-
-
-@kernel
-def _read_plan(tree, a, b):
-    """Value and plan of the tree for the float masses."""
-    n, m = a.shape[0], b.shape[0]
-    flow = np.empty(n + m)
-    tree_flows(tree, np.concatenate((a, -b)), flow)
-    sources = np.empty(n + m - 1, np.int64)
-    sinks = np.empty(n + m - 1, np.int64)
-    flows = np.empty(n + m - 1)
-    value = 0.0
-    count = 0
-    for x in range(n + m):
-        if tree.parent[x] != NONE and flow[x] > 0:
-            up = tree.direction[x] == 1
-            sources[count] = x if up else np.int64(tree.parent[x])
-            sinks[count] = np.int64(tree.parent[x]) - n if up else x - n
-            flows[count] = flow[x]
-            value += flow[x] * tree.cost[x]
-            count += 1
-    return value, sources[:count], sinks[:count], flows[:count]

@@ -6,9 +6,9 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
-from fastdeg.kernels.transport.simplex import integer_masses
+from fastdeg.kernels.transport.simplex import UNBOUNDED, integer_masses, search
 from fastdeg.kernels.transport.start import ship_row
-from fastdeg.kernels.transport.tree import build_tree
+from fastdeg.kernels.transport.tree import build_tree, refresh_potentials
 
 ROWS = 16  # rows of a block of the parallel loop
 SEGMENT = 64  # columns looked at together
@@ -124,10 +124,25 @@ def price_columns(cost, u, v, tolerance, arcs, arc_costs):
 
 
 @kernel
-def all_arcs(cost, tails, heads):
-    """Ends of every arc, row by row."""
+def solve_with_all_arcs(cost, a, b, tolerance, u, v, tree):
+    """Optimal tree and potentials for a small matrix, all of whose arcs are in the list from the start.
+
+    ``tolerance``: reduced costs below this share of the largest cost or potential are rounding. Returns a status.
+    """
     n, m = cost.shape
+    if not start_dense(cost, a, b, v, tree):
+        return UNBOUNDED
+    tails = np.empty(n * m, np.uint32)
+    heads = np.empty(n * m, np.uint32)
+    costs = np.empty(n * m)
     for i in range(n):
         for j in range(m):
             tails[i * m + j] = i
             heads[i * m + j] = n + j
+            costs[i * m + j] = cost[i, j]
+    largest = max(np.abs(costs).max(), np.abs(tree.potential).max())
+    status = search(tree, tails, heads, costs, n * m, False, tolerance * largest, 1 << 60)
+    refresh_potentials(tree)
+    v[:] = tree.potential[n:]
+    row_minima(cost, v, u)
+    return status

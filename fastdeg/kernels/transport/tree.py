@@ -151,6 +151,28 @@ def tree_flows(tree, supply, flow):
 
 
 @kernel
+def read_plan(tree, a, b):
+    """Value, sources, sinks and flows of a tree of sources and sinks, for the float masses a and b."""
+    n, m = a.shape[0], b.shape[0]
+    flow = np.empty(n + m)
+    tree_flows(tree, np.concatenate((a, -b)), flow)
+    sources = np.empty(n + m - 1, np.int64)
+    sinks = np.empty(n + m - 1, np.int64)
+    flows = np.empty(n + m - 1)
+    value = 0.0
+    count = 0
+    for x in range(n + m):
+        if tree.parent[x] != NONE and flow[x] > 0:
+            up = tree.direction[x] == 1
+            sources[count] = x if up else np.int64(tree.parent[x])
+            sinks[count] = np.int64(tree.parent[x]) - n if up else x - n
+            flows[count] = flow[x]
+            value += flow[x] * tree.cost[x]
+            count += 1
+    return value, sources[:count], sinks[:count], flows[:count]
+
+
+@kernel
 def exchange(
     parent, size, follow, before, direction, flow, arc_cost, potential, info, tail, head, cost, leaving, pushed, apex
 ):
