@@ -13,7 +13,7 @@ from problems_transport import KINDS, METRICS, problem
 from scipy.spatial.distance import cdist
 
 import fastdeg as fd
-from fastdeg.kernels.transport.compiled import emd_matrix, emd_points, emd_sorted
+from fastdeg.kernels.transport.compiled import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
 
 
 def check(result, a, b, cost):
@@ -47,13 +47,18 @@ def test_points_and_matrix_match_pot(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_problems_match_pot(kind):
+    """3,000 problems of all kinds, each as points and as a matrix, where it is a small grid as a grid too."""
     rng = np.random.default_rng(100 + KINDS.index(kind))
     for number in range(250):
-        a, b, x, y = problem(kind, rng, largest=400)
+        a, b, x, y = problem(kind, rng, largest=400 if number % 5 == 0 else 100)
         metric = METRICS[number % 4]
         cost = cdist(x, y, metric)
         check(fd.emd(a, b, x, None if y is x else y, metric=metric), a, b, cost)
         check(fd.emd(a, b, cost=cost), a, b, cost)
+        if kind == "grid":
+            axes = [np.unique(x[:, k]) for k in range(x.shape[1])]
+            shape = [axis.size for axis in axes]
+            check(fd.emd_grid(a.reshape(shape), b.reshape(shape), spacing=axes, metric=metric), a, b, cost)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +174,26 @@ def test_extremes():
     assert fd.emd([1.0, 2.0], [2.0, 1.0], np.ones((2, 3)), np.ones((2, 3)), metric="sqeuclidean").value == 0
 
 
+def test_huge_costs_duplicates_and_denormal_masses():
+    rng = np.random.default_rng(15)
+    n = 120
+    x, y = rng.random((2, n, 3))[:, rng.integers(0, 20, n)]
+    a, b = rng.dirichlet(np.ones(n), 2)
+    for metric in METRICS:
+        cost = cdist(x, y, metric)
+        expected = ot.emd2(a, b, cost, numItermax=10**8)
+        unit = 1e16 if metric == "sqeuclidean" else 1e32
+        for result in (fd.emd(a, b, x * unit, y * unit, metric=metric), fd.emd(a, b, cost=cost * 1e32)):
+            assert abs(result.value / 1e32 - expected) <= 1e-9 * expected
+            assert result.relative_gap <= 1e-10
+        # masses of 5e-324 each, the smallest numbers there are, and of a few of them
+        tiny_a, tiny_b = np.full(n, 5e-324), np.zeros(n)
+        tiny_b[:40] = 3 * 5e-324
+        result = fd.emd(tiny_a, tiny_b, x, y, metric=metric)
+        expected_tiny = ot.emd2(np.full(n, 1 / n), tiny_b / tiny_b.sum(), cost, numItermax=10**8) * n
+        assert abs(result.value / 5e-324 - expected_tiny) <= 1  # the value is a multiple of 5e-324 itself
+
+
 def test_bad_input_is_named():
     good = {"a": [0.5, 0.5], "b": [0.5, 0.5], "x": [[0.0], [1.0]]}
     for changes, message in (
@@ -176,7 +201,15 @@ def test_bad_input_is_named():
         ({"y": [[0.0], [np.inf]]}, "y: expected finite"),
         ({"a": [np.nan, 1.0]}, "a: expected finite"),
         ({"a": [-0.5, 1.5]}, "a: expected masses >= 0"),
+        ({"b": [0.5, np.inf]}, "b: expected finite"),
+        ({"b": [1.5, -0.5]}, "b: expected masses >= 0"),
         ({"a": [0.0, 0.0]}, "a: expected a positive total"),
+        ({"b": [0.0, 0.0]}, "b: expected a positive total"),
+        ({"x": [[0.0], [-np.inf]]}, "x: expected finite"),
+        ({"x": [0.0, 1.0]}, "x: expected shape"),
+        ({"x": None, "cost": [[0.0, np.inf], [1.0, 1.0]]}, "cost: expected finite"),
+        ({"x": None, "cost": [[0.0, -1e151], [1.0, 1.0]]}, "cost: expected costs up to"),
+        ({"x": [[0.0], [1e151]]}, "x: expected points with costs"),
         ({"b": [0.5, 0.5 + 1e-8]}, "b: expected the same total mass"),
         ({"b": [1.0]}, "one mass for each"),
         ({"a": [1.0]}, "x: expected shape"),
@@ -191,6 +224,24 @@ def test_bad_input_is_named():
     ):
         with pytest.raises(ValueError, match=message):
             fd.emd(**(good | changes))
+    for masses, message in (
+        ([[np.nan, 1.0]], "a: expected finite"),
+        ([[-1.0, 3.0]], "a: expected masses >= 0"),
+        ([[0.0, 0.0]], "a: expected a positive total"),
+        ([[1.0, 1.0 + 1e-8]], "b: expected the same total mass"),
+    ):
+        for metric in METRICS:
+            with pytest.raises(ValueError, match=message):
+                fd.emd_grid(masses, [[1.0, 1.0]], metric=metric)
+    for changes, message in (
+        ({"x": [np.nan]}, "x: expected finite"),
+        ({"y": [np.inf]}, "y: expected finite"),
+        ({"a": [-1.0]}, "a: expected masses >= 0"),
+        ({"b": [0.0]}, "b: expected a positive total"),
+        ({"a": [1.0, 1.0]}, "a: expected shape"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fd.emd_1d(**({"x": [0.0], "y": [1.0]} | changes))
     with pytest.raises(ValueError, match="spacing"):
         fd.emd_grid(np.ones((2, 2)), np.ones((2, 2)), spacing=[1.0])
     with pytest.raises(ValueError, match="increasing"):
@@ -253,6 +304,50 @@ def test_callable_from_compiled_code():
     np.testing.assert_allclose([by_points, by_matrix, u @ a + v @ b], expected, rtol=1e-12)
     assert (cost - u[:, None] - v[None, :]).min() > -1e-15
     np.testing.assert_allclose(on_line, fd.emd_1d(x[:, 0], y[:, 0], a, b), rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (1, 6), (30, 1, 5), (9, 8), (24, 21), (5, 4, 3, 2)])
+def test_grids_from_compiled_code(shape):
+    @njit
+    def on_grid(a, b, shape, coordinates):
+        return emd_grid(a, b, shape, coordinates)
+
+    rng = np.random.default_rng(len(shape))
+    a, b = rng.random((2, *shape)) * (rng.random((2, *shape)) < 0.7)
+    a.flat[0] = b.flat[-1] = 1
+    a, b = a / a.sum(), b / b.sum()
+    axes = [np.cumsum(rng.random(k) + 0.05) for k in shape]
+    value, u, v, sources, sinks, flows = on_grid(a.ravel(), b.ravel(), np.array(shape), np.concatenate(axes))
+    expected = fd.emd_grid(a, b, spacing=axes)
+    assert abs(value - expected.value) <= 1e-12
+    assert abs(u @ a.ravel() + v @ b.ravel() - value) <= 1e-12
+    points = np.stack([g.ravel() for g in np.meshgrid(*axes, indexing="ij")], 1)
+    cost = cdist(points, points, "cityblock")
+    assert (cost - u[:, None] - v[None, :]).min() >= -1e-14
+    plan = np.zeros(cost.shape)
+    np.add.at(plan, (sources, sinks), flows)
+    assert plan.min() >= 0
+    np.testing.assert_allclose(plan.sum(1), a.ravel(), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(plan.sum(0), b.ravel(), rtol=0, atol=1e-12)
+    assert abs((plan * cost).sum() - value) <= 1e-12
+
+
+@pytest.mark.parametrize("reg", [1e-3, 0.05])
+def test_sinkhorn_from_compiled_code(reg):
+    @njit
+    def entropic(a, b, cost, reg):
+        return sinkhorn(a, b, cost, reg, 1e-9, 10_000)
+
+    rng = np.random.default_rng(14)
+    x, y = rng.random((30, 2)), rng.random((40, 2))
+    a, b = rng.dirichlet(np.ones(30)), rng.dirichlet(np.ones(40))
+    cost = cdist(x, y)
+    f, g, error, n_iter = entropic(a, b, cost, reg)
+    expected = fd.sinkhorn(a, b, cost=cost, reg=reg)
+    plan = np.exp((f[:, None] + g - cost) / reg)
+    np.testing.assert_allclose(plan, expected.plan, rtol=0, atol=1e-12)
+    assert n_iter == expected.n_iter
+    assert (error <= 1e-9) == expected.converged
 
 
 def test_solver_releases_the_lock():

@@ -133,6 +133,25 @@ def our_grid(w):
     return fd.emd_grid(w.a, w.b, spacing=w.axes, metric=w.metric)
 
 
+def threads_workload(name):
+    if name == "grid":
+        a, b, axes, _ = two_blobs()
+        return Workload(solve=lambda threads: fd.emd_grid(a, b, spacing=axes, metric="sqeuclidean", threads=threads))
+    n, d = (57_000, 2) if name == "plane" else (8_000, 3)
+    rng = np.random.default_rng(0)
+    a, b = rng.dirichlet(np.ones(n), 2)
+    x, y = rng.random((2, n, d))
+    return Workload(solve=lambda threads: fd.emd(a, b, x, y, metric="sqeuclidean", threads=threads))
+
+
+def same_bits(w, answers):
+    """The result does not depend on the number of threads."""
+    results = list(answers.values())
+    for other in results[1:]:
+        assert other.value == results[0].value
+        assert other.relative_gap <= 1e-10
+
+
 def line_workload():
     rng = np.random.default_rng(4)
     return Workload(x=rng.normal(size=10**6), y=rng.normal(size=10**6) + 0.1)
@@ -148,6 +167,7 @@ CASES = [
             values_agree,
             target=target,
             slow=n > 1000,
+            seconds=10 if n < 4000 else 25,
         )
         for n, target in ((1000, 9), (2000, 16), (4000, 30))
     ),
@@ -160,6 +180,7 @@ CASES = [
             values_agree,
             target=target,
             slow=n > 1000,
+            seconds=10 if n < 4000 else 25,
         )
         for n, target in ((1000, 4), (2000, 8), (4000, 14))
     ),
@@ -172,6 +193,7 @@ CASES = [
             values_agree,
             target=1.5 if n >= 1000 else 1,
             slow=n > 1000,
+            seconds=10 if n < 4000 else 30,
         )
         for n in (50, 100, 300, 1000, 2000, 4000)
         for kind in ("random", "euclidean")
@@ -185,6 +207,8 @@ CASES = [
             values_agree,
             target=target,
             slow=True,
+            seconds=60,
+            rounds=5,
         )
         for metric, target in (("euclidean", 12), ("cityblock", 50))
     ),
@@ -197,6 +221,8 @@ CASES = [
             values_agree,
             target=target,
             slow=True,
+            seconds=60,
+            rounds=5,
         )
         for metric, target in (("cityblock", 20), ("euclidean", 8))
     ),
@@ -209,8 +235,28 @@ CASES = [
             values_agree,
             target=40,
             slow=True,
+            seconds=40,
+            rounds=5,
         )
         for metric in ("euclidean", "sqeuclidean")
+    ),
+    *(
+        Case(
+            f"one thread, {title}, sqeuclidean",
+            lambda name=name: threads_workload(name),
+            lambda w: w.solve(1),
+            [Rival("two threads", lambda w: w.solve(2))],
+            same_bits,
+            target=0.6,
+            slow=True,
+            seconds=40,
+            rounds=5,
+        )
+        for name, title in (
+            ("cube", "3-D, n = 8,000"),
+            ("grid", "50 × 51 × 7 grid"),
+            ("plane", "57,000 against 57,000 points in the plane"),
+        )
     ),
     Case(
         "emd_1d, n = 10⁶ unsorted",

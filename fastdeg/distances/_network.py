@@ -7,20 +7,28 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.kernels.transport.dense import all_arcs, price_columns, price_matrix, row_minima, start_dense
+from fastdeg.kernels.transport.dense import (
+    price_columns,
+    price_matrix,
+    row_minima,
+    solve_with_all_arcs,
+    start_dense,
+)
 from fastdeg.kernels.transport.pieces import divide_tree, join_pieces, search_pieces, sort_arcs, take_pieces
-from fastdeg.kernels.transport.pricing import append_arcs
+from fastdeg.kernels.transport.pricing import append_arcs, keep_near
 from fastdeg.kernels.transport.simplex import PAUSED, RENUMBER_FROM, UNBOUNDED, run_simplex, search
-from fastdeg.kernels.transport.tree import NONE, PIVOTS, Tree, new_tree, refresh_potentials, tree_flows
+from fastdeg.kernels.transport.tree import PIVOTS, Tree, new_tree, read_plan, refresh_potentials
 
 BUDGET = 50_000_000  # nodes and arcs touched between two looks at interrupts: about 0.1 s
 TOLERANCE = 1e-14  # reduced costs below this share of the largest potential are rounding
 LEAST_DIVIDED = 3_000  # nodes from which on the tree is solved in pieces first
-FIRST_PIECE, PIECE_GROWTH, LARGE_TREE_GROWTH = 400, 4, 2  # nodes of the pieces; large trees repay more rounds
+FIRST_PIECE, PIECE_GROWTH = 400, 4  # nodes of the pieces
 PARALLEL_NODES = 20_000  # nodes from which on pieces run in parallel
+LARGE_TREE, LARGE_TREE_GROWTH = 20_000, 2  # large trees repay more rounds
 PIECES_BUDGET = 200_000_000  # nodes and arcs touched in one round over the pieces: about 0.5 s
 ALL_ARCS = 10_000  # entries of a cost matrix up to which all are in the list from the start
 FIRST_ARCS = 6  # arcs of each point to begin with
+NEAR = 3.0  # arcs with reduced costs up to so many times the most negative one stay in the list
 MOST_ROUNDS = 100
 PARALLEL_ENTRIES = 4_000_000  # entries from which on a matrix is priced in parallel
 
@@ -54,11 +62,16 @@ def optimise(
     step = run_simplex if tree.parent.size >= RENUMBER_FROM else search
     while True:
         status = step(tree, tails, heads, costs, n_arcs, undirected, tolerance, BUDGET)
-        if status == UNBOUNDED:
-            raise FloatingPointError("transport: a cycle without a limiting arc, the costs are beyond floating point")
+        check(status)
         if status != PAUSED:
             break
     refresh_potentials(tree)
+
+
+def check(status: int) -> None:
+    """Raise where a search found no end."""
+    if status == UNBOUNDED:
+        raise FloatingPointError("transport: a cycle without a limiting arc, the costs are beyond floating point")
 
 
 def optimise_pieces(
@@ -75,7 +88,7 @@ def optimise_pieces(
     """Pivots inside growing pieces of the tree, where they are cheap; small trees are left alone."""
     n_nodes = tree.parent.size
     size = FIRST_PIECE if n_nodes >= LEAST_DIVIDED else n_nodes
-    growth = PIECE_GROWTH if n_nodes < PARALLEL_NODES else LARGE_TREE_GROWTH
+    growth = PIECE_GROWTH if n_nodes < LARGE_TREE else LARGE_TREE_GROWTH
     while growth * size < n_nodes:
         piece, slot = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
         first = divide_tree(tree, size, piece, slot)
@@ -107,23 +120,6 @@ def rounding(tree: Tree, largest_cost: float) -> float:
     return TOLERANCE * max(largest_cost, float(tree.potential.max()), -float(tree.potential.min()))
 
 
-def plan_of_tree(
-    tree: Tree, a: NDArray[np.float64], b: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Sources, sinks, flows and costs of the basis for the float masses a and b."""
-    n = a.size
-    supply = np.concatenate([a, -b])
-    flow = np.empty(supply.size)
-    tree_flows(tree, supply, flow)
-    children = np.flatnonzero(tree.parent != NONE)
-    parents = tree.parent[children].astype(np.int64)
-    up = tree.direction[children] == 1
-    sources = np.where(up, children, parents)
-    sinks = np.where(up, parents, children) - n
-    flows, costs = flow[children], tree.cost[children]
-    return sources, sinks, flows, costs
-
-
 def n_pivots(tree: Tree) -> int:
     """Pivots that the tree has gone through."""
     return int(tree.info[PIVOTS])
@@ -138,6 +134,7 @@ class Arcs:
         self.heads = np.empty(capacity, np.uint32)
         self.costs = np.empty(capacity)
         self.count = 0
+        self.n_new = 0  # the last arcs of the list, which no pivot has seen
 
     def append(self, found: int, arcs: NDArray[np.int64], costs: Floats, *, transposed: bool) -> None:
         """Add the arcs that pricing found; transposed: its rows were sinks."""
@@ -149,6 +146,12 @@ class Arcs:
         self.count = append_arcs(
             arcs, costs, self.n_sources, transposed, self.tails, self.heads, self.costs, self.count
         )
+        self.n_new += found
+
+    def keep_near(self, tree: Tree) -> None:
+        """Drop arcs far from entering the basis, in comparison with the new arcs; pricing sees all."""
+        n_old = self.count - self.n_new
+        self.count = keep_near(tree, self.tails, self.heads, self.costs, n_old, self.count, NEAR)
 
 
 def solve_matrix(a: Floats, b: Floats, cost: Floats, threads: int | None = None) -> Solution:
@@ -159,15 +162,11 @@ def solve_matrix(a: Floats, b: Floats, cost: Floats, threads: int | None = None)
     n, m = cost.shape
     tree = new_tree(n + m)
     u, v = np.empty(n), np.empty(m)
+    if n * m <= ALL_ARCS:
+        check(solve_with_all_arcs(cost, a, b, TOLERANCE, u, v, tree))
+        return finish(a, b, u, v, n_pivots(tree), *read_plan(tree, a, b))
     if not start_dense(cost, a, b, v, tree):
         raise AssertionError("transport: the first basis is not a spanning tree")
-    if n * m <= ALL_ARCS:
-        tails, heads = np.empty(n * m, np.uint32), np.empty(n * m, np.uint32)
-        all_arcs(cost, tails, heads)
-        optimise(tree, tails, heads, cost.reshape(-1), n * m, rounding(tree, float(np.abs(cost).max())))
-        v = tree.potential[n:].copy()
-        row_minima(cost, v, u)
-        return finish(a, b, u, v, *plan_of_tree(tree, a, b), n_pivots(tree))
     threads = threads if n * m >= PARALLEL_ENTRIES else 1
     row_minima(cost, v, u)
     arcs = Arcs(n, (n + m) * 8)
@@ -189,22 +188,13 @@ def solve_matrix(a: Floats, b: Floats, cost: Floats, threads: int | None = None)
             break
         arcs.append(found, columns, column_costs, transposed=False)
         arcs.append(price_columns(cost, u, v, tolerance, rows, row_costs), rows, row_costs, transposed=True)
-    return finish(a, b, row_min, v, *plan_of_tree(tree, a, b), n_pivots(tree))
+    return finish(a, b, row_min, v, n_pivots(tree), *read_plan(tree, a, b))
 
 
 def finish(
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
-    u: NDArray[np.float64],
-    v: NDArray[np.float64],
-    sources: NDArray[np.int64],
-    sinks: NDArray[np.int64],
-    flows: NDArray[np.float64],
-    costs: NDArray[np.float64],
-    pivots: int,
+    a: Floats, b: Floats, u: Floats, v: Floats, pivots: int, value: float, *plan: NDArray[np.int64] | Floats
 ) -> Solution:
-    """Value and gap of a plan and of potentials."""
-    used = flows > 0
-    sources, sinks, flows = sources[used], sinks[used], flows[used]
-    value = float(flows @ costs[used])
-    return Solution(value, u, v, max(0.0, value - float(u @ a + v @ b)), pivots, sources, sinks, flows)
+    """Solution with the gap between the value of a plan (sources, sinks, flows) and that of potentials."""
+    # not "@": the threads of BLAS cost more than they save
+    gap = max(0.0, value - float((u * a).sum() + (v * b).sum()))
+    return Solution(value, u, v, gap, pivots, *plan)  # type: ignore[arg-type]

@@ -15,7 +15,6 @@ from fastdeg.distances._network import (
     n_pivots,
     optimise,
     optimise_pieces,
-    plan_of_tree,
     rounding,
 )
 from fastdeg.kernels.transport.metrics import SQEUCLIDEAN, Points
@@ -23,14 +22,15 @@ from fastdeg.kernels.transport.pricing import price
 from fastdeg.kernels.transport.simplex import integer_masses
 from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
 from fastdeg.kernels.transport.start import greedy_basis, refined_basis
-from fastdeg.kernels.transport.tree import Tree, new_tree
+from fastdeg.kernels.transport.tree import Tree, new_tree, read_plan
 
 CLUSTER = 4  # points merged into one of the next coarser level
 COARSEST = 60  # points of the smaller side at which merging ends
-MORE_ARCS = 3  # arcs of each point that a round of pricing adds at most
+MORE_ARCS, MOST_MORE_ARCS = 3, 32  # arcs of each point that a round of pricing adds at most; of few against many
 LEAST_POSTPONED = 12_000  # nodes from which on arcs between pieces of the tree wait for the first pricing
+FEW_ARCS = 0.05  # new arcs of each node, down to which dividing the tree does not pay
 COARSE_TOLERANCE = 1e-7  # relative to the largest cost; a coarse level need not be solved further
-PARALLEL_PAIRS = 3e7  # pairs of points from which on pricing runs in parallel
+PARALLEL_PAIRS = 1e7  # pairs of points from which on pricing runs in parallel
 
 
 def solve_points(a: Floats, b: Floats, x: Floats, y: Floats, metric: int, threads: int | None = None) -> Solution:
@@ -43,18 +43,18 @@ def solve_points(a: Floats, b: Floats, x: Floats, y: Floats, metric: int, thread
         return _solve_same_points(a, b, x, metric, threads)
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     if rows.size == a.size and columns.size == b.size:
-        u, v, plan, pivots = _solve_positive(a, b, x, y, metric, threads)
-        return finish(a, b, u, v, *plan, pivots)
+        u, v, pivots, value, sources, sinks, flows = _solve_positive(a, b, x, y, metric, threads)
+        return finish(a, b, u, v, pivots, value, sources, sinks, flows)
     # Points without mass get the largest potentials that are feasible, sinks first.
     u, v = np.empty(a.size), np.empty(b.size)
-    u[rows], v[columns], (sources, sinks, flows, costs), pivots = _solve_positive(
+    u[rows], v[columns], pivots, value, sources, sinks, flows = _solve_positive(
         a[rows], b[columns], x[rows], y[columns], metric, threads
     )
     empty = np.flatnonzero(b == 0)
     v[empty] = transform(metric, y[empty], x[rows], u[rows], threads)
     empty = np.flatnonzero(a == 0)
     u[empty] = transform(metric, x[empty], y, v, threads)
-    return finish(a, b, u, v, rows[sources], columns[sinks], flows, costs, pivots)
+    return finish(a, b, u, v, pivots, value, rows[sources], columns[sinks], flows)
 
 
 def _solve_same_points(a: Floats, b: Floats, x: Floats, metric: int, threads: int | None) -> Solution:
@@ -67,27 +67,32 @@ def _solve_same_points(a: Floats, b: Floats, x: Floats, metric: int, threads: in
         return Solution(0.0, zero, zero.copy(), 0.0, 0, stay, stay, common[stay])
     left_a, left_b = (a - common)[rows], (b - common)[columns]
     moved = left_a.sum()
-    _, v, (sources, sinks, flows, costs), pivots = _solve_positive(
+    u = np.empty(a.size)
+    u[rows], v, pivots, value, sources, sinks, flows = _solve_positive(
         left_a / moved, left_b / left_b.sum(), x[rows], x[columns], metric, threads
     )
-    u = transform(metric, x, x[columns], v, threads)  # 1-Lipschitz, so (u, -u) is feasible for all pairs
+    rest = np.flatnonzero(a <= b)
+    u[rest] = transform(metric, x[rest], x[columns], v, threads)  # 1-Lipschitz, so (u, -u) is feasible for all pairs
     return finish(
         a,
         b,
         u,
         -u,
+        pivots,
+        value * float(moved),
         np.concatenate([rows[sources], stay]),
         np.concatenate([columns[sinks], stay]),
         np.concatenate([flows * moved, common[stay]]),
-        np.concatenate([costs, np.zeros(stay.size)]),
-        pivots,
     )
 
 
 def _solve_positive(
     a: Floats, b: Floats, x: Floats, y: Floats, metric: int, threads: int | None
-) -> tuple[Floats, Floats, tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats], int]:
-    """Potentials, plan (sources, sinks, flows, costs) and pivots where every point has mass."""
+) -> tuple[Floats, Floats, int, float, NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Potentials, pivots, value and plan (sources, sinks, flows) where every point has mass."""
+    if a.size > b.size:  # the smaller side becomes the sources, which are priced
+        v, u, pivots, value, sinks, sources, flows = _solve_positive(b, a, y, x, metric, threads)
+        return u, v, pivots, value, sources, sinks, flows
     order_x, order_y = np.empty(a.size, np.int64), np.empty(b.size, np.int64)
     kd_order(x, order_x)
     kd_order(y, order_y)
@@ -100,8 +105,8 @@ def _solve_positive(
     u, v = np.empty(a.size), np.empty(b.size)
     u[order_x] = row_min
     v[order_y] = tree.potential[a.size :]
-    sources, sinks, flows, costs = plan_of_tree(tree, a, b)
-    return u, v, (order_x[sources], order_y[sinks], flows, costs), n_pivots(tree)
+    value, sources, sinks, flows = read_plan(tree, a, b)
+    return u, v, n_pivots(tree), value, order_x[sources], order_y[sinks], flows
 
 
 def transform(metric: int, x: Floats, y: Floats, v: Floats, threads: int | None) -> Floats:
@@ -180,22 +185,27 @@ def _solve_level(
     arcs.append(*first, transposed=False)
     first = _price(metric, y, x, v, u, np.inf, -np.inf, FIRST_ARCS, column_min, threads)
     arcs.append(*first, transposed=True)
+    n_keep = min(MORE_ARCS * m // n, MOST_MORE_ARCS)
     for round_ in range(MOST_ROUNDS):
         largest = float(arcs.costs[: arcs.count].max())
         tolerance = rounding(tree, largest)
         if not finest:
             tolerance = max(tolerance, COARSE_TOLERANCE * largest)
         before = n_pivots(tree)
-        optimise_pieces(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance, threads)
+        if arcs.n_new > FEW_ARCS * (n + m):
+            optimise_pieces(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance, threads)
         if round_ > 0 or n + m < LEAST_POSTPONED:  # far arcs are for later, when the near ones are right
             optimise(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance)
         u, v = -tree.potential[:n], tree.potential[n:].copy()
-        more = _price(metric, x, y, u, v, 0.0, tolerance, MORE_ARCS, row_min, threads)
+        arcs.n_new = 0
+        more = _price(metric, x, y, u, v, 0.0, tolerance, n_keep, row_min, threads)
         if more[0] == 0 or (round_ > 1 and n_pivots(tree) == before):
             break
         arcs.append(*more, transposed=False)
-        more = _price(metric, y, x, v, u, -tolerance, tolerance, MORE_ARCS, column_min, threads)
-        arcs.append(*more, transposed=True)
+        if (more[1][:, -1] >= 0).any():  # else every arc of negative reduced cost is in the list now
+            more = _price(metric, y, x, v, u, -tolerance, tolerance, MORE_ARCS, column_min, threads)
+            arcs.append(*more, transposed=True)
+        arcs.keep_near(tree)
     return tree, row_min
 
 

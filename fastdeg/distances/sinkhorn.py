@@ -228,44 +228,28 @@ def _iterate(
     n, m = cost.shape
     transposed = np.ascontiguousarray(cost.T)
     log_a, log_b = np.log(a), np.log(b)
-    f, g = np.zeros(n), np.zeros(m)
-    row_scale, column_scale = np.ones(n), np.ones(m)
-    matrix = np.empty((n, m))
-    slabs = np.empty(((n + _kernels.ROWS - 1) // _kernels.ROWS, m))
-    errors = np.empty(slabs.shape[0])
+    state = _kernels.new_scaling(n, m)
     work = n * m
     threads = threads if work >= PARALLEL_ENTRIES else 1
-    fresh = False
-    error = np.inf
     n_iter = 0
-    while n_iter < max_iter:
+    while n_iter < max_iter and not state.error[0] <= tol:
         n_iter += 1
-        if not fresh:  # one iteration in the log domain, from which the scalings start anew
-            _kernels.soft_transform(cost, g, log_a, reg, f, threads=threads, work=20 * work)
-            _kernels.soft_transform(transposed, f, log_b, reg, g, threads=threads, work=20 * work)
-            _kernels.gibbs_kernel(cost, f, g, reg, matrix, threads=threads, work=10 * work)
-            row_scale[:] = 1.0
-            column_scale[:] = 1.0
-            fresh = True
-            continue
-        old = row_scale.copy(), column_scale.copy()
-        _kernels.scale_rows(matrix, a, row_scale, column_scale, slabs, errors, threads=threads, work=work)
-        safe = _kernels.scale_columns(slabs, b, row_scale, column_scale)
-        error = float(errors.sum())
-        if error <= tol:
-            row_scale, column_scale = old
-            break
-        if not safe:
-            if not (
-                np.isfinite(row_scale).all()
-                and np.isfinite(column_scale).all()
-                and row_scale.min() > 0
-                and column_scale.min() > 0
-            ):
-                row_scale, column_scale = old
-            f += reg * np.log(row_scale)
-            g += reg * np.log(column_scale)
-            row_scale[:] = 1.0
-            column_scale[:] = 1.0
-            fresh = False
-    return f + reg * np.log(row_scale), g + reg * np.log(column_scale), error, n_iter
+        if state.fresh[0]:
+            _kernels.scale_rows(
+                state.matrix,
+                a,
+                state.row_scale,
+                state.column_scale,
+                state.slabs,
+                state.errors,
+                threads=threads,
+                work=work,
+            )
+            _kernels.finish_scaling(state, b, reg, tol)
+        else:  # one iteration in the log domain, from which the scalings start anew
+            _kernels.soft_transform(cost, state.g, log_a, reg, state.f, threads=threads, work=20 * work)
+            _kernels.soft_transform(transposed, state.f, log_b, reg, state.g, threads=threads, work=20 * work)
+            _kernels.gibbs_kernel(cost, state.f, state.g, reg, state.matrix, threads=threads, work=10 * work)
+            state.fresh[0] = True
+    _kernels.absorb(state, reg)
+    return state.f, state.g, float(state.error[0]), n_iter

@@ -7,17 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
-from scipy.spatial.distance import cdist
 
 from fastdeg import _checks
 from fastdeg.distances._grid import grid_plan, solve_grid
 from fastdeg.distances._network import Solution, solve_matrix
 from fastdeg.distances._points import solve_points
 from fastdeg.kernels.transport.line import emd_sorted, emd_sorted_equal_masses
+from fastdeg.kernels.transport.metrics import box_cost
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 METRICS = ("euclidean", "sqeuclidean", "cityblock", "chebyshev")
 MASS_TOLERANCE = 1e-9
@@ -56,6 +59,8 @@ class EMDResult:
     @cached_property
     def plan(self) -> sparse.csr_array:
         """The optimal plan, a sparse array with a row for each source and a column for each sink."""
+        from scipy import sparse  # takes longer than a small problem
+
         u, v = self.potentials
         sources, sinks, flows = self._pairs()
         return sparse.coo_array((flows, (sources, sinks)), shape=(u.size, v.size)).tocsr()
@@ -159,7 +164,8 @@ def _unit(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 def _check_costs(x: NDArray[np.float64], y: NDArray[np.float64], metric: str, factor: float) -> None:
     low, high = np.minimum(x.min(0), y.min(0)), np.maximum(x.max(0), y.max(0))
-    largest = float(cdist(low[None], high[None], metric)[0, 0]) if low.size else 0.0
+    corners = low[None], low[None], 0, high[None], high[None], 0
+    largest = float(box_cost(METRICS.index(metric), *corners)) if low.size else 0.0
     if largest > 0 and factor > 1 and math.log(largest) + math.log(factor) > math.log(LARGEST_COST):
         raise ValueError(
             f"x: expected points with costs up to {LARGEST_COST:g} between them, got {largest:g} * {factor:g}"

@@ -1,6 +1,6 @@
 """Exact transport as compiled functions, to be called from a user's own ``@njit`` code; serial, without the GIL.
 
-    from fastdeg.kernels.transport.compiled import emd_matrix, emd_points, emd_sorted
+    from fastdeg.kernels.transport.compiled import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
 
 The masses a and b need positive sums and are divided by them; nothing is checked. All arrays are C-contiguous float64.
 """
@@ -11,17 +11,38 @@ import numpy as np
 
 from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.transport.dense import price_columns, price_matrix, row_minima, start_dense
+from fastdeg.kernels.transport.grid import COARSEST as COARSEST_GRID
+from fastdeg.kernels.transport.grid import (
+    balanced_integers,
+    edge_preference,
+    grid_edges,
+    grid_tree,
+    halve_grid,
+    lower_to_lipschitz,
+    match_on_tree,
+)
 from fastdeg.kernels.transport.line import emd_sorted
 from fastdeg.kernels.transport.pricing import append_arcs, price
 from fastdeg.kernels.transport.simplex import PAUSED, integer_masses, search
+from fastdeg.kernels.transport.sinkhorn import (
+    absorb,
+    finish_scaling,
+    gibbs_kernel,
+    new_scaling,
+    scale_rows,
+    soft_transform,
+)
 from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
 from fastdeg.kernels.transport.start import greedy_basis, refined_basis
-from fastdeg.kernels.transport.tree import NONE, PIVOTS, new_tree, refresh_potentials, tree_flows
+from fastdeg.kernels.transport.tree import PIVOTS, new_tree, read_plan, refresh_potentials, tree_flows
 
-__all__ = ["emd_matrix", "emd_points", "emd_sorted"]
+__all__ = ["emd_grid", "emd_matrix", "emd_points", "emd_sorted", "sinkhorn"]
 
 price_serial = price.serial
 price_matrix_serial = price_matrix.serial
+gibbs_kernel_serial = gibbs_kernel.serial
+scale_rows_serial = scale_rows.serial
+soft_transform_serial = soft_transform.serial
 CLUSTER, COARSEST, FIRST_ARCS, MORE_ARCS = 4, 60, 6, 3
 TOLERANCE = 1e-14
 BUDGET = 1 << 60
@@ -82,7 +103,7 @@ def emd_points(a, b, x, y, metric):
             tree = fine_tree
         row_min = np.empty(n_x)
         _improve_points(metric, here_x, here_y, u, v, tree, row_min)
-    value, sources, sinks, flows = _read_plan(tree, mass_x, mass_y)
+    value, sources, sinks, flows = read_plan(tree, mass_x, mass_y)
     u = np.empty(n)
     v = np.empty(m)
     for i in range(n):
@@ -97,37 +118,22 @@ def _improve_points(metric, x, y, u, v, tree, row_min):
     """Pivots on near arcs, and on those that pricing finds, until there are none."""
     n, m = u.shape[0], v.shape[0]
     column_min = np.empty(m)
-    tails = np.empty(0, np.uint32)
-    heads = np.empty(0, np.uint32)
-    costs = np.empty(0)
-    n_arcs = 0
+    arcs = _no_arcs()
     n_keep = FIRST_ARCS
     threshold = np.inf
     tolerance = -np.inf
+    improved = True
     while True:
-        arcs_x, costs_x = np.empty((n, min(n_keep, m)), np.int64), np.empty((n, min(n_keep, m)))
-        arcs_y, costs_y = np.empty((m, min(n_keep, n)), np.int64), np.empty((m, min(n_keep, n)))
-        found = price_serial(metric, x, y, u, v, threshold, tolerance, arcs_x, costs_x, row_min)
-        if found == 0:
+        by_row = np.empty((n, min(n_keep, m)), np.int64), np.empty((n, min(n_keep, m)))
+        by_column = np.empty((m, min(n_keep, n)), np.int64), np.empty((m, min(n_keep, n)))
+        if price_serial(metric, x, y, u, v, threshold, tolerance, by_row[0], by_row[1], row_min) == 0 or not improved:
             return
-        found += price_serial(metric, y, x, v, u, threshold, tolerance, arcs_y, costs_y, column_min)
-        tails = np.concatenate((tails[:n_arcs], np.empty(found, np.uint32)))
-        heads = np.concatenate((heads[:n_arcs], np.empty(found, np.uint32)))
-        costs = np.concatenate((costs[:n_arcs], np.empty(found)))
-        n_arcs = append_arcs(arcs_x, costs_x, n, False, tails, heads, costs, n_arcs)
-        n_arcs = append_arcs(arcs_y, costs_y, n, True, tails, heads, costs, n_arcs)
-        threshold = 0.0
-        n_keep = MORE_ARCS
-        tolerance = TOLERANCE * max(costs.max(), np.abs(tree.potential).max())
-        before = tree.info[PIVOTS]
-        while search(tree, tails, heads, costs, n_arcs, False, tolerance, BUDGET) == PAUSED:
-            pass
-        refresh_potentials(tree)
+        price_serial(metric, y, x, v, u, threshold, tolerance, by_column[0], by_column[1], column_min)
+        arcs, tolerance, improved = _pivot_on(tree, n, by_row, by_column, arcs)
         u = -tree.potential[:n]
         v = tree.potential[n:].copy()
-        if tree.info[PIVOTS] == before:
-            price_serial(metric, x, y, u, v, threshold, tolerance, arcs_x, costs_x, row_min)
-            return
+        threshold = 0.0
+        n_keep = MORE_ARCS
 
 
 @kernel
@@ -142,57 +148,128 @@ def emd_matrix(a, b, cost):
     start_dense(cost, mass_a, mass_b, v, tree)
     row_minima(cost, v, u)
     row_min = np.empty(n)
-    tails = np.empty(0, np.uint32)
-    heads = np.empty(0, np.uint32)
-    costs = np.empty(0)
-    n_arcs = 0
+    arcs = _no_arcs()
+    by_row = np.empty((n, min(FIRST_ARCS, m)), np.int64), np.empty((n, min(FIRST_ARCS, m)))
+    by_column = np.empty((m, 1), np.int64), np.empty((m, 1))
     threshold = np.inf
     tolerance = -np.inf
-    columns, column_costs = np.empty((n, min(FIRST_ARCS, m)), np.int64), np.empty((n, min(FIRST_ARCS, m)))
-    rows, row_costs = np.empty((m, 1), np.int64), np.empty((m, 1))
-    largest = np.abs(cost).max()
+    improved = True
     while True:
-        found = price_matrix_serial(cost, u, v, threshold, tolerance, columns, column_costs, row_min)
-        if found == 0:
+        found = price_matrix_serial(cost, u, v, threshold, tolerance, by_row[0], by_row[1], row_min)
+        if found == 0 or not improved:
             break
-        found += price_columns(cost, u, v, tolerance, rows, row_costs)
-        tails = np.concatenate((tails[:n_arcs], np.empty(found, np.uint32)))
-        heads = np.concatenate((heads[:n_arcs], np.empty(found, np.uint32)))
-        costs = np.concatenate((costs[:n_arcs], np.empty(found)))
-        n_arcs = append_arcs(columns, column_costs, n, False, tails, heads, costs, n_arcs)
-        n_arcs = append_arcs(rows, row_costs, n, True, tails, heads, costs, n_arcs)
-        threshold = 0.0
-        tolerance = TOLERANCE * max(largest, np.abs(tree.potential).max())
-        before = tree.info[PIVOTS]
-        while search(tree, tails, heads, costs, n_arcs, False, tolerance, BUDGET) == PAUSED:
-            pass
-        refresh_potentials(tree)
+        price_columns(cost, u, v, tolerance, by_column[0], by_column[1])
+        arcs, tolerance, improved = _pivot_on(tree, n, by_row, by_column, arcs)
         u = -tree.potential[:n]
         v = tree.potential[n:].copy()
-        if tree.info[PIVOTS] == before:
-            price_matrix_serial(cost, u, v, threshold, tolerance, columns, column_costs, row_min)
-            break
-    value, sources, sinks, flows = _read_plan(tree, mass_a, mass_b)
+        threshold = 0.0
+    value, sources, sinks, flows = read_plan(tree, mass_a, mass_b)
     return value, row_min, v, sources, sinks, flows
 
 
 @kernel
-def _read_plan(tree, a, b):
-    """Value and plan of the tree for the float masses."""
-    n, m = a.shape[0], b.shape[0]
-    flow = np.empty(n + m)
-    tree_flows(tree, np.concatenate((a, -b)), flow)
-    sources = np.empty(n + m - 1, np.int64)
-    sinks = np.empty(n + m - 1, np.int64)
-    flows = np.empty(n + m - 1)
-    value = 0.0
-    count = 0
-    for x in range(n + m):
-        if tree.parent[x] != NONE and flow[x] > 0:
-            up = tree.direction[x] == 1
-            sources[count] = x if up else np.int64(tree.parent[x])
-            sinks[count] = np.int64(tree.parent[x]) - n if up else x - n
-            flows[count] = flow[x]
-            value += flow[x] * tree.cost[x]
+def _no_arcs():
+    return np.empty(0, np.uint32), np.empty(0, np.uint32), np.empty(0)
+
+
+@kernel
+def _pivot_on(tree, n, by_row, by_column, arcs):
+    """Add the arcs that pricing found, pivot to the end; the arcs, what counts as rounding, whether there were pivots.
+
+    ``by_row`` and ``by_column``: what pricing of the rows (sources) and of the columns filled, arcs and their costs.
+    """
+    n_arcs = arcs[0].shape[0]
+    room = by_row[0].size + by_column[0].size
+    tails = np.concatenate((arcs[0], np.empty(room, np.uint32)))
+    heads = np.concatenate((arcs[1], np.empty(room, np.uint32)))
+    costs = np.concatenate((arcs[2], np.empty(room)))
+    n_arcs = append_arcs(by_row[0], by_row[1], n, False, tails, heads, costs, n_arcs)
+    n_arcs = append_arcs(by_column[0], by_column[1], n, True, tails, heads, costs, n_arcs)
+    arcs = tails[:n_arcs].copy(), heads[:n_arcs].copy(), costs[:n_arcs].copy()
+    tolerance = TOLERANCE * max(np.abs(arcs[2]).max(), np.abs(tree.potential).max())
+    before = tree.info[PIVOTS]
+    _search_to_the_end(tree, arcs[0], arcs[1], arcs[2], False, tolerance)
+    return arcs, tolerance, tree.info[PIVOTS] > before
+
+
+@kernel
+def _search_to_the_end(tree, tails, heads, costs, undirected, tolerance):
+    while search(tree, tails, heads, costs, tails.shape[0], undirected, tolerance, BUDGET) == PAUSED:
+        pass
+    refresh_potentials(tree)
+
+
+@kernel
+def emd_grid(a, b, shape, coordinates):
+    """Cityblock transport of masses a to b on a grid, its points in C order: ``(value, u, v, sources, sinks, flows)``.
+
+    ``shape``: int64, the number of points along each axis; ``coordinates``: those along each axis, one axis after
+    the other. For other metrics call `emd_points` on the points of the grid.
+    """
+    mass_a = a / a.sum()
+    mass_b = b / b.sum()
+    supply = mass_a - mass_b
+    n = supply.shape[0]
+    masses = np.empty(n, np.int64)
+    balanced_integers(supply, masses)
+    levels = [(masses, shape, coordinates)]
+    while levels[-1][0].shape[0] > COARSEST_GRID:
+        levels.append(halve_grid(levels[-1][0], levels[-1][1], levels[-1][2]))
+    tree = new_tree(levels[-1][0].shape[0])
+    for level in range(len(levels) - 1, -1, -1):
+        here_masses, here_shape, here_along = levels[level]
+        tails, heads, costs = grid_edges(here_shape, here_along)
+        preference = costs
+        if level < len(levels) - 1:
+            _, above_shape, above_along = levels[level + 1]
+            preference = edge_preference(tails, heads, costs, here_shape, here_along, above_shape, above_along, tree)
+            tree = new_tree(here_masses.shape[0])
+        grid_tree(np.argsort(preference), tails, heads, costs, here_masses, tree)
+        if costs.shape[0] > 0:
+            tolerance = TOLERANCE * max(costs.max(), np.abs(tree.potential).max())
+            _search_to_the_end(tree, tails, heads, costs, True, tolerance)
+    flow = np.zeros(n)
+    tree_flows(tree, supply.copy(), flow)
+    value = (np.abs(flow) * tree.cost).sum()
+    u = -tree.potential
+    lower_to_lipschitz(u, shape, coordinates)
+    sources = np.empty(2 * n, np.int64)
+    sinks = np.empty(2 * n, np.int64)
+    flows = np.empty(2 * n)
+    count = match_on_tree(tree, supply, sources, sinks, flows)
+    for x in range(n):
+        if min(mass_a[x], mass_b[x]) > 0:
+            sources[count] = x
+            sinks[count] = x
+            flows[count] = min(mass_a[x], mass_b[x])
             count += 1
-    return value, sources[:count], sinks[:count], flows[:count]
+    return value, u, -u, sources[:count], sinks[:count], flows[:count]
+
+
+@kernel
+def sinkhorn(a, b, cost, reg, tol, max_iter):
+    """Entropic transport of masses a to b, all positive: ``(f, g, error, n_iter)``.
+
+    The plan, for masses of sum one, is ``exp((f + g - cost) / reg)``. ``error``: sum of absolute differences between
+    its marginals and the masses.
+    """
+    n, m = cost.shape
+    mass_a = a / a.sum()
+    mass_b = b / b.sum()
+    transposed = cost.T.copy()
+    log_a = np.log(mass_a)
+    log_b = np.log(mass_b)
+    state = new_scaling(n, m)
+    n_iter = 0
+    while n_iter < max_iter and not state.error[0] <= tol:
+        n_iter += 1
+        if state.fresh[0]:
+            scale_rows_serial(state.matrix, mass_a, state.row_scale, state.column_scale, state.slabs, state.errors)
+            finish_scaling(state, mass_b, reg, tol)
+        else:
+            soft_transform_serial(cost, state.g, log_a, reg, state.f)
+            soft_transform_serial(transposed, state.f, log_b, reg, state.g)
+            gibbs_kernel_serial(cost, state.f, state.g, reg, state.matrix)
+            state.fresh[0] = True
+    absorb(state, reg)
+    return state.f, state.g, state.error[0], n_iter

@@ -6,45 +6,12 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
-from fastdeg.kernels.transport.simplex import integer_masses
-from fastdeg.kernels.transport.tree import build_tree
+from fastdeg.kernels.transport.simplex import UNBOUNDED, integer_masses, search
+from fastdeg.kernels.transport.start import ship_row
+from fastdeg.kernels.transport.tree import build_tree, refresh_potentials
 
 ROWS = 16  # rows of a block of the parallel loop
 SEGMENT = 64  # columns looked at together
-
-
-@kernel
-def greedy_start(cost, v, supply, demand, tails, heads, flows, costs):
-    """Basic feasible flow: each source in turn ships to the open sink of least ``cost - v``."""
-    n, m = cost.shape
-    left = demand.copy()
-    open_sinks = np.arange(m)
-    n_open = m
-    n_arcs = 0
-    for i in range(n):
-        rest = supply[i]
-        while rest > 0:
-            best = np.inf
-            k = 0
-            for t in range(n_open):
-                j = open_sinks[t]
-                value = cost[i, j] - v[j]
-                if value < best:
-                    best = value
-                    k = t
-            j = open_sinks[k]
-            amount = min(rest, left[j])
-            rest -= amount
-            left[j] -= amount
-            tails[n_arcs] = i
-            heads[n_arcs] = n + j
-            flows[n_arcs] = amount
-            costs[n_arcs] = cost[i, j]
-            n_arcs += 1
-            if left[j] == 0:
-                n_open -= 1
-                open_sinks[k] = open_sinks[n_open]
-    return n_arcs
 
 
 @kernel
@@ -59,11 +26,15 @@ def start_dense(cost, a, b, v, tree):
     for i in range(n):
         for j in range(m):
             v[j] = cost[i, j] if cost[i, j] < v[j] else v[j]
-    tails = np.empty(n + m, np.int32)
-    heads = np.empty(n + m, np.int32)
+    tails = np.empty(n + m, np.uint32)
+    heads = np.empty(n + m, np.uint32)
     flows = np.empty(n + m, np.int64)
     costs = np.empty(n + m)
-    greedy_start(cost, v, supply, demand, tails, heads, flows, costs)
+    open_sinks = np.arange(m)
+    n_open = m
+    n_arcs = 0
+    for i in range(n):
+        n_arcs, n_open = ship_row(cost[i], v, i, supply, demand, open_sinks, n_open, tails, heads, flows, costs, n_arcs)
     return build_tree(tree, tails, heads, flows, costs)
 
 
@@ -153,10 +124,25 @@ def price_columns(cost, u, v, tolerance, arcs, arc_costs):
 
 
 @kernel
-def all_arcs(cost, tails, heads):
-    """Ends of every arc, row by row."""
+def solve_with_all_arcs(cost, a, b, tolerance, u, v, tree):
+    """Optimal tree and potentials for a small matrix, all of whose arcs are in the list from the start.
+
+    ``tolerance``: reduced costs below this share of the largest cost or potential are rounding. Returns a status.
+    """
     n, m = cost.shape
+    if not start_dense(cost, a, b, v, tree):
+        return UNBOUNDED
+    tails = np.empty(n * m, np.uint32)
+    heads = np.empty(n * m, np.uint32)
+    costs = np.empty(n * m)
     for i in range(n):
         for j in range(m):
             tails[i * m + j] = i
             heads[i * m + j] = n + j
+            costs[i * m + j] = cost[i, j]
+    largest = max(np.abs(costs).max(), np.abs(tree.potential).max())
+    status = search(tree, tails, heads, costs, n * m, False, tolerance * largest, 1 << 60)
+    refresh_potentials(tree)
+    v[:] = tree.potential[n:]
+    row_minima(cost, v, u)
+    return status

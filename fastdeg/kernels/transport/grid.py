@@ -11,6 +11,159 @@ import numpy as np
 from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.transport.tree import ROOT, build_tree, refresh_potentials
 
+COARSEST = 100  # grid points at which halving ends
+
+
+@kernel
+def grid_edges(shape, coordinates):
+    """Tails, heads and costs of the edges between neighbours, sorted by their tails.
+
+    ``coordinates``: those along each axis, one axis after the other.
+    """
+    n_axes = shape.shape[0]
+    n_nodes = 1
+    for k in range(n_axes):
+        n_nodes *= shape[k]
+    n_edges = 0
+    for k in range(n_axes):
+        n_edges += n_nodes // shape[k] * (shape[k] - 1)
+    tails = np.empty(n_edges, np.uint32)
+    heads = np.empty(n_edges, np.uint32)
+    costs = np.empty(n_edges)
+    index = np.zeros(n_axes, np.int64)
+    e = 0
+    for x in range(n_nodes):
+        stride = n_nodes
+        first = 0
+        for k in range(n_axes):
+            stride //= shape[k]
+            if index[k] + 1 < shape[k]:
+                tails[e] = x
+                heads[e] = x + stride
+                costs[e] = coordinates[first + index[k] + 1] - coordinates[first + index[k]]
+                e += 1
+            first += shape[k]
+        _advance(index, shape)
+    return tails, heads, costs
+
+
+@kernel
+def _advance(index, shape):
+    """The next grid point in C order."""
+    k = shape.shape[0] - 1
+    while k >= 0:
+        index[k] += 1
+        if index[k] < shape[k]:
+            return
+        index[k] = 0
+        k -= 1
+
+
+@kernel
+def halve_grid(masses, shape, coordinates):
+    """The grid with each two neighbours of every axis merged: masses, shape, coordinates (the middles)."""
+    n_axes = shape.shape[0]
+    coarse_shape = (shape + 1) // 2
+    merged = np.zeros(coarse_shape.prod(), np.int64)
+    index = np.zeros(n_axes, np.int64)
+    for x in range(masses.shape[0]):
+        merged[_cell(index, coarse_shape)] += masses[x]
+        _advance(index, shape)
+    middles = np.empty(coarse_shape.sum())
+    first = 0
+    t = 0
+    for k in range(n_axes):
+        for i in range(0, shape[k], 2):
+            middles[t] = 0.5 * (coordinates[first + i] + coordinates[first + min(i + 1, shape[k] - 1)])
+            t += 1
+        first += shape[k]
+    return merged, coarse_shape, middles
+
+
+@kernel
+def _cell(index, coarse_shape):
+    """Number of the coarse grid point that holds a fine one."""
+    cell = 0
+    for k in range(index.shape[0]):
+        cell = cell * coarse_shape[k] + index[k] // 2
+    return cell
+
+
+@kernel
+def edge_preference(tails, heads, costs, shape, coordinates, coarse_shape, middles, coarse):
+    """Preference of the edges for the first tree, the lower the better, from the optimal tree of the halved grid.
+
+    Edges in or between cells that the coarse tree joins come first; among these, the ones of least reduced cost under
+    the potentials, interpolated linearly along each axis.
+    """
+    n_axes = shape.shape[0]
+    n_nodes = shape.prod()
+    low = np.empty(coordinates.shape[0], np.int64)  # on each axis: the coarse point below, and the share of the next
+    share = np.empty(coordinates.shape[0])
+    first = 0
+    first_middle = 0
+    for k in range(n_axes):
+        for i in range(shape[k]):
+            j = min(i // 2, max(coarse_shape[k] - 2, 0))
+            if coordinates[first + i] < middles[first_middle + j]:
+                j = max(j - 1, 0)
+            low[first + i] = j
+            share[first + i] = 0.0
+            if coarse_shape[k] > 1:
+                start = middles[first_middle + j]
+                step = middles[first_middle + j + 1] - start
+                share[first + i] = min(max((coordinates[first + i] - start) / step, 0.0), 1.0)
+        first += shape[k]
+        first_middle += coarse_shape[k]
+    potential = np.empty(n_nodes)
+    cell = np.empty(n_nodes, np.int64)
+    index = np.zeros(n_axes, np.int64)
+    for x in range(n_nodes):
+        cell[x] = _cell(index, coarse_shape)
+        potential[x] = 0.0
+        for corner in range(1 << n_axes):
+            weight = 1.0
+            point = 0
+            first = 0
+            for k in range(n_axes):
+                upper = corner >> k & 1
+                part = share[first + index[k]]
+                weight *= part if upper else 1 - part
+                point = point * coarse_shape[k] + min(low[first + index[k]] + upper, coarse_shape[k] - 1)
+                first += shape[k]
+            if weight > 0:
+                potential[x] += weight * coarse.potential[point]
+        _advance(index, shape)
+    far = 10 * costs.max()
+    preference = np.empty(costs.shape[0])
+    for e in range(costs.shape[0]):
+        c = cell[tails[e]]
+        d = cell[heads[e]]
+        preference[e] = costs[e] - abs(potential[tails[e]] - potential[heads[e]])
+        if c != d and coarse.parent[c] != d and coarse.parent[d] != c:
+            preference[e] += far
+    return preference
+
+
+@kernel
+def lower_to_lipschitz(u, shape, coordinates):
+    """Lower u until it changes by no more than the distance between grid points (which removes rounding)."""
+    n_nodes = u.shape[0]
+    stride = n_nodes
+    first = 0
+    for k in range(shape.shape[0]):
+        block = stride
+        stride //= shape[k]
+        for x in range(n_nodes):
+            i = x % block // stride
+            if i > 0:
+                u[x] = min(u[x], u[x - stride] + (coordinates[first + i] - coordinates[first + i - 1]))
+        for x in range(n_nodes - 1, -1, -1):
+            i = x % block // stride
+            if i < shape[k] - 1:
+                u[x] = min(u[x], u[x + stride] + (coordinates[first + i + 1] - coordinates[first + i]))
+        first += shape[k]
+
 
 @kernel
 def balanced_integers(supply, masses):

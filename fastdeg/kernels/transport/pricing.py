@@ -11,6 +11,7 @@ from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
 from fastdeg.kernels.transport.metrics import BLOCK, block_costs, box_cost, count_below, rows_near_box
+from fastdeg.kernels.transport.tree import POSITION
 
 FRONT = 4  # blocks of columns that are sorted by their bounds before the others
 
@@ -127,3 +128,25 @@ def append_arcs(arcs, arc_costs, n_sources, transposed, tails, heads, costs, n_a
             costs[n_arcs] = arc_costs[i, k]
             n_arcs += 1
     return n_arcs
+
+
+@kernel
+def keep_near(tree, tails, heads, costs, n_old, n_arcs, near):
+    """Drop those of the first ``n_old`` arcs whose reduced cost exceeds ``near`` times the others' largest violation.
+
+    Returns how many arcs are left; the next search begins with the new ones.
+    """
+    potential = tree.potential
+    worst = 0.0
+    for e in range(n_old, n_arcs):
+        worst = min(worst, costs[e] + potential[tails[e]] - potential[heads[e]])
+    count = 0
+    for e in range(n_arcs):
+        if e == n_old:
+            tree.info[POSITION] = count
+        if e >= n_old or costs[e] + potential[tails[e]] - potential[heads[e]] <= -near * worst:
+            tails[count] = tails[e]
+            heads[count] = heads[e]
+            costs[count] = costs[e]
+            count += 1
+    return count

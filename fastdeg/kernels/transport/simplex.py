@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.transport.tree import POSITION, TOUCHED, pivot, renumber, restore_numbers
+from fastdeg.kernels.transport.leaves import (
+    find_leaving,
+    move_leaf,
+    strip_leaf,
+    strip_leaves,
+    unstrip_leaf,
+    unstrip_leaves,
+)
+from fastdeg.kernels.transport.tree import NONE, POSITION, ROOT, TOUCHED, exchange, renumber, restore_numbers
 
 OPTIMAL, PAUSED, UNBOUNDED = 0, 1, 2
 MIN_BLOCK, BLOCK_FACTOR = 20, 0.5  # arcs looked at before a pivot: a multiple of the square root of their number
@@ -43,6 +51,11 @@ def search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
     parent, size, follow, before = tree.parent, tree.size, tree.next, tree.prev
     direction, flow, arc_cost, potential = tree.direction, tree.flow, tree.cost, tree.potential
     info = tree.info
+    n_nodes = parent.shape[0]
+    hook = np.empty(n_nodes, np.uint32)
+    offset = np.empty(n_nodes)
+    n_hooked = np.empty(n_nodes, np.int32)
+    strip_leaves(tree, hook, offset, n_hooked)
     block = max(MIN_BLOCK, int(BLOCK_FACTOR * np.sqrt(n_arcs)))
     spent = 0
     e = info[POSITION]
@@ -54,7 +67,8 @@ def search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
         looked = 0
         left = block
         while looked < n_arcs:
-            fall = potential[heads[e]] - potential[tails[e]]
+            tail, head = tails[e], heads[e]
+            fall = potential[hook[head]] + offset[head] - potential[hook[tail]] - offset[tail]
             if undirected:
                 fall = abs(fall)
             reduced_cost = costs[e] - fall
@@ -71,18 +85,42 @@ def search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
                     break
                 left = block
         if entering < 0:
-            info[POSITION] = e
-            return OPTIMAL
+            status = OPTIMAL
+            break
         touched = info[TOUCHED]
         tail, head, cost = tails[entering], heads[entering], costs[entering]
-        if undirected and potential[tail] > potential[head]:
+        if undirected and potential[hook[tail]] + offset[tail] > potential[hook[head]] + offset[head]:
             tail, head = head, tail
-        if not pivot(parent, size, follow, before, direction, flow, arc_cost, potential, info, tail, head, cost):
-            return UNBOUNDED
+        leaving, pushed, apex = find_leaving(parent, size, direction, flow, hook, tail, head)
+        if leaving == NONE:
+            status = UNBOUNDED
+            break
+        above = parent[leaving]
+        moved = leaving if hook[leaving] != leaving else NONE
+        for k in range(2):
+            x = head if k == 0 else tail
+            if hook[x] != x and x != moved:
+                unstrip_leaf(parent, size, follow, before, potential, hook, offset, n_hooked, x)
+        if moved != NONE:
+            move_leaf(
+                parent, direction, flow, arc_cost, hook, offset, n_hooked, info, tail, head, cost, moved, pushed, apex
+            )
+        else:
+            exchange(
+                parent, size, follow, before, direction, flow, arc_cost, potential, info, tail, head, cost,
+                leaving, pushed, apex,
+            )  # fmt: skip
+            if size[leaving] == 1 and n_hooked[leaving] == 0 and leaving != np.uint32(info[ROOT]):
+                strip_leaf(parent, size, follow, before, direction, arc_cost, hook, offset, n_hooked, leaving)
+        if size[above] == 1 and n_hooked[above] == 0 and above != np.uint32(info[ROOT]):
+            strip_leaf(parent, size, follow, before, direction, arc_cost, hook, offset, n_hooked, above)
         spent += looked + info[TOUCHED] - touched
         if spent > budget:
-            info[POSITION] = e
-            return PAUSED
+            status = PAUSED
+            break
+    info[POSITION] = e
+    unstrip_leaves(tree, hook, offset)
+    return status
 
 
 @kernel

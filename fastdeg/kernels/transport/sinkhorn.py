@@ -7,8 +7,11 @@ sparse scaling algorithms for entropy regularized transport problems, SIAM J. Sc
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
+from numpy.typing import NDArray
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
 
@@ -61,22 +64,87 @@ def scale_rows(matrix, a, row_scale, column_scale, slabs, errors):
         errors[block] = error
 
 
+class Scaling(NamedTuple):
+    """State of the iteration: potentials, the matrix ``exp((f + g - cost) / reg)``, scalings of its rows and columns.
+
+    ``fresh[0]``: whether the matrix belongs to f and g; ``error[0]``: marginal error before the last scaling.
+    """
+
+    f: NDArray[np.float64]
+    g: NDArray[np.float64]
+    matrix: NDArray[np.float64]
+    row_scale: NDArray[np.float64]
+    column_scale: NDArray[np.float64]
+    old_rows: NDArray[np.float64]
+    old_columns: NDArray[np.float64]
+    slabs: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    fresh: NDArray[np.bool_]
+    error: NDArray[np.float64]
+
+
 @kernel
-def scale_columns(slabs, b, row_scale, column_scale):
-    """``column_scale = b / (row_scale @ K)`` from the blocks' sums; False where a scaling leaves the safe range."""
-    m = b.shape[0]
+def new_scaling(n, m):
+    """State before the first iteration."""
+    n_blocks = (n + ROWS - 1) // ROWS
+    return Scaling(
+        np.zeros(n),
+        np.zeros(m),
+        np.empty((n, m)),
+        np.ones(n),
+        np.ones(m),
+        np.ones(n),
+        np.ones(m),
+        np.empty((n_blocks, m)),
+        np.empty(n_blocks),
+        np.zeros(1, np.bool_),
+        np.full(1, np.inf),
+    )
+
+
+@kernel
+def finish_scaling(state, b, reg, tol):
+    """``column_scale = b / (row_scale @ K)`` from the blocks' sums, and the error of the scalings before.
+
+    Goes back to these where they were good enough. Scalings that leave the safe range move into the potentials.
+    """
+    state.error[0] = state.errors.sum()
+    if state.error[0] <= tol:
+        state.row_scale[:] = state.old_rows
+        return
     safe = True
-    for j in range(m):
+    finite = True
+    for j in range(b.shape[0]):
         total = 0.0
-        for block in range(slabs.shape[0]):
-            total += slabs[block, j]
-        column_scale[j] = b[j] / total
-        if not 1 / SAFE < column_scale[j] < SAFE:
-            safe = False
-    for i in range(row_scale.shape[0]):
-        if not 1 / SAFE < row_scale[i] < SAFE:
-            safe = False
-    return safe
+        for block in range(state.slabs.shape[0]):
+            total += state.slabs[block, j]
+        scale = b[j] / total
+        state.column_scale[j] = scale
+        safe &= 1 / SAFE < scale < SAFE
+        finite &= 0 < scale < np.inf
+    for i in range(state.row_scale.shape[0]):
+        scale = state.row_scale[i]
+        safe &= 1 / SAFE < scale < SAFE
+        finite &= 0 < scale < np.inf
+    if not safe:
+        if not finite:
+            state.row_scale[:] = state.old_rows
+            state.column_scale[:] = state.old_columns
+        absorb(state, reg)
+    state.old_rows[:] = state.row_scale
+    state.old_columns[:] = state.column_scale
+
+
+@kernel
+def absorb(state, reg):
+    """Move the scalings into the potentials."""
+    for i in range(state.f.shape[0]):
+        state.f[i] += reg * np.log(state.row_scale[i])
+        state.row_scale[i] = 1.0
+    for j in range(state.g.shape[0]):
+        state.g[j] += reg * np.log(state.column_scale[j])
+        state.column_scale[j] = 1.0
+    state.fresh[0] = False
 
 
 @parallel_kernel

@@ -15,36 +15,48 @@ def greedy_basis(metric, x, y, supply, demand, tree):
     n, m = supply.shape[0], demand.shape[0]
     xb, yb = x.blocks, y.blocks
     left = demand.copy()
-    open_sinks = np.arange(m)
-    n_open = m
+    v = np.zeros(m)
+    row = np.empty(m)
     tails = np.empty(n + m, np.uint32)
     heads = np.empty(n + m, np.uint32)
     flows = np.empty(n + m, np.int64)
     costs = np.empty(n + m)
+    open_sinks = np.arange(m)
+    n_open = m
     n_arcs = 0
     for i in range(n):
-        rest = supply[i]
-        while rest > 0:
-            best = np.inf
-            k = 0
-            for t in range(n_open):
-                value = pair_cost(metric, xb, i, yb, open_sinks[t])
-                if value < best:
-                    best = value
-                    k = t
-            j = open_sinks[k]
-            amount = min(rest, left[j])
-            rest -= amount
-            left[j] -= amount
-            tails[n_arcs] = i
-            heads[n_arcs] = n + j
-            flows[n_arcs] = amount
-            costs[n_arcs] = best
-            n_arcs += 1
-            if left[j] == 0:
-                n_open -= 1
-                open_sinks[k] = open_sinks[n_open]
+        for j in range(m):
+            row[j] = pair_cost(metric, xb, i, yb, j)
+        n_arcs, n_open = ship_row(row, v, i, supply, left, open_sinks, n_open, tails, heads, flows, costs, n_arcs)
     return n_arcs == n + m - 1 and build_tree(tree, tails, heads, flows, costs)
+
+
+@kernel
+def ship_row(row, v, i, supply, left, open_sinks, n_open, tails, heads, flows, costs, n_arcs):
+    """Ship all of source i, each time to the open sink of least ``row - v``; the numbers of arcs and of open sinks."""
+    rest = supply[i]
+    while rest > 0:
+        best = np.inf
+        k = 0
+        for t in range(n_open):
+            j = open_sinks[t]
+            value = row[j] - v[j]
+            if value < best:
+                best = value
+                k = t
+        j = open_sinks[k]
+        amount = min(rest, left[j])
+        rest -= amount
+        left[j] -= amount
+        tails[n_arcs] = i
+        heads[n_arcs] = supply.shape[0] + j
+        flows[n_arcs] = amount
+        costs[n_arcs] = row[j]
+        n_arcs += 1
+        if left[j] == 0:
+            n_open -= 1
+            open_sinks[k] = open_sinks[n_open]
+    return n_arcs, n_open
 
 
 @kernel

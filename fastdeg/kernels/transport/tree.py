@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from fastdeg.kernels._jit import kernel
 
-UNLIMITED = 1 << 62
 NONE = np.uint32(0xFFFFFFFF)  # no node; unsigned numbers of nodes spare each index a test of its sign
 
 # entries of Tree.info
@@ -152,44 +151,47 @@ def tree_flows(tree, supply, flow):
 
 
 @kernel
-def pivot(parent, size, follow, before, direction, flow, arc_cost, potential, info, tail, head, cost):
-    """Bring the arc tail -> head into the tree and drop the arc that limits it; False where none does.
+def read_plan(tree, a, b):
+    """Value, sources, sinks and flows of a tree of sources and sinks, for the float masses a and b."""
+    n, m = a.shape[0], b.shape[0]
+    flow = np.empty(n + m)
+    tree_flows(tree, np.concatenate((a, -b)), flow)
+    sources = np.empty(n + m - 1, np.int64)
+    sinks = np.empty(n + m - 1, np.int64)
+    flows = np.empty(n + m - 1)
+    value = 0.0
+    count = 0
+    for x in range(n + m):
+        if tree.parent[x] != NONE and flow[x] > 0:
+            up = tree.direction[x] == 1
+            sources[count] = x if up else np.int64(tree.parent[x])
+            sinks[count] = np.int64(tree.parent[x]) - n if up else x - n
+            flows[count] = flow[x]
+            value += flow[x] * tree.cost[x]
+            count += 1
+    return value, sources[:count], sinks[:count], flows[:count]
 
-    Takes the arrays of the tree one by one: read from the tuple, each would cost an atomic count of references.
+
+@kernel
+def exchange(
+    parent, size, follow, before, direction, flow, arc_cost, potential, info, tail, head, cost, leaving, pushed, apex
+):
+    """Bring the arc tail -> head into the tree and drop the one from `leaving` to its parent: a pivot.
+
+    ``leaving``, ``pushed`` and ``apex`` as `leaves.find_leaving` gives them. Takes the arrays of the tree one by one:
+    read from the tuple, each would cost an atomic count of references.
     """
-    tail = np.uint32(tail)
-    head = np.uint32(head)
     reduced_cost = cost + potential[tail] - potential[head]
-
-    # Walk up from both ends to the apex of the cycle, the smaller subtree first.
     x = tail
-    y = head
-    tail_limit = UNLIMITED
-    head_limit = UNLIMITED
-    tail_blocking = NONE
-    head_blocking = NONE
-    while x != y:
-        if size[x] < size[y]:
-            if direction[x] == 1 and flow[x] < tail_limit:
-                tail_limit = flow[x]
-                tail_blocking = x
-            x = parent[x]
-        else:
-            if direction[y] == -1 and flow[y] <= head_limit:
-                head_limit = flow[y]
-                head_blocking = y
-            y = parent[y]
-    apex = x
-    if head_limit <= tail_limit:
-        pushed, leaving, inner, outer, side, shift = head_limit, head_blocking, head, tail, -1, reduced_cost
+    while x != apex and x != leaving:
+        x = parent[x]
+    if x == apex:
+        inner, outer, side, shift = head, tail, -1, reduced_cost
     else:
-        pushed, leaving, inner, outer, side, shift = tail_limit, tail_blocking, tail, head, 1, -reduced_cost
-    if leaving == NONE:
-        return False
-
-    n_nodes = size.shape[0]
-    cut = size[leaving]  # the subtree that the leaving arc cuts off; `inner` is in it, `outer` is not
+        inner, outer, side, shift = tail, head, 1, -reduced_cost
     root = np.uint32(info[ROOT])
+    n_nodes = size[root]
+    cut = size[leaving]  # the subtree that the leaving arc cuts off; `inner` is in it, `outer` is not
     if 2 * cut <= n_nodes:
         # The cut subtree moves: re-rooted at `inner`, hung from `outer`.
         change = -side * pushed
@@ -262,7 +264,6 @@ def pivot(parent, size, follow, before, direction, flow, arc_cost, potential, in
         while x != NONE:
             size[x] += count
             x = parent[x]
-    return True
 
 
 @kernel

@@ -1,0 +1,54 @@
+"""Ctrl-C (SIGINT) ends each long solver of transport within a second, in a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SETUP = """
+import sys, threading, time
+import numpy as np, fastdeg as fd
+rng = np.random.default_rng(0)
+def masses(n):
+    return rng.dirichlet(np.ones(n), 2)
+"""
+LONG = {
+    "points": ("fd.emd(*masses({n}), *rng.random((2, {n}, 3)), metric='sqeuclidean')", 50, 120_000),
+    "points, high dimension": ("fd.emd(*masses({n}), *rng.random((2, {n}, 8)))", 50, 20_000),
+    "matrix": ("fd.emd(*masses({n}), cost=rng.random(({n}, {n})))", 120, 7_000),
+    "grid": ("fd.emd_grid(*masses({n}**3).reshape(2, {n}, {n}, {n}))", 6, 110),
+    "sinkhorn": ("fd.sinkhorn(*masses({n}), *rng.random((2, {n}, 3)), reg=1e-3, tol=0, max_iter=10**6)", 50, 3_000),
+}
+CODE = """
+{small}  # compiled, or read from the cache
+call = {large!r}
+print("ready", flush=True)
+try:
+    eval(call)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+else:
+    print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("after", [0.7, 2.0])
+def test_interrupt(name, after):
+    call, small, large = LONG[name]
+    code = SETUP + CODE.format(small=call.format(n=small).replace("10**6", "9"), large=call.format(n=large))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+    try:
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(after)
+        process.send_signal(signal.SIGINT)
+        begin = time.perf_counter()
+        assert process.stdout.readline() == "interrupted\n"
+        assert time.perf_counter() - begin < 1
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
