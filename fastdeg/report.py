@@ -46,11 +46,12 @@ def write_report(run: Path, path: Path) -> None:
         When the folder holds no complete run.
     """
     summary = runs.read_summary(run)
+    if summary["verb"] == "estimate":
+        _write_page(path, _estimate_page(summary, BinnedDistribution.load(run / "target.npz")))
+        return
     distributions = {name: BinnedDistribution.load(run / f"{name}.npz") for name in NAMES}
     tradeoff = [{key: float(value) for key, value in row.items()} for row in runs.read_csv(run / "tradeoff.csv")]
-    page = "\n".join(_page(run, summary, distributions, tradeoff))
-    with replaced_file(path, "w") as file:
-        file.write(page)
+    _write_page(path, _page(run, summary, distributions, tradeoff))
 
 
 def comparison_table(summary: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -81,6 +82,81 @@ def certificate_text(summary: Mapping[str, Any]) -> str:
     )
 
 
+def estimate_tables(summary: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Return title, header and rows of each table of an estimate as text, for the page and the terminal alike."""
+    percent = f"{100 * summary['level']:g} %"
+    axes = list(summary["marginals"])
+    tables = [
+        (
+            name,
+            ["cell", "probability", f"{percent} interval"],
+            [[c["cell"], f"{c['probability']:.3f}", f"{c['low']:.3f} – {c['high']:.3f}"] for c in cells],
+        )
+        for name, cells in summary["marginals"].items()
+    ]
+    photos = [
+        [
+            row["file"],
+            *(f"{row[a]:.2f} ± {row[a + '_error']:.2f}" for a in axes),
+            f"{row['p_value_inside']:.3f}{' outside' if row['outside'] else ''}",
+        ]
+        for row in summary["images"]
+    ]
+    widths = [[str(row["references"]), *(f"{row[a]:.3f}" for a in axes)] for row in summary["interval_widths"]]
+    pairs = [
+        [*(" or ".join(f"{value:.3g}" for value in dict.fromkeys(b[a] for b in row["bins"])) for a in axes),
+         f"{100 * row['confusion']:.0f} %"]
+        for row in summary["hard_to_separate"]
+    ]  # fmt: skip
+    return [
+        *tables,
+        ("Each photo alone (± standard error)", ["photo", *axes, "p-value inside the space"], photos),
+        (f"Mean width of the {percent} intervals by number of references", ["references", *axes], widths),
+        ("Bins that one photo confuses most", [*axes, "taken for the other"], pairs),
+    ]
+
+
+def estimate_sentences(summary: Mapping[str, Any]) -> list[str]:
+    """Return what an estimate says in words: how the fit ended, who lies outside, what cannot be told apart."""
+    ended = "converged" if summary["converged"] else "did not converge"
+    return [
+        f"{summary['n_samples']} photos, {summary['effective_bins']:.1f} effective bins; EM {ended} "
+        f"after {summary['n_iter']} iterations, log-likelihood {summary['log_likelihood']:.3f} per photo",
+        f"{summary['n_outside']} of {summary['n_samples']} photos are called outside the space; "
+        f"if all lay inside, so many would be with probability {summary['all_inside_p_value']:.2g}",
+        *summary["identifiability"],
+    ]
+
+
+def _write_page(path: Path, parts: Iterable[str]) -> None:
+    page = "\n".join(parts)
+    with replaced_file(path, "w") as file:
+        file.write(page)
+
+
+def _head(summary: Mapping[str, Any], title: str, space: Any) -> Iterable[str]:
+    yield "<!doctype html>"
+    yield f'<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+    yield f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
+    yield f"<h1>{html.escape(title)}</h1>"
+    yield f'<p class="lead">{html.escape(summary["created"])} · fastdeg {html.escape(summary["fastdeg"])} · '
+    yield f"{summary['n_bins']} bins{' of ' + html.escape(_space_text(space)) if space else ''}</p>"
+
+
+def _estimate_page(summary: Mapping[str, Any], target: BinnedDistribution) -> Iterable[str]:
+    space = target.bins.space
+    yield from _head(summary, "fastdeg estimate: degradations of reference photos", space)
+    yield from (f"<p>{html.escape(text)}</p>" for text in estimate_sentences(summary))
+    yield from (f'<p class="note">{html.escape(note)}</p>' for note in summary["notes"])
+    if space is not None:
+        yield "<h2>Marginals</h2>"
+        yield from _figure(_marginals({"target": target}), "Probability along each axis of the degradation space.")
+    for title, header, rows in estimate_tables(summary):
+        yield f"<h2>{html.escape(title)}</h2>"
+        yield from _table(header, rows)
+    yield "</body></html>"
+
+
 def _page(
     run: Path,
     summary: Mapping[str, Any],
@@ -88,13 +164,8 @@ def _page(
     tradeoff: Sequence[Mapping[str, float]],
 ) -> Iterable[str]:
     title = f"fastdeg {summary['verb']}: crafted training distribution"
-    yield "<!doctype html>"
-    yield f'<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-    yield f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
-    yield f"<h1>{html.escape(title)}</h1>"
     space = distributions["target"].bins.space
-    yield f'<p class="lead">{html.escape(summary["created"])} · fastdeg {html.escape(summary["fastdeg"])} · '
-    yield f"{summary['n_bins']} bins{' of ' + html.escape(_space_text(space)) if space else ''}</p>"
+    yield from _head(summary, title, space)
     yield "<h2>What was found</h2>"
     yield from _table(*comparison_table(summary))
     if caption := summary.get("caption"):

@@ -239,6 +239,22 @@ def test_photos_to_an_estimate(photo_folders, tmp_path, capsys):
     assert fd.BinnedDistribution.load(tmp_path / "run" / "target.npz").n_samples == 24
     again = fd.DegradationEstimator.load(tmp_path / "run" / "estimator.npz")
     assert again.n_images_ == 2
+    with np.load(tmp_path / "run" / "moments.npz") as moments:
+        np.testing.assert_array_equal(moments["bin_means"], again.bin_feature_moments()[0])
+        assert moments["covariance"].shape == moments["bin_covariances"].shape[1:]
+    with (tmp_path / "run" / "bins.csv").open() as file:
+        assert sum(float(row["target"]) for row in csv.DictReader(file)) == pytest.approx(1)
+    (tmp_path / "run" / "report.html").unlink()
+    assert main(["report", str(tmp_path / "run")]) == 0
+    shown, page = capsys.readouterr().out, (tmp_path / "run" / "report.html").read_text()
+    for text in (
+        "EM converged", "90 % interval", "p-value inside", "Mean width of the 90 %",
+        "one photo confuses most", "one image tells neighbouring bins apart", summary["images"][0]["file"],
+    ):  # fmt: skip
+        assert text in shown, text
+        assert text in page, text
+    assert main(["report", str(tmp_path / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == summary
 
 
 def test_photos_to_a_run(photo_folders, tmp_path, capsys):

@@ -181,6 +181,18 @@ def test_transform_is_its_parameters_fed_to_degrade_for_noiseless_spaces():
     np.testing.assert_array_equal(low, fd.degrade(image, **parameters))
 
 
+def test_transform_takes_real_factors_and_an_interpolation():
+    space = fd.DegradationSpace([fd.Axis.regular("downsampling", 1.5, 3.5, 4), fd.Axis.levels("poisson_scale", [0])])
+    distribution = fd.BinnedDistribution.uniform(fd.GridBins(space))
+    image = photographs()[0][:64, :64]
+    for interpolation in ("area", "linear"):
+        low, parameters = fd.DegradationTransform(distribution, interpolation=interpolation, rng=0)(image)
+        np.testing.assert_array_equal(low, fd.degrade(image, **parameters, interpolation=interpolation))
+        assert parameters["downsampling"] != round(parameters["downsampling"])
+    with pytest.raises(ValueError, match="interpolation"):
+        fd.DegradationTransform(distribution, interpolation="magic")
+
+
 def _first_draw(transform):
     return transform(np.zeros((32, 32), np.uint8))[1]["noise_sigma"]
 

@@ -123,10 +123,16 @@ def test_outside_of_the_space(fitted, second_setting):
         "white noise": rng.integers(0, 256, (100, 100, 3)).astype(np.uint8),
         "constant": np.full((100, 100, 3), 128, np.uint8),
     }
-    found = fitted.infer([*inside, *strangers.values()])
+    # two clean photographs make a weak test: white noise is unlike one of them hardly more than the other is
+    found = fitted.infer([*inside, *strangers.values()], outside_level=0.05)
     assert not found.outside[:4].any()
-    assert found.outside[4:].all(), dict(zip(strangers, found.outside_score[4:], strict=True))
-    assert (found.outside == (found.outside_score > 1)).all()
+    assert found.outside[4:].all(), dict(zip(strangers, found.outside_p_values[4:], strict=True))
+    assert (found.outside == (found.outside_p_values <= 0.05)).all()
+    assert found.all_inside_p_value < 1e-3
+    assert fitted.infer(inside).all_inside_p_value == 1
+    np.testing.assert_array_equal(fitted.outside(inside, level=1.0), [True] * 4)
+    with pytest.raises(ValueError, match="level"):
+        fitted.outside(inside, level=2)
 
 
 def test_bootstrap_resamples_images_not_patches(fitted, second_setting):
@@ -152,7 +158,7 @@ def test_bootstrap_resamples_images_not_patches(fitted, second_setting):
 def test_identifiability_names_what_looks_alike(fitted):
     found = fitted.identifiability()
     assert found.standard_errors.shape == (75, 3)
-    assert len(found.notes) == 3
+    assert len(found.notes) == 3  # none looks alike in this space
     assert (np.diff(found.confusion) <= 0).all()
     assert 0 < found.confusion[0] <= 0.5
     blur = np.abs(np.diff(fitted.bins.centers[found.pairs], axis=1))[:, 0, 0]
@@ -167,6 +173,46 @@ def test_feature_moments_order_the_bins(fitted, second_setting):
     truth = setting_truth(2).pmf
     assert distances[truth > 0].mean() < 0.3 * distances.mean()
     assert fitted.embed(second_setting[0]).shape == (24, 12)
+
+
+def test_crafting_takes_the_output_as_it_is(fitted, second_setting):
+    q = fitted.estimate(second_setting[0])
+    result = fd.craft(
+        q,
+        bin_moments=fitted.bin_feature_moments(),
+        target_moments=fitted.feature_moments(second_setting[0]),
+        generalization=0.05,
+    )
+    assert result.converged
+    assert result.distribution.pmf[q.pmf > 0].sum() > 0.8
+    assert fd.craft(q).converged
+
+
+def test_every_parameter_of_the_chain_may_be_an_axis(tmp_path):
+    """Anisotropic blur, a real factor and shot noise; sixteen-bit grey clean images; another interpolation."""
+    space = fd.DegradationSpace(
+        [
+            fd.Axis.regular("blur_sigma_x", 0, 3, 2),
+            fd.Axis.regular("blur_sigma_y", 0, 3, 2),
+            fd.Axis.regular("blur_angle", 0, 90, 2),
+            fd.Axis.regular("downsampling", 1.5, 3, 2),
+            fd.Axis.regular("poisson_scale", 0, 8, 2),
+        ]
+    )
+    clean = [luma(photo).astype(np.uint16) * 257 for photo in photographs()]
+    fitted = fd.DegradationEstimator(fd.GridBins(space), interpolation="area", noise="color", n_samples=1_000).fit(
+        clean
+    )
+    fitted.save(tmp_path / "axes.npz")
+    fitted = fd.DegradationEstimator.load(tmp_path / "axes.npz")
+    assert fitted.get_params()["interpolation"] == "area"
+    shot = [
+        fd.degrade(portrait(), downsampling=2, poisson_scale=scale, interpolation="area", rng=0) for scale in (0.5, 7.5)
+    ]
+    low, high = fitted.predict(shot)[:, 4]
+    assert low < 3 < 5 < high
+    with pytest.raises(ValueError, match="interpolation"):
+        clone(fitted).set_params(interpolation="magic").fit(clean)
 
 
 def test_own_pipeline_and_own_features():
@@ -238,7 +284,7 @@ def test_a_space_of_thousands_of_bins():
     assert q.n_bins == 17_850
     assert abs(q.moments()[0][1] - truth[:, 1].mean()) < 4
     assert fitted.bootstrap(images, 20).marginals[1].high.shape == (51,)
-    assert len(fitted.identifiability().notes) == 3
+    assert len(fitted.identifiability().notes) == 4
 
 
 @pytest.mark.parametrize(
@@ -290,6 +336,37 @@ def test_expectation_maximisation_finds_the_optimum():
     fit = inference.fit_mixture(log_likelihood, np.full(15, 1 / 15), max_iter=20_000, tol=1e-13)
     likelihood = np.exp(log_likelihood)
     assert (likelihood / (likelihood @ fit.weights)[:, None]).mean(axis=0).max() < 1 + 1e-4
+
+
+def test_few_images_are_drawn_towards_independent_axes_and_many_are_not():
+    """Half of the images come from one corner of a 2 x 2 grid, half from the opposite one, and each says so clearly."""
+    clear = np.log(np.array([[1, 1e-9, 1e-9, 1e-9], [1e-9, 1e-9, 1e-9, 1]]))
+    prior = np.full(4, 0.25)
+    for n in (4, 400):
+        images = np.repeat(clear, n // 2, axis=0)
+        plain = inference.fit_mixture(images, prior, max_iter=500, tol=-1).weights
+        np.testing.assert_allclose(plain, [0.5, 0, 0, 0.5], atol=1e-6)
+        drawn = inference.fit_mixture(images, prior, shape=(2, 2), max_iter=500, tol=-1).weights
+        share = inference.INDEPENDENCE / (inference.INDEPENDENCE + n)
+        np.testing.assert_allclose(drawn[1:3], share / 4, rtol=1e-3)
+        np.testing.assert_allclose(drawn.reshape(2, 2).sum(axis=0), [0.5, 0.5])
+        resampled = inference.bootstrap_mixtures(images, prior, 3, np.random.default_rng(0), shape=(2, 2))
+        np.testing.assert_allclose(resampled.sum(axis=1), 1)
+
+
+def test_what_parameters_make_up_for_is_named():
+    """Summaries that say only the sum of two parameters: far bins on an anti-diagonal look alike."""
+    space = fd.DegradationSpace([fd.Axis.regular(name, 0, 1, 5) for name in ("first", "second")])
+    bins = fd.GridBins(space)
+    rng = np.random.default_rng(0)
+    z = rng.uniform(0, 1, (5_000, 2))
+    s = z.sum(axis=1, keepdims=True) / 2 + 0.03 * rng.standard_normal((5_000, 2))
+    likelihood = Likelihood.fit(s, z, np.arange(5_000) % 200)
+    found = inference.identifiability(likelihood, bin_support(bins, likelihood), bins, 1, 20)
+    ends = bins.space.points()[found.look_alikes[0]]
+    assert {tuple(end) for end in ends.round(1)} == {(0.1, 0.9), (0.9, 0.1)}
+    np.testing.assert_allclose(ends.sum(axis=1), 1)
+    assert "first 0.1, second 0.9 is taken for first 0.9, second 0.1" in found.notes[-1]
 
 
 def test_bootstrap_of_identical_images_has_no_spread():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 
 import cv2
 import numpy as np
@@ -89,6 +90,44 @@ def test_huge_header_is_refused_before_decoding(tmp_path, monkeypatch):
     monkeypatch.setattr(reading.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     with pytest.raises(ImageError, match=r"bomb\.png: announces 20000 × 20000 = 400 megapixels"):
         read_image(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "gif", "bmp", "ppm", "tif"])
+def test_huge_headers_of_every_kind(tmp_path, photo, suffix, monkeypatch):
+    """Real files of 40 × 60 pixels whose headers are changed to announce 20000 × 20000."""
+    data = _save(tmp_path / f"bomb.{suffix}", photo).read_bytes()
+    old, new = (40, 60), (20_000, 20_000)
+    form = {"jpg": ">HH", "gif": "<HH", "bmp": "<ii", "tif": None, "ppm": None}[suffix]
+    if suffix == "ppm":
+        data = data.replace(b"60 40", b"20000 20000", 1)
+    elif suffix == "tif":
+        for tag, side in ((256, 60), (257, 40)):
+            entry = next(e for e in (struct.pack("<HHII", tag, kind, 1, side) for kind in (3, 4)) if e in data)
+            data = data.replace(entry, entry[:8] + struct.pack("<I", 20_000))
+    else:
+        sides = old if suffix == "jpg" else old[::-1]
+        assert struct.pack(form, *sides) in data
+        data = data.replace(struct.pack(form, *sides), struct.pack(form, *new), 1)
+    (tmp_path / f"bomb.{suffix}").write_bytes(data)
+    monkeypatch.setattr(reading.cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match=r"announces 20000 × 20000 = 400 megapixels, more than the limit of 200"):
+        read_image(tmp_path / f"bomb.{suffix}")
+
+
+def test_other_cmyk_and_deep_files(tmp_path, photo):
+    pil.fromarray(photo).convert("CMYK").save(tmp_path / "print.tif")
+    with pytest.raises(ImageError, match=r"print\.tif: is CMYK: save it as RGB"):
+        read_image(tmp_path / "print.tif")
+    cv2.imwrite(str(tmp_path / "deep.tif"), photo[..., 0].astype(np.uint16) * 257)
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.tif").pixels, photo[..., 0])
+    cv2.imwrite(str(tmp_path / "float.tif"), photo[..., 0].astype(np.float32))
+    with pytest.raises(ImageError, match="pixels of type float32"):
+        read_image(tmp_path / "float.tif")
+
+
+def test_one_pixel_and_constant_files(tmp_path):
+    for name, pixels in (("one.png", np.full((1, 1, 3), 9, np.uint8)), ("flat.png", np.zeros((30, 40), np.uint8))):
+        np.testing.assert_array_equal(read_image(_save(tmp_path / name, pixels)).pixels, pixels)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tif", "bmp", "ppm"])

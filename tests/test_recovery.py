@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastdeg as fd
-from bench.recovery import embedded_photographs, image_errors, recover
+from bench.recovery import embedded_photographs, image_errors, outsiders, recover
 from fastdeg.images import read_images
 
 
@@ -53,6 +53,16 @@ def test_errors_of_single_images(folders):
 
 
 @pytest.mark.slow
+def test_outside_photos_are_named_and_inside_ones_are_not(folders):
+    estimator, photos = folders
+    called = {kind: estimator.outside(images, level=0.05).mean() for kind, images in outsiders(photos).items()}
+    assert called.pop("inside the space") <= 0.1  # of 60 images: six at most
+    for kind in ("inside, then enlarged 2 × (bicubic)", "inside, then median 3 × 3", "noise of 80", "JPEG quality 8"):
+        assert called[kind] >= 0.8, (kind, called[kind])
+    assert np.mean(list(called.values())) >= 0.5, called
+
+
+@pytest.mark.slow
 def test_real_photos(folders, request):
     path = request.config.getoption("--real-images")
     if path is None:
@@ -61,6 +71,6 @@ def test_real_photos(folders, request):
     photos = read_images(path)
     found = estimator.infer(photos.images)
     assert found.converged
-    assert found.outside.mean() < 0.7
+    assert found.outside.mean() < 0.5
     low, high = np.transpose([(axis.low, axis.high) for axis in estimator.bins.space.axes])
     assert ((found.parameters >= low) & (found.parameters <= high)).all()

@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     _run_folder_options(estimate, required=False)
 
     report = _verb(verbs, "report", "show a run's table and write its HTML report again")
-    report.add_argument("folder", type=Path, metavar="RUN", help="folder that demo or craft wrote")
+    report.add_argument("folder", type=Path, metavar="RUN", help="folder that demo, craft or estimate wrote")
 
     _verb(verbs, "info", "print versions, threads, threading layer and cache folder")
     return parser

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import fastdeg as fd
-from fastdeg import runs
+from fastdeg import report, runs
 from fastdeg.cli import console
 from fastdeg.cli.inputs import read_space
 from fastdeg.images import DegradationEstimator, read_images
 from fastdeg.images.inference import Bootstrap, Inference
+from fastdeg.workflow import bin_rows
 
 COUNTS = (5, 10, 20, 40, 80)  # numbers of references for which the intervals' width is foretold
 LEVEL = 0.9  # of the intervals
@@ -51,7 +53,8 @@ def outside_notes(inference: Inference, names: Sequence[str]) -> list[str]:
     if not outside:
         return []
     return [
-        f"{len(outside)} of {len(names)} photos look like none that the space can make, so q says little of them: "
+        f"{len(outside)} of {len(names)} photos look like none that the space can make, so q says little of them "
+        f"(if all came from inside, so many would with probability {inference.all_inside_p_value:.2g}): "
         + ", ".join(outside)
     ]
 
@@ -72,13 +75,17 @@ def estimate(options: argparse.Namespace) -> None:
         "version": 1,
         "fastdeg": fd.__version__,
         "verb": "estimate",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": inputs,
+        "n_bins": bins.n_bins,
         "n_samples": q.n_samples,
         "effective_bins": q.effective_bins(),
         "log_likelihood": inference.log_likelihood,
         "converged": bool(inference.converged),
         "n_iter": int(inference.n_iter),
         "level": LEVEL,
+        "n_outside": int(inference.outside.sum()),
+        "all_inside_p_value": inference.all_inside_p_value,
         "marginals": _marginals(q, estimator.bootstrap(images, level=LEVEL)),
         "images": _image_rows(names, inference, bins.names),
         "interval_widths": [
@@ -101,8 +108,16 @@ def estimate(options: argparse.Namespace) -> None:
         with runs.new_run_folder(options.output, force=options.force) as folder:
             q.save(folder / "target.npz")
             estimator.save(folder / "estimator.npz")
+            bin_means, bin_covariances = estimator.bin_feature_moments()
+            mean, covariance = estimator.feature_moments(images)
+            np.savez_compressed(
+                folder / "moments.npz",
+                bin_means=bin_means, bin_covariances=bin_covariances, mean=mean, covariance=covariance,
+            )  # fmt: skip
             runs.write_csv(folder / "images.csv", summary["images"])
+            runs.write_csv(folder / "bins.csv", bin_rows(bins, {"target": q}))
             runs.write_json(folder / runs.RUN_FILE, summary)
+            report.write_report(folder, folder / "report.html")
     if options.json:
         console.print_json(summary)
     else:
@@ -113,28 +128,9 @@ def estimate(options: argparse.Namespace) -> None:
 
 def print_estimate(summary: Mapping[str, Any]) -> None:
     """Print what `estimate` found, for a person."""
-    percent = f"{100 * summary['level']:g} %"
-    for name, cells in summary["marginals"].items():
-        rows = [
-            [cell["cell"], f"{cell['probability']:.3f}", f"{cell['low']:.3f} – {cell['high']:.3f}"] for cell in cells
-        ]
-        console.print_table(name, ["cell", "probability", f"{percent} interval"], rows)
-    axes = list(summary["marginals"])
-    console.print_table(
-        "Each photo alone (± standard error)",
-        ["photo", *axes, "outside the space"],
-        [
-            [row["file"], *(f"{row[a]:.2f} ± {row[a + '_error']:.2f}" for a in axes), "yes" if row["outside"] else ""]
-            for row in summary["images"]
-        ],
-        caption=f"{summary['n_samples']} photos, {summary['effective_bins']:.1f} effective bins",
-    )
-    console.print_table(
-        f"Mean width of the {percent} intervals by number of references",
-        ["references", *axes],
-        [[str(row["references"]), *(f"{row[a]:.3f}" for a in axes)] for row in summary["interval_widths"]],
-    )
-    for text in summary["identifiability"]:
+    for title, header, rows in report.estimate_tables(summary):
+        console.print_table(title, header, rows)
+    for text in report.estimate_sentences(summary):
         print(text)
     for message in summary["notes"]:
         console.note(message)
@@ -165,5 +161,7 @@ def _image_rows(names: Sequence[str], inference: Inference, axes: Sequence[str])
         for k, axis in enumerate(axes):
             row[axis] = float(np.round(inference.parameters[i, k], 4))
             row[f"{axis}_error"] = float(np.round(inference.parameter_errors[i, k], 4))
-        rows.append(row | {"outside": bool(inference.outside[i]), "outside_score": float(inference.outside_score[i])})
+        rows.append(
+            row | {"outside": bool(inference.outside[i]), "p_value_inside": float(inference.outside_p_values[i])}
+        )
     return rows

@@ -15,7 +15,7 @@ import fastdeg as fd
 from fastdeg import baselines, report, runs, runtime
 from fastdeg.bins import Bins
 from fastdeg.cli import console
-from fastdeg.cli.estimation import estimate, fit_estimator, outside_notes
+from fastdeg.cli.estimation import estimate, fit_estimator, outside_notes, print_estimate
 from fastdeg.cli.inputs import Annotations, read_annotations, read_space
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, dct_features, read_images
@@ -72,6 +72,9 @@ def report_run(options: argparse.Namespace) -> None:
     """Show a run's table and write its HTML report again."""
     summary = runs.read_summary(options.folder)
     report.write_report(options.folder, options.folder / "report.html")
+    if summary["verb"] == "estimate" and not options.json:
+        print_estimate(summary)
+        return
     _show(options, summary, options.folder)
 
 

@@ -38,6 +38,8 @@ _STEPS = 4  # between certificates
 _NEARLY = 20.0  # a step takes the gap at most about so far down
 _CHUNK_SECONDS = 0.25
 _JOINING = 4  # arcs of a bin that may join at a time
+_STARTS = 4  # tries of a gap to start with
+_SHORT = 0.02  # steps below this length are made a few times in a row only, where not all arcs are at work
 _SWEEPS = 5  # of the warm start, over the potentials of bins and sinks
 
 
@@ -65,6 +67,7 @@ class InteriorPoint:
         self._spectrum: tuple[Float, Float, Float]
         self._last_gradient: Float
         self.dual_residual = 0.0
+        self._short_steps = 0
         if start is None:
             self._cold_start()
         else:
@@ -89,15 +92,24 @@ class InteriorPoint:
         self._start_bounds(shift)
 
     def _warm_start(self, start: Start) -> None:
-        """Start on x s = gap · ω, with what each sink receives exact."""
+        """Start from a coarser problem's solution, with a gap of the size of its errors."""
         self._use(start.arcs)
         arcs = self.arcs
-        self.phi = start.phi.copy()
-        p = self._interior(start.p)
-        self._set_weights(self.transport.masses[arcs.sink] * p[arcs.bin])
-        self.psi = np.empty(arcs.n_sinks)
-        amounts = start.gap * self.weights
-        problem, masses = self.problem, self.transport.masses
+        self._set_weights(self.transport.masses[arcs.sink] * self._interior(start.p)[arcs.bin])
+        gap = start.gap
+        for _ in range(_STARTS):
+            self._center(start, gap)
+            residual = float(np.abs(self._gradient(self.p) + self.phi) @ self.p)
+            if residual <= 2 * gap:
+                break
+            gap = residual  # the start is as wrong as that
+        self._start_bounds(gap)
+
+    def _center(self, start: Start, gap: float) -> None:
+        """Choose potentials, plan and pmf on x s = gap · ω; from coarse potentials, by turns for sinks and bins."""
+        problem, masses, arcs = self.problem, self.transport.masses, self.arcs
+        self.phi, self.psi = start.phi.copy(), np.empty(arcs.n_sinks)
+        amounts = gap * self.weights
         kernels.soft_potentials(arcs.first, arcs.sink, arcs.costs, self.phi, amounts, masses, self.psi)
         if problem.tau > 0:
             slope = problem.frechet.tangent(*problem.frechet.spectrum(start.z))[1]
@@ -107,9 +119,8 @@ class InteriorPoint:
                 kernels.soft_potentials(arcs.first, arcs.sink, arcs.costs, self.phi, amounts, masses, self.psi)
         self.s = arcs.costs - self.phi[arcs.bin] - self.psi[arcs.sink]
         self.x = amounts / self.s
-        self.p = p if self.bounded.size else np.bincount(arcs.bin, self.x, len(p)).astype(np.float64)
-        self._gradient(self.p)
-        self._start_bounds(start.gap)
+        bounded = self.bounded.size > 0
+        self.p = self._interior(start.p) if bounded else np.bincount(arcs.bin, self.x, len(self.phi)).astype(np.float64)
 
     def _interior(self, p: Float) -> Float:
         """Return a pmf near to p that is well inside of the bounds."""
@@ -319,7 +330,8 @@ class InteriorPoint:
             if self.dual_residual <= max(2 * error, gap):
                 break
             length /= 2
-        if length < 1e-10:
+        self._short_steps = self._short_steps + 1 if length < _SHORT else 0
+        if length < 1e-10 or (self._short_steps > _STEPS and not self.arcs.complete):
             return False
         kernels.update(self.arcs.first, self.arcs.sink, self.x, self.s, dx, dphi, dpsi, length, _SMALLEST)
         self.p = p

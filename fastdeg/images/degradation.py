@@ -277,11 +277,16 @@ def to_uint8(x: Image) -> NDArray[np.uint8]:
 
 
 def chain(
-    image: Image, parameters: Mapping[str, float], rng: np.random.Generator, *, noise: str = "gray"
+    image: Image,
+    parameters: Mapping[str, float],
+    rng: np.random.Generator,
+    *,
+    noise: str = "gray",
+    interpolation: str = "cubic",
 ) -> NDArray[np.uint8]:
     """`degrade` with the parameters in a mapping: the form that a user's own pipeline has as well."""
     named: dict[str, Any] = dict(parameters)
-    return degrade(image, **named, noise=noise, rng=rng)
+    return degrade(image, **named, noise=noise, interpolation=interpolation, rng=rng)
 
 
 def check_axis_names(names: tuple[str, ...] | list[str]) -> None:
@@ -305,6 +310,8 @@ class DegradationTransform:
         Factor where the space has no axis of that name; default 4.
     noise : {"gray", "color"}
         Whether all channels get the same noise.
+    interpolation : {"cubic", "linear", "area", "lanczos", "nearest"}
+        Of the downsampling.
     degrade : callable, optional
         Your own pipeline ``(image, parameters, rng) -> image``, instead of `fastdeg.degrade`; ``parameters`` is a
         dictionary from axis name to value.
@@ -327,6 +334,7 @@ class DegradationTransform:
         *,
         downsampling: float | None = None,
         noise: str = "gray",
+        interpolation: str = "cubic",
         degrade: Degradation | None = None,
         rng: int | np.random.SeedSequence | None = None,
     ) -> None:
@@ -337,6 +345,7 @@ class DegradationTransform:
         elif not callable(degrade):
             raise TypeError(f"degrade: expected a callable (image, parameters, rng) -> image, got {degrade!r}")
         self.noise = choice(noise, "noise", NOISES)
+        self.interpolation = choice(interpolation, "interpolation", tuple(INTERPOLATIONS))
         self.degrade = degrade
         self.fixed = fixed_parameters(self.names, downsampling, degrade)
         if rng is not None and not isinstance(rng, np.random.SeedSequence):
@@ -351,7 +360,8 @@ class DegradationTransform:
         parameters = {**self.fixed, **dict(zip(self.names, map(float, values), strict=True))}
         if self.degrade is not None:
             return self.degrade(check_image(image), parameters, rng), parameters
-        return chain(check_image(image), parameters, rng, noise=self.noise), parameters
+        low = chain(check_image(image), parameters, rng, noise=self.noise, interpolation=self.interpolation)
+        return low, parameters
 
     def _generator(self) -> np.random.Generator:
         # A worker of a data loader inherits a copy of this object: its place among the workers makes its own stream.

@@ -18,6 +18,7 @@ from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import inference
 from fastdeg.images.degradation import (
+    INTERPOLATIONS,
     NOISES,
     Degradation,
     axis_names,
@@ -35,6 +36,8 @@ Float = NDArray[np.float64]
 Progress = Callable[[float, str], None] | None
 
 LEAST_SCALE = 0.1  # of the block statistics: smaller differences also come from how an image is stored
+OUTSIDE_LEVEL = 0.01  # share of the images from inside the space that may be called outside
+TESTED_PATCHES = 16  # of a photo, in the test whether it is outside
 FORMAT = "DegradationEstimator"
 
 
@@ -53,6 +56,8 @@ class DegradationEstimator(BaseEstimator):
         Factor of the built-in chain where the space has no axis of that name.
     noise : {"gray", "color"}
         Whether all channels get the same noise.
+    interpolation : {"cubic", "linear", "area", "lanczos", "nearest"}
+        Of the built-in chain's downsampling.
     degrade : callable, optional
         Your own pipeline ``(image, parameters, rng) -> image`` instead of `fastdeg.degrade`: image uint8 (H, W, 3) RGB
         or (H, W); parameters a dictionary by axis name.
@@ -91,6 +96,7 @@ class DegradationEstimator(BaseEstimator):
         *,
         downsampling: float = 4,
         noise: str = "gray",
+        interpolation: str = "cubic",
         degrade: Degradation | None = None,
         features: Embedding | None = None,
         n_samples: int = 12_000,
@@ -100,6 +106,7 @@ class DegradationEstimator(BaseEstimator):
         self.bins = bins
         self.downsampling = downsampling
         self.noise = noise
+        self.interpolation = interpolation
         self.degrade = degrade
         self.features = features
         self.n_samples = n_samples
@@ -167,10 +174,11 @@ class DegradationEstimator(BaseEstimator):
         if self.degrade is None:
             check_axis_names(names)
         choice(self.noise, "noise", NOISES)
+        choice(self.interpolation, "interpolation", tuple(INTERPOLATIONS))
         number(self.downsampling, "downsampling", 1)
         fixed = fixed_parameters(names, self.downsampling, self.degrade)
         size = integer(self.patch_size, "patch_size", 16) // 8 * 8
-        return Recipe(names, fixed, self.noise, self.degrade, self.features, size)
+        return Recipe(names, fixed, self.noise, self.interpolation, self.degrade, self.features, size)
 
     def _draw(self, n: int, rng: np.random.Generator) -> Float:
         """Draw parameters uniformly over the space."""
@@ -203,11 +211,15 @@ class DegradationEstimator(BaseEstimator):
         """Return the distribution over bins that explains the images best; its ``n_samples`` is their number."""
         return self.infer(images).distribution
 
-    def infer(self, images: Sequence[ArrayLike]) -> Inference:
-        """Return the inferred distribution with all that was found on the way to it."""
-        s, n_patches, score = self._summaries(images, score=True)
+    def infer(self, images: Sequence[ArrayLike], *, outside_level: float = OUTSIDE_LEVEL) -> Inference:
+        """Return the inferred distribution with all that was found on the way to it.
+
+        Images are called outside of the space at the level ``outside_level`` (see `outside`).
+        """
+        outside_level = number(outside_level, "outside_level", 0, 1)
+        s, n_patches, p_values = self._summaries(images, test=True)
         log_likelihood = self._bin_log_likelihood(s, n_patches)
-        fit = inference.fit_mixture(log_likelihood, self.bins.volumes)
+        fit = inference.fit_mixture(log_likelihood, self.bins.volumes, shape=inference.grid_shape(self.bins))
         parameters, errors = self._parameters(s, n_patches)
         return Inference(
             distribution=BinnedDistribution(self.bins, fit.weights / fit.weights.sum(), n_samples=len(s)),
@@ -217,8 +229,9 @@ class DegradationEstimator(BaseEstimator):
             posterior=inference.posterior(log_likelihood, fit.weights),
             parameters=parameters,
             parameter_errors=errors,
-            outside=score > 1,
-            outside_score=score,
+            outside=p_values <= outside_level,
+            outside_p_values=p_values,
+            all_inside_p_value=inference.excess_p_value(int((p_values <= outside_level).sum()), len(s), outside_level),
         )
 
     def bootstrap(
@@ -259,9 +272,14 @@ class DegradationEstimator(BaseEstimator):
             self.model_.likelihood, self._support(), self.bins, integer(n_patches, "n_patches", 1), max_pairs
         )
 
-    def outside(self, images: Sequence[ArrayLike]) -> NDArray[np.bool_]:
-        """Return which images look like none that the space can make, (n,)."""
-        return self._summaries(images, score=True)[2] > 1
+    def outside(self, images: Sequence[ArrayLike], *, level: float = OUTSIDE_LEVEL) -> NDArray[np.bool_]:
+        """Return which images look like none that the space can make, (n,).
+
+        An image from inside the space is called outside with a probability of at most ``level``, so far as the clean
+        images of the fit are like those that the degraded ones were made of: its patches are compared with synthetic
+        ones, as patches of each clean image were with those of all the others.
+        """
+        return self._summaries(images, test=True)[2] <= number(level, "level", 0, 1)
 
     # -- feature space ------------------------------------------------------------------------------------------------
 
@@ -297,7 +315,7 @@ class DegradationEstimator(BaseEstimator):
             "own": [name for name in ("degrade", "features") if getattr(self, name) is not None],
             "parameters": {
                 name: getattr(self, name)
-                for name in ("downsampling", "noise", "n_samples", "patch_size", "random_state")
+                for name in ("downsampling", "noise", "interpolation", "n_samples", "patch_size", "random_state")
             },
         }
         write_archive(path, FORMAT, header, arrays | self.model_.to_arrays())
@@ -367,16 +385,22 @@ class DegradationEstimator(BaseEstimator):
         features = embedded(recipe.embed, found) if recipe.embed is not None else np.stack(found)
         return features, np.array(owners), len(pictures)
 
-    def _summaries(self, images: Sequence[ArrayLike], *, score: bool = False) -> tuple[Float, NDArray[np.int64], Float]:
-        """Return what the regression says of each image (n, m), its number of patches, and its outside score."""
+    def _summaries(self, images: Sequence[ArrayLike], *, test: bool = False) -> tuple[Float, NDArray[np.int64], Float]:
+        """Return what the regression says of each image (n, m), its number of patches, and its p-value inside."""
         features, owners, n = self._patch_features(images)
         s, a, remainders = self.model_.summaries(features)
-        s = _group_means(s, owners, n)
         n_patches = np.bincount(owners, minlength=n)
-        if not score:
-            return s, n_patches, np.zeros(n)
-        remainders = _group_means(remainders[:, None], owners, n)[:, 0]
-        return s, n_patches, self.model_.outside_scores(_group_means(a, owners, n), remainders, s, n_patches)
+        p_values = np.ones(n)
+        if test:
+            with threadpool_limits(1, user_api="blas"):
+                for i in range(n):
+                    own = np.flatnonzero(owners == i)
+                    own = own[np.linspace(0, len(own) - 1, min(len(own), TESTED_PATCHES)).round().astype(int)]
+                    found = self.model_.outside_p_values(self.model_.outside_scores(a[own], remainders[own], s[own]))
+                    # patches of a photo depend on each other: twice the median of p-values is one, however they do
+                    middle = float(np.sort(found)[(len(own) - 1) // 2])
+                    p_values[i] = middle if len(own) == 1 else min(1.0, 2 * middle)
+        return _group_means(s, owners, n), n_patches, p_values
 
     def _bin_log_likelihood(self, s: Float, n_patches: NDArray[np.int64]) -> Float:
         support = self._support()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import ndtr
+from scipy.stats import binom
 
 from fastdeg.bins import Bins, GridBins
 from fastdeg.images.regression import Likelihood
@@ -22,6 +23,11 @@ DUST = 1e-3  # share of a bin's equal share, 1 / N, below which nothing is left 
 # Log-likelihood of all images together that an iteration must gain. What less would change is decided by chance, and
 # the unfinished iteration keeps the mixture smoother than its maximum, which is a handful of spikes.
 LEAST_GAIN = 0.05
+# On a grid the mixture is drawn towards the product of its own marginals with the weight of so many photos: a few tell
+# how often a blur or a noise occurs, but hardly how often each pair of them does. Many photos leave nothing of it.
+INDEPENDENCE = 4.0
+ALIKE = 0.4  # probability of confusion from which bins count as looking alike
+LOOK_ALIKES = 400  # bins for which the farthest that looks alike is sought
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,16 @@ class MixtureFit:
 
 
 def fit_mixture(
-    log_likelihood: Float, prior: Float, *, max_iter: int = MAX_ITER, tol: float = LEAST_GAIN
+    log_likelihood: Float,
+    prior: Float,
+    *,
+    shape: tuple[int, ...] | None = None,
+    max_iter: int = MAX_ITER,
+    tol: float = LEAST_GAIN,
 ) -> MixtureFit:
     """Maximise the likelihood of images over mixture weights by expectation maximisation from the prior.
+
+    With a grid's shape, each iteration mixes in the product of the marginals, as `INDEPENDENCE` more photos.
 
     Parameters
     ----------
@@ -54,13 +67,15 @@ def fit_mixture(
         log p(image | bin).
     prior : array of shape (N,)
         Where the iteration starts; bins with zero mass stay at zero.
+    shape : tuple of int, optional
+        Of the grid of bins, in C order.
     max_iter : int
     tol : float
         Stop where an iteration gains less in log-likelihood, summed over the images.
     """
     likelihood = _scaled(log_likelihood)
     counts = np.ones((1, len(likelihood)))
-    weights, value, n_iter, converged = _expectation_maximization(likelihood, counts, prior, max_iter, tol)
+    weights, value, n_iter, converged = _expectation_maximization(likelihood, counts, prior, shape, max_iter, tol)
     return MixtureFit(_without_dust(weights)[0], float(value[0]), n_iter, converged)
 
 
@@ -70,6 +85,7 @@ def bootstrap_mixtures(
     n_resamples: int,
     rng: np.random.Generator,
     *,
+    shape: tuple[int, ...] | None = None,
     n_images: int | None = None,
     max_iter: int = MAX_ITER,
 ) -> Float:
@@ -81,7 +97,7 @@ def bootstrap_mixtures(
     chunk = max(1, int(2e7 // likelihood.shape[1]))
     for start in range(0, n_resamples, chunk):
         part = counts[start : start + chunk].astype(np.float64)
-        out[start : start + chunk] = _expectation_maximization(likelihood, part, prior, max_iter, LEAST_GAIN)[0]
+        out[start : start + chunk] = _expectation_maximization(likelihood, part, prior, shape, max_iter, LEAST_GAIN)[0]
     return _without_dust(out)
 
 
@@ -105,21 +121,38 @@ def _scaled(log_likelihood: Float) -> Float:
 
 
 def _expectation_maximization(
-    likelihood: Float, counts: Float, prior: Float, max_iter: int, tol: float
+    likelihood: Float, counts: Float, prior: Float, shape: tuple[int, ...] | None, max_iter: int, tol: float
 ) -> tuple[Float, Float, int, bool]:
     """All resamples at once: likelihood (n, N), counts (B, n) -> weights (B, N), mean log-likelihoods (B,)."""
     weights = np.tile(prior / prior.sum(), (len(counts), 1))
     totals = counts.sum(axis=1)
+    share = INDEPENDENCE / (INDEPENDENCE + totals[:, None])  # of the product of the marginals
     value = np.full(len(counts), -np.inf)
     for iteration in range(1, max_iter + 1):
         density = np.maximum(weights @ likelihood.T, 1e-300)  # (B, n)
         new = (counts * np.log(density)).sum(axis=1) / totals
-        weights *= ((counts / density) @ likelihood) / totals[:, None]
-        weights /= weights.sum(axis=1, keepdims=True)
+        updated = weights * ((counts / density) @ likelihood)
+        updated /= updated.sum(axis=1, keepdims=True)
+        weights = updated if shape is None else (1 - share) * updated + share * _product_of_marginals(weights, shape)
         if iteration > 1 and np.max((new - value) * totals) < tol:
             return weights, new, iteration, True
         value = new
     return weights, value, max_iter, False
+
+
+def _product_of_marginals(weights: Float, shape: tuple[int, ...]) -> Float:
+    """Return for each row the mixture with the same marginals in which the axes are independent, (B, N)."""
+    joint = weights.reshape(-1, *shape)
+    out = np.ones((len(weights), 1))
+    for k in range(1, joint.ndim):
+        marginal = joint.sum(axis=tuple(j for j in range(1, joint.ndim) if j != k))
+        out = (out[:, :, None] * marginal[:, None, :]).reshape(len(weights), -1)
+    return out
+
+
+def grid_shape(bins: Bins) -> tuple[int, ...] | None:
+    """Return the shape of a grid of bins with several axes, None for other bins."""
+    return bins.space.shape if isinstance(bins, GridBins) and bins.space is not None and bins.ndim > 1 else None
 
 
 @dataclass(frozen=True)
@@ -185,6 +218,9 @@ class Identifiability:
         Neighbouring bins that one image confuses most of all, worst first.
     confusion : ndarray, shape (k,)
         For each pair, the probability that one image is put into the wrong one of the two (0.5: they look alike).
+    look_alikes : ndarray of int, shape (l, 2)
+        Bins that one image confuses with a probability of at least 0.4, and of those with each the one that lies
+        farthest away: where parameters make up for each other. Farthest first.
     notes : tuple of str
         The same in words, axis by axis.
     """
@@ -192,6 +228,7 @@ class Identifiability:
     standard_errors: Float
     pairs: NDArray[np.int64]
     confusion: Float
+    look_alikes: NDArray[np.int64]
     notes: tuple[str, ...]
 
 
@@ -213,8 +250,10 @@ class Inference:
         Their posterior standard deviations.
     outside : ndarray of bool, shape (n,)
         Images unlike any of the space.
-    outside_score : ndarray, shape (n,)
-        How unlike: 1 is the limit.
+    outside_p_values : ndarray, shape (n,)
+        Of each image, for the hypothesis that it lies inside.
+    all_inside_p_value : float
+        Of all images together: the probability that so many of them are called outside while all are inside.
     """
 
     distribution: Any
@@ -225,13 +264,20 @@ class Inference:
     parameters: Float
     parameter_errors: Float
     outside: NDArray[np.bool_]
-    outside_score: Float
+    outside_p_values: Float
+    all_inside_p_value: float
+
+
+def excess_p_value(n_outside: int, n: int, level: float) -> float:
+    """Return the probability that at least n_outside of n images are called outside at the level by chance."""
+    return float(binom.sf(n_outside - 1, n, level))
 
 
 def bootstrap(log_likelihood: Float, bins: Bins, n_resamples: int, level: float, rng: np.random.Generator) -> Bootstrap:
     """Return bootstrap intervals of each axis' marginal."""
-    weights = bootstrap_mixtures(log_likelihood, bins.volumes, n_resamples, rng)
-    estimate = fit_mixture(log_likelihood, bins.volumes).weights
+    shape = grid_shape(bins)
+    weights = bootstrap_mixtures(log_likelihood, bins.volumes, n_resamples, rng, shape=shape)
+    estimate = fit_mixture(log_likelihood, bins.volumes, shape=shape).weights
     tail = (1 - level) / 2
     marginals = []
     for k, name in enumerate(bins.names):
@@ -248,7 +294,9 @@ def reference_counts(
     tail = (1 - level) / 2
     widths = np.empty((len(counts), len(bins.names)))
     for i, count in enumerate(counts):
-        weights = bootstrap_mixtures(log_likelihood, bins.volumes, n_resamples, rng, n_images=count)
+        weights = bootstrap_mixtures(
+            log_likelihood, bins.volumes, n_resamples, rng, shape=grid_shape(bins), n_images=count
+        )
         for k in range(len(bins.names)):
             samples = np.stack([bins.marginal(w, k) for w in weights])
             low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
@@ -270,10 +318,13 @@ def identifiability(
     errors = deviation / np.maximum(np.abs(slopes), 1e-3)
     total = np.sqrt(deviation**2 + np.maximum(spread, 0))
     first, second, axes = _neighbors(bins)
-    pooled = np.sqrt((total[first] ** 2 + total[second] ** 2) / 2)
-    u = (mean[first] - mean[second]) / np.maximum(pooled, 1e-12)
-    distance = np.sqrt(np.maximum(np.einsum("ki,ij,kj->k", u, likelihood.precision, u), 0))
-    confusion = ndtr(-distance / 2)
+    root = np.linalg.cholesky(likelihood.precision)
+
+    def confused(i: NDArray[np.int64], j: NDArray[np.int64]) -> Float:
+        pooled = np.sqrt((total[i] ** 2 + total[j] ** 2) / 2)
+        return ndtr(-0.5 * np.linalg.norm((mean[i] - mean[j]) / np.maximum(pooled, 1e-12) @ root, axis=-1))
+
+    confusion = confused(first, second)
     order = np.argsort(-confusion, kind="stable")[:max_pairs]
     notes = []
     for k, name in enumerate(bins.names):
@@ -282,14 +333,41 @@ def identifiability(
             continue
         worst = first[along][np.argmax(confusion[along])]
         where = ", ".join(f"{n} {c:.3g}" for n, c in zip(bins.names, bins.centers[worst], strict=True))
-        mean, least = (100 * (1 - c) for c in (confusion[along].mean(), confusion[along].max()))
+        average, least = (100 * (1 - c) for c in (confusion[along].mean(), confusion[along].max()))
         notes.append(
-            f"{name}: one image tells neighbouring bins apart in {mean:.0f} % of cases on average, "
+            f"{name}: one image tells neighbouring bins apart in {average:.0f} % of cases on average, "
             f"and in {least:.0f} % at worst, near {where} (50 % is a guess)"
         )
+    look_alikes = _look_alikes(confused, centers)
+    for i, j in look_alikes[:1]:
+        here, there = (
+            ", ".join(f"{n} {c:.3g}" for n, c in zip(bins.names, bins.centers[k], strict=True)) for k in (i, j)
+        )
+        chance = 100 * confused(np.array([i]), np.array([j]))[0]
+        notes.append(f"farthest apart of what looks alike: {here} is taken for {there} in {chance:.0f} % of cases")
     return Identifiability(
-        errors * bins.space.scales(), np.stack([first, second], axis=1)[order], confusion[order], tuple(notes)
+        errors * bins.space.scales(),
+        np.stack([first, second], axis=1)[order],
+        confusion[order],
+        look_alikes[:max_pairs],
+        tuple(notes),
     )
+
+
+def _look_alikes(confused: Callable[[Any, Any], Float], centers: Float) -> NDArray[np.int64]:
+    """Return for (at most so many) bins the farthest one that looks alike, farthest pairs first, (l, 2)."""
+    pairs, distances = [], []
+    others = np.arange(len(centers))
+    for i in np.unique(np.linspace(0, len(centers) - 1, min(len(centers), LOOK_ALIKES)).round().astype(np.int64)):
+        distance = np.linalg.norm(centers - centers[i], axis=1)
+        distance[confused(i, others) < ALIKE] = 0
+        j = int(distance.argmax())
+        if distance[j] > 0:
+            pairs.append(sorted((int(i), j)))
+            distances.append(distance[j])
+    order = np.argsort(-np.array(distances), kind="stable")
+    unique = dict.fromkeys(tuple(pairs[k]) for k in order)
+    return np.array(list(unique), dtype=np.int64).reshape(-1, 2)
 
 
 def _slopes(likelihood: Likelihood, z: Float, step: float = 0.02) -> Float:

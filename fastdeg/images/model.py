@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,10 +22,10 @@ N_FOLDS = 4
 N_LEADING = 40  # components that all but the network use
 N_DISCRIMINANTS = 12
 NEIGHBORS = 300  # about so many synthetic patches make a bin's covariance
-COMPARED = 500  # synthetic patches with similar summaries that an image is compared with, to see if it is outside
-OUTSIDE_QUANTILE = 0.995  # of them: what lies beyond counts as outside of the space
-CHECKED, CHECKED_QUANTILE = 300, 0.98  # patches compared with those of other clean images, and what is normal
-OUTSIDE_DEVIATIONS = 4.0  # how far beyond the ranges the regression's own word may lie
+COMPARED = 500  # synthetic patches with similar summaries that a patch is compared with, to see if it is outside
+TYPICAL_QUANTILE = 0.995  # of their own unlikeness: its unit
+CHECKED = 1000  # synthetic patches that are compared with those of the other clean images: what unlikeness is normal
+DEVIATIONS = 4.0  # of the regression's word beyond the ranges: the unit there
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class DegradationModel:
     sample_components : ndarray, (n, C)
     sample_remainders : ndarray, (n,)
         Logarithm of the squared distance of their features from the components' subspace.
-    outside_limit : ndarray, ()
-        How unlike all the other clean images' patches those of one clean image may be.
+    unlikeness : ndarray, (m, 3)
+        How unlike the patches of all other clean content some synthetic patches are.
     """
 
     components: Components
@@ -59,7 +60,7 @@ class DegradationModel:
     sample_summaries: NDArray[np.float32]
     sample_components: NDArray[np.float32]
     sample_remainders: NDArray[np.float32]
-    outside_limit: Float
+    unlikeness: Float
 
     @classmethod
     def fit(
@@ -95,9 +96,9 @@ class DegradationModel:
             s.astype(np.float32),
             a.astype(np.float32),
             remainders.astype(np.float32),
-            np.array(1.0),
+            np.empty((0, 3)),
         )
-        model = replace(model, outside_limit=np.array(model._limit_between_photographs(synthetic.photographs, rng)))
+        model = replace(model, unlikeness=model._between_groups(synthetic.groups, rng, threads))
         # in the memory order that a file gives back, so that a loaded model computes the very same numbers
         return cls.from_arrays({name: np.array(x, order="C") for name, x in model.to_arrays().items()})
 
@@ -107,26 +108,31 @@ class DegradationModel:
         leading = a[:, :N_LEADING]
         return (self.regression(leading) + self.network(a)) / 2, leading, remainders
 
-    def outside_scores(self, a: Float, remainders: Float, s: Float, n_patches: NDArray[np.int64]) -> Float:
-        """Return how unlike anything in the space images are, (n,), 1 being the limit.
+    def outside_p_values(self, unlikeness: Float) -> Float:
+        """Return the probability that a patch from inside the space, of another photograph, is as unlike, (n,).
 
-        Each image is compared with the synthetic patches of which the regression says about the same: by Mahalanobis
-        distance of its components (less their trend over the summaries), and by its features' distance from the
-        components' subspace. Beyond the ranges of the space, the regression's word itself tells.
+        Each of the three measures is ranked among those of the clean images' patches, so that the long tail of one does
+        not hide the others; the best rank is ranked again among theirs.
         """
-        inside = np.clip(s, 0, 1)
-        shrinkage = self.likelihood.shrinkage(n_patches)
-        beyond = np.abs(s - inside) / (OUTSIDE_DEVIATIONS * self.likelihood.deviation(inside) * np.sqrt(shrinkage))
-        scores = beyond.max(axis=1)
-        everyone = np.arange(len(self.sample_points))
-        for i in range(len(s)):
-            unlike = self._unlikeness(a[i], float(remainders[i]), inside[i], everyone, float(shrinkage[i].mean()))
-            scores[i] = max(scores[i], unlike / float(self.outside_limit))
-        return scores
+        worst = _tail_shares(self.unlikeness, unlikeness).min(axis=1)
+        normal = _tail_shares(self.unlikeness, self.unlikeness).min(axis=1)
+        return _tail_shares(-normal[:, None], -worst[:, None])[:, 0]
 
-    def _unlikeness(self, a: Float, remainder: float, s: Float, allowed: NDArray[np.int64], shrinkage: float) -> float:
-        """Compare one image with those of the allowed synthetic patches whose summaries lie nearest."""
-        places = np.clip(self.sample_summaries[allowed], 0, 1) - s
+    def outside_scores(self, a: Float, remainders: Float, s: Float) -> Float:
+        """Return how unlike anything in the space patches are, by three measures, (n, 3).
+
+        Each patch is compared with the synthetic patches of which the regression says about the same: by Mahalanobis
+        distance of its components (less their trend over the summaries), by its features' distance from the components'
+        subspace, and by how far beyond the ranges of the space the regression's word itself lies.
+        """
+        everyone = np.arange(len(self.sample_points))
+        return np.array([self._unlikeness(a[i], float(remainders[i]), s[i], everyone) for i in range(len(s))])
+
+    def _unlikeness(self, a: Float, remainder: float, s: Float, allowed: NDArray[np.int64]) -> Float:
+        """Compare one patch with those of the allowed synthetic patches whose summaries lie nearest."""
+        inside = np.clip(s, 0, 1)
+        beyond = np.abs(s - inside) / (DEVIATIONS * self.likelihood.deviation(inside[None])[0])
+        places = np.clip(self.sample_summaries[allowed], 0, 1) - inside
         count = min(COMPARED, len(allowed))
         nearest = np.argpartition((places**2).sum(axis=1), count - 1)[:count]
         others = self.sample_components[allowed[nearest]].astype(np.float64)
@@ -136,31 +142,28 @@ class DegradationModel:
         covariance = left.T @ left / count
         covariance += (0.01 * np.trace(covariance) / len(covariance) + 1e-9) * np.eye(len(covariance))
         root = np.linalg.cholesky(np.linalg.inv(covariance))
-        typical = ((left @ root) ** 2).sum(axis=1)
+        typical = np.quantile(((left @ root) ** 2).sum(axis=1), TYPICAL_QUANTILE)
         distance = (((a - coefficients[0]) @ root) ** 2).sum()
-        limit = np.quantile(typical, OUTSIDE_QUANTILE) * shrinkage
         near = self.sample_remainders[allowed[nearest]].astype(np.float64)
-        center, above = np.median(near), np.quantile(near, OUTSIDE_QUANTILE)
+        center, above = np.median(near), np.quantile(near, TYPICAL_QUANTILE)
         excess = (remainder - center) / max(float(above - center), 0.1)
-        return float(max(distance / max(limit, 1e-9), excess))
+        return np.array([distance / max(typical, 1e-9), excess, beyond.max()])
 
-    def _limit_between_photographs(self, photographs: NDArray[np.int64], rng: np.random.Generator) -> float:
-        """Return how unlike the other clean images' patches a clean image's own are, at the worst but a few."""
-        values = []
-        for k in rng.choice(len(photographs), min(CHECKED, len(photographs)), replace=False):
-            allowed = np.flatnonzero(photographs != photographs[k])
-            if len(allowed) == 0:
-                return 1.0
-            values.append(
-                self._unlikeness(
-                    self.sample_components[k].astype(np.float64),
-                    float(self.sample_remainders[k]),
-                    np.clip(self.sample_summaries[k].astype(np.float64), 0, 1),
-                    allowed,
-                    1.0,
-                )
+    def _between_groups(self, groups: NDArray[np.int64], rng: np.random.Generator, threads: int) -> Float:
+        """Return how unlike the patches of all other clean content some patches are, (m, 3)."""
+        chosen = rng.choice(len(groups), min(CHECKED, len(groups)), replace=False)
+
+        def compare(k: int) -> Float:
+            allowed = np.flatnonzero(groups != groups[k])
+            return self._unlikeness(
+                self.sample_components[k].astype(np.float64),
+                float(self.sample_remainders[k]),
+                self.sample_summaries[k].astype(np.float64),
+                allowed,
             )
-        return max(1.0, float(np.quantile(values, CHECKED_QUANTILE)))
+
+        with ThreadPoolExecutor(threads) as pool:
+            return np.array(list(pool.map(compare, chosen)))
 
     def discriminants(self, features: NDArray[Any]) -> Float:
         """Return the features in the discriminant space, (n, D)."""
@@ -209,6 +212,13 @@ class DegradationModel:
         """Rebuild from `to_arrays`."""
         parts: dict[str, Any] = {name: kind.from_arrays(arrays, f"{name}.") for name, kind in _PARTS.items()}
         return cls(**parts | {n: arrays[n] for n in cls.__dataclass_fields__ if n not in parts})
+
+
+def _tail_shares(normal: Float, values: Float) -> Float:
+    """Return, column by column, the share of the normal values (and the value itself) that are as large, (n, k)."""
+    n = len(normal)
+    below = [np.searchsorted(np.sort(a), b, side="left") for a, b in zip(normal.T, values.T, strict=True)]
+    return (1 + n - np.stack(below, axis=1)) / (1 + n)
 
 
 _PARTS: dict[str, Any] = {

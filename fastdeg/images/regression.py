@@ -45,9 +45,10 @@ class Components(Arrays):
         """Find the components; features that vary by less than ``least_scale`` are not blown up to unit scale."""
         mean, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
         scale = np.maximum(np.where(scale > 1e-6, scale, 1.0), least_scale)
-        scores = np.clip((x - mean) / scale, -LARGEST_SCORE, LARGEST_SCORE)
-        shift = scores.mean(axis=0)
-        covariance = np.cov(scores, rowvar=False, ddof=0).reshape(len(mean), len(mean))
+        scores = np.clip((x - mean.astype(x.dtype)) / scale.astype(x.dtype), -LARGEST_SCORE, LARGEST_SCORE)
+        shift = scores.mean(axis=0, dtype=np.float64)
+        scores -= shift.astype(scores.dtype)
+        covariance = (scores.T @ scores).astype(np.float64) / len(x)
         count = min(N_COMPONENTS, len(mean), max(1, len(x) - 1))
         _, vectors = scipy.linalg.eigh(covariance, subset_by_index=(len(mean) - count, len(mean) - 1))
         vectors = vectors[:, ::-1]
@@ -74,7 +75,6 @@ class Regression(Arrays):
     """Ridge regression on principal components and radial functions of them."""
 
     landmarks: Float  # (L, C)
-    whitening: Float  # (L, L)
     width: Float  # ()
     coefficients: Float  # (1 + C + L, d)
 
@@ -89,27 +89,29 @@ class Regression(Arrays):
         width = np.asarray(WIDTH / max(float((components**2).sum(axis=1).mean()), 1e-12))
         values, vectors = scipy.linalg.eigh(np.exp(-width * cdist(landmarks, landmarks, "sqeuclidean")))
         whitening = vectors / np.sqrt(np.maximum(values, 1e-8))
-        model = cls(landmarks, whitening, width, np.zeros((1 + components.shape[1] + count, targets.shape[1])))
-        design = model.design(components)
+        design = cls(landmarks, width, np.empty((0, 0))).design(components)
         held_out = np.empty_like(targets)
         solutions = []
         labels = np.unique(folds)
+        # the radial functions are whitened after the sums over patches: sums are smaller than designs
+        change = scipy.linalg.block_diag(np.eye(design.shape[1] - count), whitening)
         parts = [(design[folds == k], targets[folds == k]) for k in labels]
-        grams = [a.T @ a for a, _ in parts]
-        crosses = [a.T @ b for a, b in parts]
+        grams = [change.T @ (a.T @ a) @ change for a, _ in parts]
+        crosses = [change.T @ (a.T @ b) for a, b in parts]
         penalty = PENALTY * np.eye(design.shape[1])
         penalty[0, 0] = 1e-9  # the constant is free
         for k, label in enumerate(labels):
             others = [j for j in range(len(labels)) if j != k] or [k]
             gram = sum((grams[j] for j in others), penalty)
-            solution = scipy.linalg.solve(gram, sum(crosses[j] for j in others), assume_a="pos")
+            solution = change @ scipy.linalg.solve(gram, sum(crosses[j] for j in others), assume_a="pos")
             held_out[folds == label] = parts[k][0] @ solution
             solutions.append(solution)
-        return cls(landmarks, whitening, width, np.mean(solutions, axis=0)), held_out
+        return cls(landmarks, width, np.mean(solutions, axis=0)), held_out
 
     def design(self, components: Float) -> Float:
         """Return constant, linear part and radial functions, (n, 1 + C + L)."""
-        radial = np.exp(-self.width * cdist(components, self.landmarks, "sqeuclidean")) @ self.whitening
+        squares = (components**2).sum(axis=1)[:, None] + (self.landmarks**2).sum(axis=1)
+        radial = np.exp(-self.width * np.maximum(squares - 2 * components @ self.landmarks.T, 0))
         return np.hstack([np.ones((len(components), 1)), LINEAR_SCALE * components, radial])
 
     def __call__(self, components: Float) -> Float:
