@@ -181,8 +181,9 @@ class InteriorPoint:
         for made in range(min(at_most, _STEPS)):
             if made and (self.gap + self.dual_residual < _NEARLY * enough or time.perf_counter() > end):
                 return made
-            if not self._step():
-                return made
+            with np.errstate(invalid="ignore", over="ignore"):  # a step that is not finite is not made
+                if not self._step():
+                    return made
         return min(at_most, _STEPS)
 
     def _price(self, feasible: Float) -> None:

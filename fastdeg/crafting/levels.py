@@ -84,4 +84,6 @@ def _sums(labels: NDArray[np.int64], values: Float) -> Float:
     """Return the sums of values (n,) or (n, k) over the clusters."""
     if values.ndim == 1:
         return np.bincount(labels, values).astype(np.float64)
-    return np.column_stack([np.bincount(labels, column) for column in values.T])
+    sums = np.zeros((int(labels.max()) + 1, values.shape[1]))
+    np.add.at(sums, labels, values)
+    return sums
