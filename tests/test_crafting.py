@@ -304,6 +304,66 @@ def test_forced_pmf():
     np.testing.assert_allclose(result.distribution.pmf, weights, atol=1e-9)
 
 
+def centroid_target(n, seed=0):
+    """Dense q over n centroids: samples of two blobs, and a fifth of a random pmf."""
+    rng = np.random.default_rng(seed)
+    bins = fd.CentroidBins(rng.random((n, 3)), np.broadcast_to(1e-3 * np.eye(3), (n, 3, 3)))
+    q = fd.BinnedDistribution.from_samples(bins, two_blobs(500, seed=seed))
+    return fd.BinnedDistribution(bins, 0.8 * q.pmf + 0.2 * rng.dirichlet(np.ones(n)))
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cityblock", "chebyshev"])
+@pytest.mark.parametrize("tau", [0.0, 0.01, 0.3])
+@pytest.mark.parametrize("bounded", [False, True])
+def test_few_arcs_and_all_arcs_agree(metric, tau, bounded, monkeypatch):
+    q = centroid_target(250)
+    options = {"upper": np.maximum(q.pmf * 0.8, 0.008)} if bounded else {}
+    few = craft_quietly(target=q, metric=metric, generalization=tau, tol=1e-7, **options)
+    monkeypatch.setattr("fastdeg.crafting.levels.SMALL", 10**9)
+    every = craft_quietly(target=q, metric=metric, generalization=tau, tol=1e-7, **options)
+    assert few.converged
+    assert every.converged
+    assert few.objective >= every.lower_bound
+    assert every.objective >= few.lower_bound
+    assert abs(few.objective - every.objective) <= 1e-7 * max(1, abs(every.objective))
+
+
+def test_few_arcs_suffice_on_the_way(monkeypatch):
+    from fastdeg.crafting.interior import InteriorPoint
+
+    seen = []
+    step = InteriorPoint._step
+
+    def counting(method):
+        seen.append((method.problem.n_bins, len(method.arcs.sink)))
+        return step(method)
+
+    monkeypatch.setattr(InteriorPoint, "_step", counting)
+    q = centroid_target(400)
+    assert craft_quietly(target=q, generalization=0.1).converged
+    most = max(arcs for n_bins, arcs in seen if n_bins == 400)
+    assert most < 12 * 400  # of 400 × 400
+    assert seen[0][0] == 400 / 8
+
+
+def test_sparse_and_dense_laplacians_agree(monkeypatch):
+    q = centroid_target(300)
+    dense = craft_quietly(target=q, generalization=0.1, tol=1e-9)
+    monkeypatch.setattr("fastdeg.crafting.newton_system._SPARSE", 10)
+    sparse = craft_quietly(target=q, generalization=0.1, tol=1e-9)
+    assert dense.converged
+    assert sparse.converged
+    assert abs(sparse.objective - dense.objective) <= 1e-9
+
+
+def test_same_bits_for_any_number_of_threads_on_centroids():
+    q = centroid_target(1200)  # large enough for the pricing to run in parallel
+    results = [craft_quietly(target=q, generalization=0.1, tol=1e-3, threads=t) for t in (1, 2, 3, 7)]
+    for result in results[1:]:
+        assert result.distribution.pmf.tobytes() == results[0].distribution.pmf.tobytes()
+        assert result.lower_bound == results[0].lower_bound
+
+
 @pytest.mark.slow
 def test_robustness_sweep():
     failed = 0

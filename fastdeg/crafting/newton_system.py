@@ -90,14 +90,14 @@ class NewtonSystem:
         """Return W values."""
         arcs = self.arcs
         out = np.empty((arcs.n_sinks, *values.shape[1:]))
-        kernels.to_sinks(arcs.first, arcs.sink, self.ratios, *_columns(values, out))
+        kernels.to_sinks(arcs.first, arcs.sink, self.ratios, _columns(values), _columns(out))
         return out
 
     def _to_bins(self, values: Float) -> Float:
         """Return Wᵀ values."""
         arcs = self.arcs
         out = np.empty((len(arcs.first) - 1, *values.shape[1:]))
-        kernels.to_bins(arcs.first, arcs.sink, self.ratios, *_columns(values, out))
+        kernels.to_bins(arcs.first, arcs.sink, self.ratios, _columns(values), _columns(out))
         return out
 
     def _solve_diagonal(self, b: Float, row: Float | None, column: Float | None) -> tuple[Float, Float]:
@@ -125,5 +125,6 @@ class NewtonSystem:
         return dp, dphi, dpsi
 
 
-def _columns(*arrays: Float) -> tuple[Float, ...]:
-    return tuple(np.ascontiguousarray(array).reshape(len(array), -1) for array in arrays)
+def _columns(array: Float) -> Float:
+    """Return a contiguous array with one or two dimensions as a matrix, without a copy."""
+    return np.ascontiguousarray(array).reshape(len(array), -1)
