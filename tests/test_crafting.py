@@ -521,3 +521,33 @@ def test_peak_memory_of_a_dense_grid_stays_below_half_a_gigabyte():
     row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=root).stdout)
     assert row["gap"] <= 1e-6
     assert row["peak"] < 0.5
+
+
+def test_an_interrupted_flow_carries_the_best_point_too(monkeypatch):
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    seen = []
+
+    def interrupt(done, message):
+        seen.append(message)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        craft_quietly(target=dense_target(), generalization=0.1, tol=0.0, progress=interrupt)
+    best = caught.value.result
+    assert best.n_iter == 50
+    assert not best.converged
+    assert 0 < best.gap < 0.1
+    exact = craft_quietly(target=dense_target(), generalization=0.1)
+    assert best.lower_bound <= exact.objective
+    assert exact.lower_bound <= best.objective
+
+
+def test_a_flow_starts_from_that_of_a_near_generalization(monkeypatch):
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    q = dense_target()
+    near = craft_quietly(target=q, generalization=0.3)
+    cold, warm = (craft_quietly(target=q, generalization=0.31, warm_start=start) for start in (None, near))
+    assert warm.converged
+    assert abs(warm.objective - cold.objective) < 2e-6
+    assert warm.n_iter <= cold.n_iter
