@@ -18,6 +18,7 @@ from fastdeg.kernels import admm
 Float = NDArray[np.float64]
 
 RELAXATION = 1.8
+_SINGULAR = 1e-14  # ratio of the roots of Fᵀ Σ F where that counts as singular
 
 
 class Flows:
@@ -166,36 +167,43 @@ class Moments(Term):
     def __init__(self, problem: Problem, features: RowQuadratics, start: Float, gram: Float, slope: Float) -> None:
         super().__init__(features, start, gram)
         self.frechet, self.weight, self.slope = problem.frechet, problem.frechet_weight, slope
+        self._at: tuple[Float, Float, Float, Float] | None = None  # the last prox point, linearised
 
     def minimum(self, s: Float) -> Float:
         """argmin of slope · z − 2 w_F tr (Fᵀ Σ(z) F)^½ + ½ (z − s)ᵀ Q (z − s), by damped Newton steps from the last."""
         if not len(s) or self.weight == 0:
             return s
-        z, frechet, weight, metric = self.y, self.frechet, self.weight, self.metric
+        metric = self.metric
+        z, roots, gradient_of_h, hessian = self._at or self._linearise(self.y, self.frechet.spectrum(self.y))
         for _ in range(20):
-            spectrum = frechet.spectrum(z)
             off = z - s
             pull = metric @ off
-            gradient = self.slope + weight * frechet.slope(*spectrum) + pull
-            root = frechet.moment_curvature(*spectrum)
-            step = -np.linalg.solve(weight * (root @ root.T) + metric, gradient)
+            gradient = gradient_of_h + pull
+            step = -np.linalg.solve(hessian + metric, gradient)
             decrement = float(-gradient @ step)
-            value = self._value(z, spectrum[0], off @ pull)
+            value = self._value(z, roots, off @ pull)
             length = 1.0
             while length > 1e-10:
                 moved = z + length * step
-                if frechet.inside(moved):
+                spectrum = self.frechet.spectrum(moved)
+                if spectrum[0][0] > _SINGULAR * spectrum[0][-1]:
                     off = moved - s
-                    after = self._value(moved, frechet.spectrum(moved)[0], off @ metric @ off)
+                    after = self._value(moved, spectrum[0], off @ metric @ off)
                     if after <= value - 0.1 * length * decrement + 1e-14 * abs(value):
                         break
                 length /= 2
             else:
                 break
-            z = moved
+            self._at = z, roots, gradient_of_h, hessian = self._linearise(moved, spectrum)
             if decrement < 1e-10 * (1e-6 + abs(value)):
                 break
         return z
+
+    def _linearise(self, z: Float, spectrum: tuple[Float, Float, Float]) -> tuple[Float, Float, Float, Float]:
+        """Return z, the roots of Fᵀ Σ F, and gradient and Hessian of h there."""
+        root = self.frechet.moment_curvature(*spectrum)
+        gradient = self.slope + self.weight * self.frechet.slope(*spectrum)
+        return z, spectrum[0], gradient, self.weight * (root @ root.T)
 
     def _value(self, z: Float, roots: Float, distance: Any) -> float:
         return float(self.slope @ z) - 2 * self.weight * float(roots.sum()) + 0.5 * float(distance)
