@@ -1,7 +1,11 @@
 """The crafting problem: optimality, certificates, arguments."""
 
+import json
+import subprocess
+import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -517,3 +521,93 @@ def test_time_limit_is_kept(monkeypatch):
     assert time.perf_counter() - start < 0.3 + 2
     assert not result.converged
     assert result.lower_bound <= result.objective
+
+
+def test_a_further_term_is_one_block_with_its_prox_and_its_bound(monkeypatch):
+    """A quadratic pull of one marginal towards given shares, added to the splitting from outside."""
+    from fastdeg.crafting.blocks import Term
+    from fastdeg.crafting.grid_frechet import RowQuadratics
+    from fastdeg.crafting.setup import build
+    from fastdeg.crafting.solver import Solution, _certify, single_blas_thread
+    from fastdeg.crafting.splitting import GridSplitting
+
+    class Marginal(Term):
+        def __init__(self, transport, axis, shares, strength):
+            index = np.indices(transport.shape[:-1])[axis].ravel()  # of each row; the last axis is along the rows
+            indicators = (index[:, None] == np.arange(len(shares))).astype(float)
+            none, x = np.zeros_like(indicators), np.asarray(transport.coordinates[-1])
+            features = RowQuadratics(x, np.zeros_like(x), indicators, none, np.zeros(len(shares)))
+            super().__init__(features, np.full(len(shares), 1 / len(shares)), features.gram())
+            self.shares, self.strength = shares, strength
+
+        def minimum(self, s):
+            system = self.strength * np.eye(len(s)) + self.metric
+            return np.linalg.solve(system, self.strength * self.shares + self.metric @ s)
+
+        def cost(self, z):
+            return float(self.strength / 2 * ((z - self.shares) ** 2).sum())
+
+        def bound(self, slope):
+            return -float(slope @ self.shares + (slope**2).sum() / (2 * self.strength))
+
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    q = dense_target()
+    problem = build(q, None, None, None, 1.0, 1.0, None, None, None, None).problem.with_tau(0.05)
+    transport = problem.transport
+    n = transport.shape[0]
+    shares = np.random.default_rng(0).dirichlet(np.full(n, 5.0))
+    errors = []
+    for strength in (0.1, 100.0):
+        term = Marginal(transport, 0, shares, strength)
+        method = GridSplitting(problem, transport, further=[term])
+        solution = Solution(problem.prior, np.inf)
+        with single_blas_thread():
+            for _ in range(200):
+                _certify(solution, problem, method, 0.0)
+                if solution.closed(1e-6):
+                    break
+                method.advance(0.0, 50)
+        assert solution.closed(1e-6)
+        assert solution.gap > -1e-12
+        marginal = transport.embed(solution.p).reshape(n, -1).sum(axis=1)
+        errors.append(np.abs(marginal - shares).sum())
+    assert errors[1] < 0.02 < errors[0]
+
+
+def test_peak_memory_of_a_dense_grid_stays_below_half_a_gigabyte():
+    arguments = ["--one", '["dense", 2000, 0.1]']
+    command = [sys.executable, "-m", "bench.crafting_large", *arguments]
+    root = Path(__file__).resolve().parent.parent
+    row = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, cwd=root).stdout)
+    assert row["gap"] <= 1e-6
+    assert row["peak"] < 0.5
+
+
+def test_an_interrupted_flow_carries_the_best_point_too(monkeypatch):
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    seen = []
+
+    def interrupt(done, message):
+        seen.append(message)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        craft_quietly(target=dense_target(), generalization=0.1, tol=0.0, progress=interrupt)
+    best = caught.value.result
+    assert best.n_iter == 50
+    assert not best.converged
+    assert 0 < best.gap < 0.1
+    exact = craft_quietly(target=dense_target(), generalization=0.1)
+    assert best.lower_bound <= exact.objective
+    assert exact.lower_bound <= best.objective
+
+
+def test_a_flow_starts_from_that_of_a_near_generalization(monkeypatch):
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    q = dense_target()
+    near = craft_quietly(target=q, generalization=0.3)
+    cold, warm = (craft_quietly(target=q, generalization=0.31, warm_start=start) for start in (None, near))
+    assert warm.converged
+    assert abs(warm.objective - cold.objective) < 2e-6
+    assert warm.n_iter <= cold.n_iter

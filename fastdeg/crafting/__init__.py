@@ -153,8 +153,7 @@ def tradeoff_path(
         variation to
         where it is the prior to 1 %.
     **craft_options
-        As for `craft`, but for ``generalization``; ``tol`` is 1e-5 by default. ``progress`` is told of points,
-        ``time_limit`` holds for each.
+        As for `craft`, but for ``generalization``. ``progress`` is told of points, ``time_limit`` holds for each.
 
     Returns
     -------
@@ -174,7 +173,7 @@ def tradeoff_path(
     options: dict[str, Any] = dict.fromkeys(
         ("prior", "target_moments", "bin_moments", "lower", "upper", "metric", "cost", "time_limit", "warm_start")
     )
-    options |= {"wasserstein_weight": 1.0, "frechet_weight": 1.0, "tol": 1e-5, "max_iter": 20_000}
+    options |= {"wasserstein_weight": 1.0, "frechet_weight": 1.0, "tol": 1e-6, "max_iter": 20_000}
     options |= {"threads": None, "progress": None}
     unknown = set(craft_options) - set(options)
     if unknown:

@@ -64,6 +64,14 @@ class RowQuadratics:
         cross = a.T @ (x * b) + np.outer((a * x2 + b * xx2).sum(axis=0), c)
         return a.T @ (one * a) + b.T @ (xx * b) + np.outer(c, c) * x2x2.sum() + cross + cross.T
 
+    def gram(self) -> Float:
+        """Return AᵀA."""
+        ones = np.stack((np.ones_like(self.x), self.x, self.x2))
+        products = np.array(
+            [len(self.x), self.x.sum(), self.x2.sum(), *(ones[[1, 1, 2]] * ones[[1, 2, 2]]).sum(axis=1)]
+        )
+        return self.second_moments(np.broadcast_to(products, (len(self.constant), 6)))
+
     def coefficients(self, w: Float) -> Float:
         """Return the coefficients (rows, 3) of A w against 1, x, x²."""
         coefficients = np.empty((len(self.constant), 3))

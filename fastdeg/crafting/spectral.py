@@ -5,6 +5,7 @@ The grid's Laplacian is diagonal there, and functions of at most two axes are sp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,17 @@ class GridFeatures(RowQuadratics):
     """Functions A of a grid's cells that are quadratic along rows, with their cosine transforms, sparse where each is
     a sum of functions of at most two axes."""
 
+    def joined(self, others: Sequence[RowQuadratics]) -> GridFeatures:
+        """Return these columns and those of others."""
+        parts = (self, *others)
+        for other in others:
+            if (other.slope.any() or other.square.any()) and not np.array_equal(other.x, self.x):
+                raise ValueError("features: expected functions of the same x along rows as the moments', got another x")
+        constant, slope = (
+            np.concatenate(columns, axis=1) for columns in zip(*((f.constant, f.slope) for f in parts), strict=True)
+        )
+        return GridFeatures(self.x, self.x2 - self.x**2, constant, slope, np.concatenate([f.square for f in parts]))
+
     def transform(self, shape: tuple[int, ...]) -> GridFeatures:
         """Compute the transforms; return self."""
         active = np.zeros(shape, np.int8)
@@ -86,7 +98,6 @@ class GridFeatures(RowQuadratics):
             rows = scipy.fft.dctn(rows.reshape(3, *shape[:-1]), norm="ortho", axes=range(1, len(shape)))
             rows = rows.reshape(3, -1)[:, row]
             self.images[:, f] = (rows * basis[:, last]).sum(axis=0)
-        self.gram = self.images.T @ self.images
         return self
 
 
@@ -96,7 +107,7 @@ def moment_features(frechet: FrechetTerm, transport: GridTransport) -> GridFeatu
     centered = [c - at for c, at in zip(transport.coordinates, frechet.center[axes], strict=True)]
     features = GridFeatures.moments(centered, transport.variances, frechet.factor[axes])
     assert isinstance(features, GridFeatures)
-    return features.transform(transport.shape)
+    return features
 
 
 class Projection:
@@ -109,6 +120,7 @@ class Projection:
     def __init__(self, transport: GridTransport, features: GridFeatures, threads: int | None, dtype: Any) -> None:
         self.shape, self.features, self.threads = transport.shape, features, threads
         self.transform = CosineTransform(transport.shape, dtype, threads)
+        self.gram = features.gram()
         self.spare = np.empty(len(transport.target), dtype)
 
     def set_penalties(self, flow_rates: Float, pmf_rate: float, metric: Float) -> None:
@@ -119,7 +131,7 @@ class Projection:
         spectrum = sum(self.eigenvalues[k, i] for k, i in enumerate(features.index)) + self.inverse_rate
         self.on_support = 1 / spectrum
         self.covariance = np.linalg.inv(metric) if len(metric) else metric
-        inner = features.gram * self.inverse_rate + self.covariance
+        inner = self.gram * self.inverse_rate + self.covariance
         inner -= features.images.T @ (features.images * self.on_support[:, None]) * self.inverse_rate**2
         self.multiplier_map = np.linalg.inv(inner) if len(inner) else inner
 

@@ -7,25 +7,28 @@ their own, the problem is g(m) + g(p) + g(z) with (m, p, z) in an affine set, an
     x = Π(2 y − s)             projection on {div m = p − q, z = Aᵀp}: one cosine transform and back
     s ← s + 1.8 (x − y)        over-relaxation
 
-Each block has a penalty of its own, balanced by how fast its primal and dual parts move.
+Each block has a penalty of its own, balanced by how fast its primal and dual parts move. A further term in linear
+functions of p is one more `Term`: its prox, its cost and its bound.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
+from fastdeg.crafting.blocks import Flows, Moments, Pmf, Term, split_linear
 from fastdeg.crafting.problem import GridTransport, Problem
 from fastdeg.crafting.simplex import project
-from fastdeg.crafting.spectral import CosineTransform, GridFeatures, Projection, eigenvalues, moment_features
+from fastdeg.crafting.spectral import CosineTransform, Projection, eigenvalues, moment_features
 from fastdeg.kernels import admm, cosine
 
 Float = NDArray[np.float64]
 
-RELAXATION = 1.8
 _CHUNK = 25  # iterations between certificates, at first
 _LONGEST_CHUNK = 50
 _BALANCE_AT = (10, 20, 40)
@@ -33,159 +36,6 @@ _BALANCE_EVERY = 50
 _FEW_CELLS = 50_000  # up to here the launch of threads costs as much as it saves
 _MANY_CELLS = 200_000  # from here on the first iterations have their transforms in float32; certificates never
 _ROUGH_ITERATIONS = 300  # after them the penalties may be so large that the rounding of float32 shows in the bound
-
-
-class Flows:
-    """Block of the flows m, one along each axis: Σ step |m|, whose prox is a shrinkage that is never stored."""
-
-    def __init__(self, transport: GridTransport, threads: int | None) -> None:
-        self.shape, self.steps = np.array(transport.shape), transport.steps
-        n_cells = len(transport.target)
-        self.lengths = np.array(
-            [
-                max(float(step[: n - 1].mean()) if n > 1 else 1.0, 1e-9)
-                for step, n in zip(self.steps, self.shape, strict=True)
-            ]
-        )
-        self.s = np.zeros((len(self.shape), n_cells))
-        self.rates = self.lengths * n_cells
-        self.before: Float | None = None
-        self.launch = {"threads": threads, "work": 20 * n_cells}
-
-    def subtract_divergence(self, right: NDArray[Any], times: float) -> None:
-        """right −= div(2 y − s) for ``times`` = 2, div y for 1."""
-        admm.subtract_divergence(self.shape, self.steps, 1 / self.rates, times, self.s, right, **self.launch)
-
-    def relax(self, potential: NDArray[Any]) -> None:
-        admm.flow_relax(self.shape, self.steps, 1 / self.rates, RELAXATION, potential, self.s, **self.launch)
-
-    def moves(self) -> tuple[float, float] | None:
-        """Return the squared moves of the primal and the dual part since the last call; None at the first one."""
-        before, self.before = self.before, self.s.copy()
-        if before is None:
-            return None
-        n_rows = self.s.shape[1] // self.shape[-1]
-        moves = np.empty((-(-n_rows // admm.ROWS_PER_BLOCK), len(self.shape), 2))
-        admm.flow_moves(self.shape, self.steps, 1 / self.rates, self.s, before, moves, **self.launch)
-        kept, taken = self.rates @ moves.sum(axis=0)
-        return float(kept), float(taken)
-
-    def rescale(self, factor: float) -> None:
-        """Multiply the penalty by a factor; the prox point and the dual variable stay."""
-        admm.rescale_flows(self.shape, self.steps, 1 / self.rates, 1 / factor, self.s, **self.launch)
-        self.rates = self.rates * factor
-        self.before = None
-
-
-class Pmf:
-    """Block of p: tau KL, the bounds, and what of the linear part of FD² is no function of the moments."""
-
-    def __init__(self, problem: Problem, transport: GridTransport, start: Float, rest: Float, threads: Any) -> None:
-        prior = transport.embed(problem.prior / problem.prior.sum())
-        self.tau, self.target, self.rest = problem.tau, transport.target, rest
-        self.log_prior = _one_or_all(np.log(np.maximum(prior, 1e-300)))
-        self.lower = _one_or_all(transport.embed(problem.lower))
-        self.upper = _one_or_all(transport.embed(problem.upper))
-        self.s = transport.embed(start).copy()
-        self.y = np.maximum(self.s, 1e-12 / len(self.s))
-        self.rate = 0.3 * len(self.s)
-        self.before: tuple[Float, Float] | None = None
-        self.launch = {"threads": threads, "work": 60 * len(self.s)}
-
-    def prox(self, features: GridFeatures, right: NDArray[Any]) -> Float:
-        """Update y; right = 2 y − s − q; return Aᵀ(2 y − s)."""
-        sums = np.empty((len(features.constant), 3))
-        admm.pmf_prox(
-            self.target, self.log_prior, self.tau / self.rate, self.lower, self.upper, self.rest / self.rate, self.s,
-            self.y, right, features.x, features.x2, sums, **self.launch,
-        )  # fmt: skip
-        return features.contract(sums)
-
-    def relax(self, potential: NDArray[Any], features: GridFeatures, w: Float) -> None:
-        admm.pmf_relax(
-            1 / self.rate, RELAXATION, potential, self.y, features.x, features.x2, features.coefficients(w), self.s,
-            **self.launch,
-        )  # fmt: skip
-
-    def moves(self) -> tuple[float, float] | None:
-        before, self.before = self.before, (self.y.copy(), self.s - self.y)
-        if before is None:
-            return None
-        kept, taken = (now - then for now, then in zip(self.before, before, strict=True))
-        self.moved = float(np.abs(kept).sum()), self.rate * float(np.linalg.norm(taken))
-        return self.rate * float(kept @ kept), self.rate * float(taken @ taken)
-
-    def rescale(self, factor: float) -> None:
-        self.s = self.y + (self.s - self.y) / factor
-        self.rate *= factor
-        self.before = None
-
-
-class Moments:
-    """Block of z = Aᵀp: w_F FD² but for the linear part that p keeps. A further term in z is a class like this."""
-
-    def __init__(self, problem: Problem, features: GridFeatures, start: Float, slope: Float) -> None:
-        self.frechet, self.weight, self.slope = problem.frechet, problem.frechet_weight, slope
-        self.s = self.y = start
-        n_cells, r = len(features.constant) * len(features.x), len(start)
-        spread = features.gram / n_cells - np.outer(start, start)
-        spread = (spread + spread.T) / 2 + 1e-9 * max(float(np.trace(spread)), 1e-12) * np.eye(r)
-        self.metric = np.asarray(0.3 * np.linalg.inv(spread) if r else np.zeros((0, 0)), np.float64)
-        self.before: tuple[Float, Float] | None = None
-
-    def prox(self) -> Float:
-        """Update y by damped Newton steps from the last one; return 2 y − s."""
-        if len(self.s) and self.weight > 0:
-            self.y = self._minimum(self.y)
-        else:
-            self.y = self.s
-        return 2 * self.y - self.s
-
-    def relax(self, x: Float) -> None:
-        self.s = self.s + RELAXATION * (x - self.y)
-
-    def moves(self) -> tuple[float, float] | None:
-        before, self.before = self.before, (self.y, self.s - self.y)
-        if before is None:
-            return None
-        kept, taken = (now - then for now, then in zip(self.before, before, strict=True))
-        return float(kept @ self.metric @ kept), float(taken @ self.metric @ taken)
-
-    def rescale(self, factor: float) -> None:
-        self.s = self.y + (self.s - self.y) / factor
-        self.metric = self.metric * factor
-        self.before = None
-
-    def _minimum(self, z: Float) -> Float:
-        """argmin of slope · z − 2 w_F tr (Fᵀ Σ(z) F)^½ + ½ (z − s)ᵀ Q (z − s)."""
-        frechet, weight, metric = self.frechet, self.weight, self.metric
-        for _ in range(20):
-            spectrum = frechet.spectrum(z)
-            off = z - self.s
-            pull = metric @ off
-            gradient = self.slope + weight * frechet.slope(*spectrum) + pull
-            root = frechet.moment_curvature(*spectrum)
-            step = -np.linalg.solve(weight * (root @ root.T) + metric, gradient)
-            decrement = float(-gradient @ step)
-            value = self._value(z, spectrum[0], off @ pull)
-            length = 1.0
-            while length > 1e-10:
-                moved = z + length * step
-                if frechet.inside(moved):
-                    off = moved - self.s
-                    after = self._value(moved, frechet.spectrum(moved)[0], off @ metric @ off)
-                    if after <= value - 0.1 * length * decrement + 1e-14 * abs(value):
-                        break
-                length /= 2
-            else:
-                break
-            z = moved
-            if decrement < 1e-10 * (1e-6 + abs(value)):
-                break
-        return z
-
-    def _value(self, z: Float, roots: Float, distance: Any) -> float:
-        return float(self.slope @ z) - 2 * self.weight * float(roots.sum()) + 0.5 * float(distance)
 
 
 @dataclass(frozen=True)
@@ -204,24 +54,35 @@ class GridSplitting:
     """The splitting method: its blocks, and a chunk of its iterations."""
 
     def __init__(
-        self, problem: Problem, transport: GridTransport, threads: int | None = None, warm_start: Any = None
+        self,
+        problem: Problem,
+        transport: GridTransport,
+        threads: int | None = None,
+        warm_start: Any = None,
+        further: Sequence[Term] = (),
     ) -> None:
         threads = 1 if len(transport.target) <= _FEW_CELLS else threads
         self.problem, self.transport, self.threads = problem, transport, threads
         start = project(problem.prior, problem.lower, problem.upper)
-        slope, rest = _split_linear(problem, transport)
-        self.features = moment_features(problem.frechet, transport)
+        slope, rest = split_linear(problem, transport)
+        features = moment_features(problem.frechet, transport)
         self.flows = Flows(transport, threads)
         self.pmf = Pmf(problem, transport, start, rest, threads)
-        self.moments = Moments(problem, self.features, problem.frechet.moments(start), slope)
-        self.blocks: tuple[Flows | Pmf | Moments, ...] = (self.flows, self.pmf, self.moments)
+        self.moments = Moments(problem, features, problem.frechet.moments(start), features.gram(), slope)
+        self.further = tuple(further)
+        self.terms: tuple[Term, ...] = (self.moments, *self.further)
+        self.features = features.joined([term.features for term in self.further]).transform(transport.shape)
+        ends = np.cumsum([len(term.s) for term in self.terms])
+        self.parts = [slice(end - len(term.s), end) for end, term in zip(ends, self.terms, strict=True)]
+        self.blocks: tuple[Flows | Pmf | Term, ...] = (self.flows, self.pmf, *self.terms)
         n_cells = len(transport.target)
         rough = n_cells > _MANY_CELLS
         self.projection = Projection(transport, self.features, threads, np.float32 if rough else np.float64)
         self.potential: NDArray[Any] = np.zeros(n_cells, np.float32 if rough else np.float64)
         self.n_iter = 0
         self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
-        if isinstance(warm_start, GridState) and warm_start.flows.shape == self.flows.s.shape:
+        self.cold = not (isinstance(warm_start, GridState) and warm_start.flows.shape == self.flows.s.shape)
+        if not self.cold:
             self._restore(warm_start)
         self._set_penalties()
 
@@ -234,15 +95,17 @@ class GridSplitting:
         # s ← s + relaxation (x − y)
         self.pmf.relax(self.potential, self.features, w)
         self.flows.relax(self.potential)
-        self.moments.relax(reflected + self.projection.covariance @ w)
+        z = reflected + self.projection.covariance @ w
+        for term, part in zip(self.terms, self.parts, strict=True):
+            term.relax(z[part])
         self.n_iter += 1
 
     def _reflect(self) -> tuple[NDArray[Any], Float, Float]:
-        """Update y; return what 2 y − s lacks of the two constraints, and its moments."""
+        """Update y; return what 2 y − s lacks of the two constraints, and its z."""
         right = self.potential  # the buffer of the last λ
         mismatch = self.pmf.prox(self.features, right)
         self.flows.subtract_divergence(right, 2.0)
-        reflected = self.moments.prox()
+        reflected = np.concatenate([term.reflect() for term in self.terms])
         return right, mismatch - reflected, reflected
 
     def _balance(self) -> bool:
@@ -263,7 +126,8 @@ class GridSplitting:
         return True
 
     def _set_penalties(self) -> None:
-        self.projection.set_penalties(self.flows.rates, self.pmf.rate, self.moments.metric)
+        metric = scipy.linalg.block_diag(*(term.metric for term in self.terms))
+        self.projection.set_penalties(self.flows.rates, self.pmf.rate, metric)
 
     # what the solver's loop asks for
 
@@ -281,8 +145,8 @@ class GridSplitting:
     def primal(self) -> tuple[Float, float]:
         """Return a feasible p, and the cost of the flows once a Poisson solve makes them feasible too."""
         problem, transport, flows = self.problem, self.transport, self.flows
-        if not self.n_iter and (stay := self._target()) is not None:
-            return stay, 0.0
+        if self.cold and not self.n_iter and (stay := self._target()) is not None:
+            return stay, self._further_cost(stay)
         p = transport.extract(self.pmf.y)
         p = project(p, problem.lower, problem.upper) if problem.bounded.any() or not p.any() else p / p.sum()
         error = transport.embed(p) - transport.target
@@ -299,7 +163,11 @@ class GridSplitting:
         admm.corrected_flow_cost(
             flows.shape, flows.steps, 1 / flows.rates, flows.s, -conductance, correction, costs, **flows.launch
         )
-        return p, float(costs.sum())
+        return p, float(costs.sum()) + self._further_cost(p)
+
+    def _further_cost(self, p: Float) -> float:
+        full = self.transport.embed(p)
+        return sum(term.cost(term.features.contract(term.features.sums(full))) for term in self.further)
 
     def _target(self) -> Float | None:
         """Return q itself where it is feasible: nothing need be moved then, and at tau = 0 it may be the answer."""
@@ -314,7 +182,11 @@ class GridSplitting:
             admm.lower_to_lipschitz(
                 self.flows.shape, self.flows.steps, axis, phi, threads=self.threads, work=4 * phi.size
             )
-        return self.transport.extract(phi), -float(phi @ self.transport.target), self.moments.y
+        value = -float(phi @ self.transport.target)
+        for term in self.further:
+            phi = term.features.expand(term.features.coefficients(term.dual), phi)
+            value += term.bound(term.dual)
+        return self.transport.extract(phi), value, self.moments.y
 
     def residuals(self) -> dict[str, float]:
         return self._residuals
@@ -335,25 +207,6 @@ class GridSplitting:
         if state.moments[0].shape == moments.y.shape:  # else another target's moments
             y, s = state.moments
             moments.y, moments.s = y, y + np.linalg.solve(moments.metric, state.metric @ (s - y))
-
-
-def _split_linear(problem: Problem, transport: GridTransport) -> tuple[Float, Float]:
-    """Split the linear part of w_F FD² into a function of the moments, for the prox of z, and a rest for that of p."""
-    frechet, weight = problem.frechet, problem.frechet_weight
-    n, r = len(frechet.linear), frechet.rank * (frechet.rank + 3) // 2
-    if weight == 0 or r == 0:
-        return np.zeros(r), weight * transport.embed(frechet.linear) if weight else np.zeros(0)
-    some = np.linspace(0, n - 1, min(2000, n)).astype(int)
-    features = frechet.features(some)
-    slope = np.linalg.lstsq(np.column_stack((features, np.ones(len(some)))), frechet.linear[some], rcond=None)[0]
-    rest = frechet.linear - slope[-1] - frechet.combine(slope[:-1])
-    rest = rest if np.abs(rest).max() > 1e-9 * np.abs(frechet.linear).max() else np.zeros(0)
-    return weight * slope[:-1], weight * (transport.embed(rest) if len(rest) else rest)
-
-
-def _one_or_all(values: Float) -> Float:
-    """Return one value where all are the same."""
-    return values[:1].copy() if (values == values[0]).all() else values
 
 
 def _factor(primal: float, dual: float) -> float:

@@ -1,0 +1,228 @@
+"""The blocks of the splitting method: flows, the pmf, and terms in linear functions of the pmf.
+
+Each holds its state s, its prox point y and its penalty, and knows its prox, its relaxation, how far its primal and
+dual parts have moved since the last look, and how to change its penalty.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.crafting.grid_frechet import RowQuadratics
+from fastdeg.crafting.problem import GridTransport, Problem
+from fastdeg.kernels import admm
+
+Float = NDArray[np.float64]
+
+RELAXATION = 1.8
+_SINGULAR = 1e-14  # ratio of the roots of Fᵀ Σ F where that counts as singular
+
+
+class Flows:
+    """Block of the flows m, one along each axis: Σ step |m|, whose prox is a shrinkage that is never stored."""
+
+    def __init__(self, transport: GridTransport, threads: int | None) -> None:
+        self.shape, self.steps = np.array(transport.shape), transport.steps
+        n_cells = len(transport.target)
+        self.lengths = np.array(
+            [
+                max(float(step[: n - 1].mean()) if n > 1 else 1.0, 1e-9)
+                for step, n in zip(self.steps, self.shape, strict=True)
+            ]
+        )
+        self.s = np.zeros((len(self.shape), n_cells))
+        self.rates = self.lengths * n_cells
+        self.before: Float | None = None
+        self.launch = {"threads": threads, "work": 20 * n_cells}
+
+    def subtract_divergence(self, right: NDArray[Any], times: float) -> None:
+        """right −= div(2 y − s) for ``times`` = 2, div y for 1."""
+        admm.subtract_divergence(self.shape, self.steps, 1 / self.rates, times, self.s, right, **self.launch)
+
+    def relax(self, potential: NDArray[Any]) -> None:
+        admm.flow_relax(self.shape, self.steps, 1 / self.rates, RELAXATION, potential, self.s, **self.launch)
+
+    def moves(self) -> tuple[float, float] | None:
+        """Return the squared moves of the primal and the dual part since the last call; None at the first one."""
+        before, self.before = self.before, self.s.copy()
+        if before is None:
+            return None
+        n_rows = self.s.shape[1] // self.shape[-1]
+        moves = np.empty((-(-n_rows // admm.ROWS_PER_BLOCK), len(self.shape), 2))
+        admm.flow_moves(self.shape, self.steps, 1 / self.rates, self.s, before, moves, **self.launch)
+        kept, taken = self.rates @ moves.sum(axis=0)
+        return float(kept), float(taken)
+
+    def rescale(self, factor: float) -> None:
+        """Multiply the penalty by a factor; the prox point and the dual variable stay."""
+        admm.rescale_flows(self.shape, self.steps, 1 / self.rates, 1 / factor, self.s, **self.launch)
+        self.rates = self.rates * factor
+        self.before = None
+
+
+class Pmf:
+    """Block of p: tau KL, the bounds, and what of the linear part of FD² is no function of the moments."""
+
+    def __init__(self, problem: Problem, transport: GridTransport, start: Float, rest: Float, threads: Any) -> None:
+        prior = transport.embed(problem.prior / problem.prior.sum())
+        self.tau, self.target, self.rest = problem.tau, transport.target, rest
+        self.log_prior = _one_or_all(np.log(np.maximum(prior, 1e-300)))
+        self.lower = _one_or_all(transport.embed(problem.lower))
+        self.upper = _one_or_all(transport.embed(problem.upper))
+        self.s = transport.embed(start).copy()
+        self.y = np.maximum(self.s, 1e-12 / len(self.s))
+        self.rate = 0.3 * len(self.s)
+        self.before: tuple[Float, Float] | None = None
+        self.launch = {"threads": threads, "work": 60 * len(self.s)}
+
+    def prox(self, features: RowQuadratics, right: NDArray[Any]) -> Float:
+        """Update y; right = 2 y − s − q; return Aᵀ(2 y − s)."""
+        sums = np.empty((len(features.constant), 3))
+        admm.pmf_prox(
+            self.target, self.log_prior, self.tau / self.rate, self.lower, self.upper, self.rest / self.rate, self.s,
+            self.y, right, features.x, features.x2, sums, **self.launch,
+        )  # fmt: skip
+        return features.contract(sums)
+
+    def relax(self, potential: NDArray[Any], features: RowQuadratics, w: Float) -> None:
+        admm.pmf_relax(
+            1 / self.rate, RELAXATION, potential, self.y, features.x, features.x2, features.coefficients(w), self.s,
+            **self.launch,
+        )  # fmt: skip
+
+    def moves(self) -> tuple[float, float] | None:
+        before, self.before = self.before, (self.y.copy(), self.s - self.y)
+        if before is None:
+            return None
+        kept, taken = (now - then for now, then in zip(self.before, before, strict=True))
+        self.moved = float(np.abs(kept).sum()), self.rate * float(np.linalg.norm(taken))
+        return self.rate * float(kept @ kept), self.rate * float(taken @ taken)
+
+    def rescale(self, factor: float) -> None:
+        self.s = self.y + (self.s - self.y) / factor
+        self.rate *= factor
+        self.before = None
+
+
+class Term:
+    """Block of a convex function h of z = Aᵀp, for features A of the cells that are quadratic along rows.
+
+    A further term of the objective, or a constraint on linear functions of p, is a subclass with three methods.
+    """
+
+    def __init__(self, features: RowQuadratics, start: Float, gram: Float) -> None:
+        """Start at the z of some p, given AᵀA."""
+        self.features = features
+        self.s = self.y = start
+        r = len(start)
+        spread = gram / features.n_cells - np.outer(start, start)
+        spread = (spread + spread.T) / 2 + 1e-9 * max(float(np.trace(spread)), 1e-12) * np.eye(r)
+        self.metric = np.asarray(0.3 * np.linalg.inv(spread) if r else np.zeros((0, 0)), np.float64)
+        self.before: tuple[Float, Float] | None = None
+
+    def minimum(self, s: Float) -> Float:
+        """Return the prox point: argmin of h(z) + ½ (z − s)ᵀ Q (z − s)."""
+        raise NotImplementedError
+
+    def cost(self, z: Float) -> float:
+        """Return h(z)."""
+        raise NotImplementedError
+
+    def bound(self, slope: Float) -> float:
+        """Return a number that h(z) − slope · z never undercuts: −h*(slope)."""
+        raise NotImplementedError
+
+    def reflect(self) -> Float:
+        """Update y; return 2 y − s."""
+        self.y = self.minimum(self.s)
+        return 2 * self.y - self.s
+
+    @property
+    def dual(self) -> Float:
+        """The slope of h at y."""
+        return self.metric @ (self.s - self.y)
+
+    def relax(self, x: Float) -> None:
+        self.s = self.s + RELAXATION * (x - self.y)
+
+    def moves(self) -> tuple[float, float] | None:
+        before, self.before = self.before, (self.y, self.s - self.y)
+        if before is None:
+            return None
+        kept, taken = (now - then for now, then in zip(self.before, before, strict=True))
+        return float(kept @ self.metric @ kept), float(taken @ self.metric @ taken)
+
+    def rescale(self, factor: float) -> None:
+        self.s = self.y + (self.s - self.y) / factor
+        self.metric = self.metric * factor
+        self.before = None
+
+
+class Moments(Term):
+    """w_F FD² but for the linear part that p keeps; `Problem` counts its cost, and bounds it by a tangent."""
+
+    def __init__(self, problem: Problem, features: RowQuadratics, start: Float, gram: Float, slope: Float) -> None:
+        super().__init__(features, start, gram)
+        self.frechet, self.weight, self.slope = problem.frechet, problem.frechet_weight, slope
+        self._at: tuple[Float, Float, Float, Float] | None = None  # the last prox point, linearised
+
+    def minimum(self, s: Float) -> Float:
+        """argmin of slope · z − 2 w_F tr (Fᵀ Σ(z) F)^½ + ½ (z − s)ᵀ Q (z − s), by damped Newton steps from the last."""
+        if not len(s) or self.weight == 0:
+            return s
+        metric = self.metric
+        z, roots, gradient_of_h, hessian = self._at or self._linearise(self.y, self.frechet.spectrum(self.y))
+        for _ in range(20):
+            off = z - s
+            pull = metric @ off
+            gradient = gradient_of_h + pull
+            step = -np.linalg.solve(hessian + metric, gradient)
+            decrement = float(-gradient @ step)
+            value = self._value(z, roots, off @ pull)
+            length = 1.0
+            while length > 1e-10:
+                moved = z + length * step
+                spectrum = self.frechet.spectrum(moved)
+                if spectrum[0][0] > _SINGULAR * spectrum[0][-1]:
+                    off = moved - s
+                    after = self._value(moved, spectrum[0], off @ metric @ off)
+                    if after <= value - 0.1 * length * decrement + 1e-14 * abs(value):
+                        break
+                length /= 2
+            else:
+                break
+            self._at = z, roots, gradient_of_h, hessian = self._linearise(moved, spectrum)
+            if decrement < 1e-10 * (1e-6 + abs(value)):
+                break
+        return z
+
+    def _linearise(self, z: Float, spectrum: tuple[Float, Float, Float]) -> tuple[Float, Float, Float, Float]:
+        """Return z, the roots of Fᵀ Σ F, and gradient and Hessian of h there."""
+        root = self.frechet.moment_curvature(*spectrum)
+        gradient = self.slope + self.weight * self.frechet.slope(*spectrum)
+        return z, spectrum[0], gradient, self.weight * (root @ root.T)
+
+    def _value(self, z: Float, roots: Float, distance: Any) -> float:
+        return float(self.slope @ z) - 2 * self.weight * float(roots.sum()) + 0.5 * float(distance)
+
+
+def split_linear(problem: Problem, transport: GridTransport) -> tuple[Float, Float]:
+    """Split the linear part of w_F FD² into a function of the moments, for the prox of z, and a rest for that of p."""
+    frechet, weight = problem.frechet, problem.frechet_weight
+    n, r = len(frechet.linear), frechet.rank * (frechet.rank + 3) // 2
+    if weight == 0 or r == 0:
+        return np.zeros(r), weight * transport.embed(frechet.linear) if weight else np.zeros(0)
+    some = np.linspace(0, n - 1, min(2000, n)).astype(int)
+    features = frechet.features(some)
+    slope = np.linalg.lstsq(np.column_stack((features, np.ones(len(some)))), frechet.linear[some], rcond=None)[0]
+    rest = frechet.linear - slope[-1] - frechet.combine(slope[:-1])
+    rest = rest if np.abs(rest).max() > 1e-9 * np.abs(frechet.linear).max() else np.zeros(0)
+    return weight * slope[:-1], weight * (transport.embed(rest) if len(rest) else rest)
+
+
+def _one_or_all(values: Float) -> Float:
+    """Return one value where all are the same."""
+    return values[:1].copy() if (values == values[0]).all() else values
