@@ -209,7 +209,8 @@ class DegradationEstimator(BaseEstimator):
 
     def estimate(self, images: Sequence[ArrayLike]) -> BinnedDistribution:
         """Return the distribution over bins that explains the images best; its ``n_samples`` is their number."""
-        return self.infer(images).distribution
+        s, n_patches, _ = self._summaries(images)
+        return self._mixture(self._bin_log_likelihood(s, n_patches))[1]
 
     def infer(self, images: Sequence[ArrayLike], *, outside_level: float = OUTSIDE_LEVEL) -> Inference:
         """Return the inferred distribution with all that was found on the way to it.
@@ -219,10 +220,10 @@ class DegradationEstimator(BaseEstimator):
         outside_level = number(outside_level, "outside_level", 0, 1)
         s, n_patches, p_values = self._summaries(images, test=True)
         log_likelihood = self._bin_log_likelihood(s, n_patches)
-        fit = inference.fit_mixture(log_likelihood, self.bins.volumes, shape=inference.grid_shape(self.bins))
+        fit, distribution = self._mixture(log_likelihood)
         parameters, errors = self._parameters(s, n_patches)
         return Inference(
-            distribution=BinnedDistribution(self.bins, fit.weights / fit.weights.sum(), n_samples=len(s)),
+            distribution=distribution,
             log_likelihood=fit.log_likelihood,
             n_iter=fit.n_iter,
             converged=fit.converged,
@@ -401,6 +402,11 @@ class DegradationEstimator(BaseEstimator):
                     middle = float(np.sort(found)[(len(own) - 1) // 2])
                     p_values[i] = middle if len(own) == 1 else min(1.0, 2 * middle)
         return _group_means(s, owners, n), n_patches, p_values
+
+    def _mixture(self, log_likelihood: Float) -> tuple[inference.MixtureFit, BinnedDistribution]:
+        fit = inference.fit_mixture(log_likelihood, self.bins.volumes, shape=inference.grid_shape(self.bins))
+        weights = fit.weights / fit.weights.sum()
+        return fit, BinnedDistribution(self.bins, weights, n_samples=len(log_likelihood))
 
     def _bin_log_likelihood(self, s: Float, n_patches: NDArray[np.int64]) -> Float:
         support = self._support()

@@ -15,7 +15,7 @@ from fastdeg.images.arrays import Arrays
 
 Float = NDArray[np.float64]
 
-HIDDEN = (128, 64)
+HIDDEN = (64, 64)
 EPOCHS = 30
 PENALTY = 0.1
 LEARNING_RATE = 3e-3
