@@ -74,3 +74,10 @@ def small_slack(
     )
     bins, place = np.nonzero(sinks >= 0)
     return np.asarray(bins * n_sinks + sinks[bins, place], np.int64)
+
+
+def distinct(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sorted keys of several lists, each once: nearly sorted as they are, faster than `numpy.union1d`."""
+    merged = np.concatenate(keys)
+    merged.sort(kind="stable")
+    return merged[np.diff(merged, prepend=-1) > 0]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.crafting.arcs import Arcs, all_arcs, small_slack, some_arcs
+from fastdeg.crafting.arcs import Arcs, all_arcs, distinct, small_slack, some_arcs
 from fastdeg.crafting.newton_system import NewtonSystem
 from fastdeg.crafting.problem import PlanTransport, Problem
 from fastdeg.crafting.simplex import project
@@ -194,10 +194,10 @@ class InteriorPoint:
         keys = small_slack(self.transport, self.psi, self.phi, 0.0, _JOINING, self.threads)
         old = self.arcs
         own = old.bin * old.n_sinks + old.sink
-        joined = np.setdiff1d(keys, own)
+        joined = keys[own[np.minimum(np.searchsorted(own, keys), len(own) - 1)] != keys]
         if not len(joined):
             return
-        both = np.union1d(own, joined)
+        both = distinct(own, joined)
         place, new = np.searchsorted(both, own), np.searchsorted(both, joined)
         self.phi = np.where(wrong, feasible - self.gap, self.phi)
         self._use(some_arcs(self.transport, both))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.crafting.arcs import small_slack, some_arcs
+from fastdeg.crafting.arcs import distinct, small_slack, some_arcs
 from fastdeg.crafting.interior import InteriorPoint, Start
 from fastdeg.crafting.problem import Geometry, PlanTransport, Problem
 from fastdeg.kernels.transport.spatial import kd_order
@@ -46,7 +46,7 @@ def multilevel_start(problem: Problem, transport: PlanTransport, threads: int | 
     phi = transport.c_transform(psi, threads)
     psi, nearest = transport.row_transform(phi, threads)
     keys = small_slack(transport, psi, phi, np.inf, _MOST, threads)
-    keys = np.union1d(keys, nearest * n_sinks + np.arange(n_sinks))
+    keys = distinct(keys, nearest * n_sinks + np.arange(n_sinks))
     p = method.p[bins] * (problem.prior / coarse.prior[bins])
     return Start(phi, p, method.z, _FIRST_GAP * transport.largest, some_arcs(transport, keys))
 
