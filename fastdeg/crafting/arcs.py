@@ -41,6 +41,11 @@ class Arcs:
         """Bin of each arc."""
         return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
 
+    @property
+    def keys(self) -> NDArray[np.int64]:
+        """Bin · K + sink of each arc."""
+        return self.bin * self.n_sinks + self.sink
+
     @cached_property
     def pairs(self) -> int:
         """Pairs of arcs that share a bin: the work of one Laplacian."""

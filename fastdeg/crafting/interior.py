@@ -16,7 +16,7 @@ slack, φ is lowered at its bin and the arc joins.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ _STEPS = 4  # between certificates
 _NEARLY = 20.0  # a step takes the gap at most about so far down
 _CHUNK_SECONDS = 0.25
 _JOINING = 4  # arcs of a bin that may join at a time
+_WARM_GAP = 1e-3  # to start with from the solution of a similar problem, over the largest ground cost
 _STARTS = 4  # tries of a gap to start with
 _SHORT = 0.02  # steps below this length are made a few times in a row only, where not all arcs are at work
 _SWEEPS = 5  # of the warm start, over the potentials of bins and sinks
@@ -52,6 +53,15 @@ class Start:
     z: Float
     gap: float
     arcs: Arcs
+
+    def fits(self, problem: Problem, transport: PlanTransport) -> bool:
+        """Whether a problem has as many bins and sinks, and its moments as many dimensions."""
+        same_moments = len(self.z) == len(problem.frechet.target_moments)
+        return same_moments and transport.costs.shape == (self.arcs.n_sinks, problem.n_bins)
+
+    def on(self, transport: PlanTransport) -> Start:
+        """Return the same start with the ground costs of another problem."""
+        return replace(self, arcs=some_arcs(transport, self.arcs.keys))
 
 
 class InteriorPoint:
@@ -172,8 +182,8 @@ class InteriorPoint:
         primal = np.abs(self.p - carried).sum() + np.abs(self.transport.masses - received).sum()
         return {"primal_residual": float(primal), "dual_residual": self.dual_residual}
 
-    def state(self) -> None:
-        return None
+    def state(self) -> Start:
+        return Start(self.phi, self.p, self.z, _WARM_GAP * self.transport.largest, self.arcs)
 
     def advance(self, enough: float, at_most: int) -> int:
         """Make up to four steps, fewer when the gap seems to be small enough; 0 when none is possible."""
@@ -193,7 +203,7 @@ class InteriorPoint:
             return
         keys = small_slack(self.transport, self.psi, self.phi, 0.0, _JOINING, self.threads)
         old = self.arcs
-        own = old.bin * old.n_sinks + old.sink
+        own = old.keys
         joined = keys[own[np.minimum(np.searchsorted(own, keys), len(own) - 1)] != keys]
         if not len(joined):
             return

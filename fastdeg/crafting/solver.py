@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from fastdeg.crafting import levels
-from fastdeg.crafting.interior import InteriorPoint
+from fastdeg.crafting.interior import InteriorPoint, Start
 from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.problem import GridTransport, Problem
 from fastdeg.crafting.splitting import GridSplitting
@@ -129,13 +129,18 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Cal
 
     if transport.absent and problem.tau > 0 and problem.n_bins > FEW_BINS:
         return [lambda: MomentNewton(problem, threads), interior]
-    if transport.geometry is None or transport.costs.size <= levels.SMALL:
-        return [interior]
 
     def coarse_to_fine() -> Method:
         return InteriorPoint(problem, transport, threads, levels.multilevel_start(problem, transport, threads))
 
-    return [coarse_to_fine, interior] if transport.costs.size <= MOST_ARCS else [coarse_to_fine]
+    def warm() -> Method:
+        return InteriorPoint(problem, transport, threads, warm_start.on(transport))
+
+    methods: list[Callable[[], Method]] = [interior]
+    if transport.geometry is not None and transport.costs.size > levels.SMALL:
+        methods = [coarse_to_fine, interior] if transport.costs.size <= MOST_ARCS else [coarse_to_fine]
+    fits = isinstance(warm_start, Start) and warm_start.fits(problem, transport)
+    return [warm, *methods] if fits else methods
 
 
 def _certify(solution: Solution, problem: Problem, method: Method, seconds: float) -> None:
