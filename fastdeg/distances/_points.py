@@ -22,7 +22,7 @@ from fastdeg.kernels.transport.pricing import price
 from fastdeg.kernels.transport.simplex import integer_masses
 from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
 from fastdeg.kernels.transport.start import greedy_basis, refined_basis
-from fastdeg.kernels.transport.tree import Tree, new_tree, read_plan
+from fastdeg.kernels.transport.tree import Tree, build_tree, new_tree, read_plan
 
 CLUSTER = 4  # points merged into one of the next coarser level
 COARSEST = 60  # points of the smaller side at which merging ends
@@ -167,9 +167,10 @@ def _solve_level(
     n, m = supply.size, demand.size
     tree = new_tree(n + m)
     row_min, column_min = np.empty(n), np.empty(m)
+    basis = np.empty(n + m, np.uint32), np.empty(n + m, np.uint32), np.empty(n + m, np.int64), np.empty(n + m)
     if min(n, m) <= COARSEST:
         u, v = np.zeros(n), np.zeros(m)
-        started = greedy_basis(metric, x, y, supply, demand, tree)
+        count = greedy_basis(metric, x, y, supply, demand, *basis)
     else:
         merged_x, coarse_supply = _merge(x, supply)
         merged_y, coarse_demand = _merge(y, demand)
@@ -177,8 +178,8 @@ def _solve_level(
         coarse_u, coarse_v = -coarse.potential[: coarse_supply.size], coarse.potential[coarse_supply.size :]
         u = _transform(metric, x, n, merged_y, coarse_v.copy(), threads)
         v = _transform(metric, y, m, merged_x, coarse_u, threads)
-        started = refined_basis(metric, x, y, u, v, supply, demand, coarse, CLUSTER, tree)
-    if not started:
+        count = refined_basis(metric, x, y, u, v, supply, demand, coarse, CLUSTER, *basis)
+    if count != n + m - 1 or not build_tree(tree, *basis):
         raise AssertionError("transport: the first basis is not a spanning tree")
     arcs = Arcs(n, (n + m) * (FIRST_ARCS + MORE_ARCS))
     first = _price(metric, x, y, u, v, np.inf, -np.inf, FIRST_ARCS, row_min, threads)

@@ -34,7 +34,7 @@ from fastdeg.kernels.transport.sinkhorn import (
 )
 from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
 from fastdeg.kernels.transport.start import greedy_basis, refined_basis
-from fastdeg.kernels.transport.tree import PIVOTS, new_tree, read_plan, refresh_potentials, tree_flows
+from fastdeg.kernels.transport.tree import PIVOTS, build_tree, new_tree, read_plan, refresh_potentials, tree_flows
 
 __all__ = ["emd_grid", "emd_matrix", "emd_points", "emd_sorted", "sinkhorn"]
 
@@ -80,7 +80,9 @@ def emd_points(a, b, x, y, metric):
         )
     coarsest_x, coarsest_y, coarsest_supply, coarsest_demand = levels[-1]
     tree = new_tree(coarsest_supply.shape[0] + coarsest_demand.shape[0])
-    greedy_basis(metric, coarsest_x, coarsest_y, coarsest_supply, coarsest_demand, tree)
+    tails, heads, flows, costs = _new_basis(coarsest_supply.shape[0] + coarsest_demand.shape[0])
+    greedy_basis(metric, coarsest_x, coarsest_y, coarsest_supply, coarsest_demand, tails, heads, flows, costs)
+    build_tree(tree, tails, heads, flows, costs)
     row_min = np.empty(n)
     for level in range(len(levels) - 1, -1, -1):
         here_x, here_y, here_supply, here_demand = levels[level]
@@ -98,9 +100,12 @@ def emd_points(a, b, x, y, metric):
             price_serial(metric, here_x, above_y, u, coarse_v, np.inf, -np.inf, one_x[0], one_x[1], u_new)
             price_serial(metric, here_y, above_x, v, coarse_u, np.inf, -np.inf, one_y[0], one_y[1], v_new)
             u, v = u_new, v_new
-            fine_tree = new_tree(n_x + n_y)
-            refined_basis(metric, here_x, here_y, u, v, here_supply, here_demand, tree, CLUSTER, fine_tree)
-            tree = fine_tree
+            tails, heads, flows, costs = _new_basis(n_x + n_y)
+            refined_basis(
+                metric, here_x, here_y, u, v, here_supply, here_demand, tree, CLUSTER, tails, heads, flows, costs
+            )
+            tree = new_tree(n_x + n_y)
+            build_tree(tree, tails, heads, flows, costs)
         row_min = np.empty(n_x)
         _improve_points(metric, here_x, here_y, u, v, tree, row_min)
     value, sources, sinks, flows = read_plan(tree, mass_x, mass_y)
@@ -111,6 +116,11 @@ def emd_points(a, b, x, y, metric):
     for j in range(m):
         v[order_y[j]] = tree.potential[n + j]
     return value, u, v, order_x[sources], order_y[sinks], flows
+
+
+@kernel
+def _new_basis(n_nodes):
+    return np.empty(n_nodes, np.uint32), np.empty(n_nodes, np.uint32), np.empty(n_nodes, np.int64), np.empty(n_nodes)
 
 
 @kernel

@@ -6,21 +6,17 @@ import numpy as np
 
 from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.transport.metrics import pair_cost
-from fastdeg.kernels.transport.tree import ROOT, build_tree
+from fastdeg.kernels.transport.tree import ROOT
 
 
 @kernel
-def greedy_basis(metric, x, y, supply, demand, tree):
-    """Basis in which each source in turn ships to the nearest open sink; False where it is not a tree."""
+def greedy_basis(metric, x, y, supply, demand, tails, heads, flows, costs):
+    """Basis in which each source in turn ships to the nearest open sink; returns the number of its arcs."""
     n, m = supply.shape[0], demand.shape[0]
     xb, yb = x.blocks, y.blocks
     left = demand.copy()
     v = np.zeros(m)
     row = np.empty(m)
-    tails = np.empty(n + m, np.uint32)
-    heads = np.empty(n + m, np.uint32)
-    flows = np.empty(n + m, np.int64)
-    costs = np.empty(n + m)
     open_sinks = np.arange(m)
     n_open = m
     n_arcs = 0
@@ -28,7 +24,7 @@ def greedy_basis(metric, x, y, supply, demand, tree):
         for j in range(m):
             row[j] = pair_cost(metric, xb, i, yb, j)
         n_arcs, n_open = ship_row(row, v, i, supply, left, open_sinks, n_open, tails, heads, flows, costs, n_arcs)
-    return n_arcs == n + m - 1 and build_tree(tree, tails, heads, flows, costs)
+    return n_arcs
 
 
 @kernel
@@ -60,23 +56,19 @@ def ship_row(row, v, i, supply, left, open_sinks, n_open, tails, heads, flows, c
 
 
 @kernel
-def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf, tree):
+def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf, tails, heads, flows, costs):
     """Basis of the fine problem inside an optimal basis of the coarse one (clusters of `leaf` points in a row).
 
     The coarse tree is taken down leaf by leaf. A leaf cluster ships all it has left to its parent's cluster (or
     receives from there), each point to the open point of least reduced cost. Each shipment closes one point, the last
     one two:
-    ``n + m - 1`` arcs without a cycle, since no two parts have equal masses.
+    ``n + m - 1`` arcs without a cycle, since no two parts have equal masses. Returns their number.
     """
     n, m = supply.shape[0], demand.shape[0]
     n_coarse = (n + leaf - 1) // leaf
     xb, yb = x.blocks, y.blocks
     left_supply = supply.copy()
     left_demand = demand.copy()
-    tails = np.empty(n + m, np.uint32)
-    heads = np.empty(n + m, np.uint32)
-    flows = np.empty(n + m, np.int64)
-    costs = np.empty(n + m)
     n_arcs = 0
     root = np.uint32(coarse.info[ROOT])
     node = coarse.prev[root]
@@ -96,7 +88,7 @@ def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf, tree):
                                 best = value
                                 j = t
                     if j < 0:
-                        return False
+                        return 0
                     n_arcs = _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs)
         else:
             end = min(n, parent * leaf + leaf)
@@ -111,10 +103,10 @@ def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf, tree):
                                 best = value
                                 i = t
                     if i < 0:
-                        return False
+                        return 0
                     n_arcs = _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs)
         node = coarse.prev[node]
-    return n_arcs == n + m - 1 and build_tree(tree, tails, heads, flows, costs)
+    return n_arcs
 
 
 @kernel

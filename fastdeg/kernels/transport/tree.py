@@ -154,8 +154,13 @@ def tree_flows(tree, supply, flow):
 def read_plan(tree, a, b):
     """Value, sources, sinks and flows of a tree of sources and sinks, for the float masses a and b."""
     n, m = a.shape[0], b.shape[0]
+    supply = np.empty(n + m)
+    for i in range(n):  # loops: an assignment to a slice costs a second of compilation
+        supply[i] = a[i]
+    for j in range(m):
+        supply[n + j] = -b[j]
     flow = np.empty(n + m)
-    tree_flows(tree, np.concatenate((a, -b)), flow)
+    tree_flows(tree, supply, flow)
     sources = np.empty(n + m - 1, np.int64)
     sinks = np.empty(n + m - 1, np.int64)
     flows = np.empty(n + m - 1)
