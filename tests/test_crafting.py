@@ -137,6 +137,27 @@ def test_path_runs_from_target_to_prior():
     assert (path.mixtures.distance_to_target >= path.distance_to_target - 1e-6).all()
 
 
+@pytest.mark.parametrize("metric", ["cityblock", "sqeuclidean"])
+def test_distances_of_mixtures_along_a_path(metric):
+    q = paper_target()
+    path = fd.tradeoff_path(q, [0.05, 0.2, 1.0], metric=metric, frechet_weight=0.0)
+    prior = fd.BinnedDistribution.uniform(q.bins)
+    centers = q.bins.space.standardize(q.bins.centers)
+    for weight, distance in zip(path.mixture_weights, path.mixtures.distance_to_target, strict=True):
+        mixture = fd.baselines.mixture(q, prior, weight)
+        assert abs(distance - fd.emd(mixture.pmf, q.pmf, centers, metric=metric).value) < 1e-12
+
+
+def test_interior_point_starts_from_an_earlier_result():
+    q = centroid_target(300)
+    cold = craft_quietly(target=q, generalization=0.1)
+    warm = craft_quietly(target=q, generalization=0.1, warm_start=cold)
+    assert warm.converged
+    assert warm.n_iter < cold.n_iter
+    other = craft_quietly(target=centroid_target(200), generalization=0.1, warm_start=cold)  # does not fit: ignored
+    assert other.converged
+
+
 def test_infeasible_bounds_are_refused_with_the_reason():
     q = paper_target()
     with pytest.raises(ValueError, match=r"upper.*sum to at least 1"):

@@ -41,7 +41,7 @@ _JOINING = 4  # arcs of a bin that may join at a time
 _WARM_GAP = 1e-3  # to start with from the solution of a similar problem, over the largest ground cost
 _STARTS = 4  # tries of a gap to start with
 _SHORT = 0.02  # steps below this length are made a few times in a row only, where not all arcs are at work
-_SWEEPS = 5  # of the warm start, over the potentials of bins and sinks
+_SWEEPS = 3  # of the warm start, over the potentials of bins and sinks
 
 
 @dataclass(frozen=True)

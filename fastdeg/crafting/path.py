@@ -13,7 +13,7 @@ from fastdeg import _checks, baselines
 from fastdeg.crafting.generalization import Solve, limit, typical_tau
 from fastdeg.crafting.problem import Problem
 from fastdeg.crafting.result import NEAR, CraftResult, total_variation
-from fastdeg.crafting.setup import Setup
+from fastdeg.crafting.setup import TRUE_METRICS, Setup
 from fastdeg.crafting.simplex import entropy_term
 from fastdeg.distribution import BinnedDistribution
 
@@ -157,21 +157,37 @@ def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
         mixtures=_curve(
             setup,
             mixtures,
-            [_distance(setup, mixture.pmf) for mixture in mixtures],
+            _mixture_distances(setup, weights),
             [_kl(mixture.pmf, prior.pmf) for mixture in mixtures],
         ),
     )
 
 
-def _distance(setup: Setup, pmf: Float) -> float:
-    """Return w_F FD² + w_W W of a pmf to the target; nan where it has mass on bins that p may not use."""
-    problem, p = setup.problem, pmf[setup.usable]
-    if p.sum() < 1 - 1e-9:
-        return float("nan")
-    distance = problem.frechet_weight * max(problem.frechet.value(p), 0.0)
-    if setup.wasserstein_weight > 0:
-        distance += problem.transport.exact(p / p.sum())
-    return distance
+def _mixture_distances(setup: Setup, weights: list[float]) -> list[float]:
+    """Return w_F FD² + w_W W of mixtures to the target; nan where they have mass on bins that p may not use.
+
+    W((1 − λ) q + λ prior, q) is λ W(prior, q) for a metric, which leaves common mass where it is.
+    """
+    problem, usable = setup.problem, setup.usable
+    target, prior = setup.target.pmf, setup.prior.pmf
+    moving = setup.wasserstein_weight > 0
+    whole: float | None = None
+    distances = []
+    for weight in weights:
+        mixture = (1 - weight) * target + weight * prior
+        p = mixture[usable]
+        if p.sum() < 1 - 1e-9:
+            distances.append(float("nan"))
+            continue
+        distance = problem.frechet_weight * max(problem.frechet.value(p), 0.0)
+        if moving and setup.metric in TRUE_METRICS:
+            if whole is None:
+                whole = problem.transport.exact(prior[usable] / prior[usable].sum())
+            distance += weight * whole
+        elif moving:
+            distance += problem.transport.exact(p / p.sum())
+        distances.append(distance)
+    return distances
 
 
 def _kl(p: Float, prior: Float) -> float:
