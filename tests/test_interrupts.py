@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -49,6 +50,8 @@ def test_interrupt(name, after):
     call, small, large = LONG[name]
     code = SETUP + CODE.format(small=call.format(n=small).replace("10**6", "9"), large=call.format(n=large))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+    limit = threading.Timer(100, process.kill)  # a lost signal fails the test, it does not stop the run
+    limit.start()
     try:
         assert process.stdout.readline() == "ready\n"
         time.sleep(after)
@@ -57,6 +60,7 @@ def test_interrupt(name, after):
         assert process.stdout.readline() == "interrupted\n"
         assert time.perf_counter() - begin < 1
     finally:
+        limit.cancel()
         process.kill()
         process.wait()
         process.stdout.close()

@@ -27,7 +27,7 @@ class Arcs:
     """
 
     first: NDArray[np.int64]
-    sink: NDArray[np.int64]
+    sink: NDArray[np.int32]
     costs: Float
     n_sinks: int
 
@@ -36,15 +36,15 @@ class Arcs:
         """Whether every bin has an arc to every sink."""
         return len(self.sink) == self.n_sinks * (len(self.first) - 1)
 
-    @cached_property
-    def bin(self) -> NDArray[np.int64]:
+    @property
+    def bin(self) -> NDArray[np.int32]:
         """Bin of each arc."""
-        return np.repeat(np.arange(len(self.first) - 1), np.diff(self.first))
+        return np.repeat(np.arange(len(self.first) - 1, dtype=np.int32), np.diff(self.first))
 
     @property
     def keys(self) -> NDArray[np.int64]:
         """Bin · K + sink of each arc."""
-        return self.bin * self.n_sinks + self.sink
+        return self.bin.astype(np.int64) * self.n_sinks + self.sink
 
     @cached_property
     def pairs(self) -> int:
@@ -57,7 +57,7 @@ def all_arcs(transport: PlanTransport) -> Arcs:
     """Return every arc."""
     n_sinks, n_bins = transport.costs.shape
     first = np.arange(n_bins + 1) * n_sinks
-    return Arcs(first, np.tile(np.arange(n_sinks), n_bins), transport.costs.T.ravel(), n_sinks)
+    return Arcs(first, np.tile(np.arange(n_sinks, dtype=np.int32), n_bins), transport.costs.T.ravel(), n_sinks)
 
 
 def some_arcs(transport: PlanTransport, keys: NDArray[np.int64]) -> Arcs:
@@ -65,7 +65,7 @@ def some_arcs(transport: PlanTransport, keys: NDArray[np.int64]) -> Arcs:
     n_sinks, n_bins = transport.costs.shape
     bins, sink = np.divmod(keys, n_sinks)
     first = np.searchsorted(bins, np.arange(n_bins + 1))
-    return Arcs(first, sink, transport.costs[sink, bins], n_sinks)
+    return Arcs(first, sink.astype(np.int32), transport.costs[sink, bins], n_sinks)
 
 
 def small_slack(

@@ -152,6 +152,9 @@ class GridFrechetTerm(FrechetTerm):
         x, x2 = self.rows.x[column, None], self.rows.x2[column, None]
         return self.rows.constant[row] + self.rows.slope[row] * x + self.rows.square * x2
 
+    def curvature(self, roots: Float, vectors: Float, mean: Float) -> Float:
+        return self._features @ self.moment_curvature(roots, vectors, mean)
+
     def combine(self, w: Float, base: Float | None = None) -> Float:
         return self.rows.expand(self.rows.coefficients(w), base, self._threads)
 

@@ -91,7 +91,7 @@ class InteriorPoint:
         expected = transport.masses[arcs.sink] * p[arcs.bin]
         self._set_weights(expected)
         self.x = np.maximum(expected, self.weights)
-        gradient = self._linearise()
+        gradient = self._gradient(p)
         self.phi = -gradient
         self.psi, _ = transport.row_transform(self.phi, self.threads)
         self.s = arcs.costs - self.phi[arcs.bin] - self.psi[arcs.sink]
@@ -226,18 +226,15 @@ class InteriorPoint:
         at = self.bounded
         return np.maximum(p[at] - self.lower[at], _SMALLEST), np.maximum(self.upper[at] - p[at], _SMALLEST)
 
-    def _linearise(self) -> Float:
-        """Return the gradient of f at p; keep the diagonal and the factor of its Hessian."""
+    def _linearise(self) -> tuple[Float, Float]:
+        """Return the diagonal of the Hessian of f at p and a factor of the rest."""
         problem, p = self.problem, self.p
-        gradient = self._gradient(p)
-        if problem.frechet_weight > 0:
-            self.hessian_factor = np.sqrt(problem.frechet_weight) * problem.frechet.curvature(*self._spectrum)
-            if self.hessian_factor.shape[1] > len(p):
-                self.hessian_factor = _square_factor(self.hessian_factor)
-        else:
-            self.hessian_factor = np.zeros((len(p), 0))
-        self.diagonal = self._entropy(p)[1] if problem.tau > 0 else np.zeros_like(p)
-        return gradient
+        diagonal = self._entropy(p)[1] if problem.tau > 0 else np.zeros_like(p)
+        if problem.frechet_weight == 0:
+            return diagonal, np.zeros((len(p), 0))
+        factor = problem.frechet.curvature(*self._spectrum)
+        factor *= np.sqrt(problem.frechet_weight)
+        return diagonal, _square_factor(factor) if factor.shape[1] > len(p) else factor
 
     def _entropy(self, p: Float) -> tuple[Float, Float]:
         """Gradient and curvature of tau KL, continued as a parabola near zero: that keeps the Newton steps long."""
@@ -266,7 +263,7 @@ class InteriorPoint:
         return residual
 
     def _step(self) -> bool:
-        gradient = self._linearise()
+        gradient = self._gradient(self.p)
         below, above = self._slacks(self.p)
         x, s, at, system = self.x, self.s, self.bounded, self.system
         products_lower, products_upper = self.z_lower * below, self.z_upper * above
@@ -276,10 +273,12 @@ class InteriorPoint:
         total = 1.0 + 2 * float(self.slack_weights.sum())
         mu = gap / total
         residual = self._residual(gradient, self.phi, self.z_lower, self.z_upper)
+        diagonal, low_rank = self._linearise()
         if at.size:
-            self.diagonal[at] += self.z_lower / below + self.z_upper / above
-        if not system.factor(self.diagonal, self.hessian_factor):
+            diagonal[at] += self.z_lower / below + self.z_upper / above
+        if not system.factor(diagonal, low_rank):
             return False
+        del low_rank  # the largest array: the system lets go of it too before others of its size are made
         carried, received = np.empty_like(self.p), np.empty(self.arcs.n_sinks)
         kernels.sums(first, sink, x, carried, received)
 
@@ -318,6 +317,7 @@ class InteriorPoint:
             moved_sources,
             moved_sinks,
         )
+        system.release()
         worst = kernels.corrector_length(first, sink, x, s, system.ratios, corrector[1], corrector[2], moved)
         length = longest(worst, corrector)
         length = 1.0 if length >= 1 else _TO_BOUNDARY * length

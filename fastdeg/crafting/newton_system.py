@@ -17,6 +17,7 @@ from fastdeg.kernels import interior as kernels
 Float = NDArray[np.float64]
 Solve = Callable[[Float], Float]
 
+_ROWS_AT_ONCE = 65_536
 _SPARSE = 500  # sinks from which on a sparse Laplacian is factored as such
 _DROPPED = 1e-6  # entries of a sparse Laplacian below this share of both diagonals
 
@@ -39,19 +40,22 @@ class NewtonSystem:
         self.diagonal, self.low_rank = diagonal, hessian_factor
         self.denominator = diagonal * self.sources + 1
         self.laplacian = None
-        self.own = self._to_sinks(1 / self.denominator)
+        self.own = self._to_sinks(np.ones_like(self.denominator), 1 / self.denominator)
         if diagonal.any():
             solve = self._factor_sparse() if self.sparse else self._factor_dense()
             if solve is None:
                 return False
             self.laplacian = solve
         if hessian_factor.shape[1]:
-            images = self._solve_diagonal(hessian_factor, None, None)[0]
-            inner = hessian_factor.T @ images
+            inner = self._low_rank_response()
             inner = (inner + inner.T) / 2
             inner[np.diag_indices_from(inner)] += 1
             self.inner = np.linalg.inv(inner)
         return True
+
+    def release(self) -> None:
+        """Let go of the factor U."""
+        self.low_rank = np.zeros((0, 0))
 
     def _factor_dense(self) -> Solve | None:
         """Return the solver for the Laplacian as a dense matrix; None where it is not positive definite."""
@@ -86,34 +90,39 @@ class NewtonSystem:
         except RuntimeError:  # exactly singular
             return None
 
-    def _to_sinks(self, values: Float) -> Float:
-        """Return W values."""
+    def _low_rank_response(self) -> Float:
+        """Return Uᵀ Δp for the right-hand sides b = U, r × r: Δp itself, as large as U, is not needed."""
+        factor = self.low_rank
+        weights = self.sources / self.denominator
+        response = np.zeros((factor.shape[1], factor.shape[1]))
+        for start in range(0, len(weights), _ROWS_AT_ONCE):
+            some = factor[start : start + _ROWS_AT_ONCE]
+            response += some.T @ (some * weights[start : start + _ROWS_AT_ONCE, None])
+        right = self._to_sinks(factor, 1 / self.denominator)
+        return response - right.T @ self._solve_laplacian(right)
+
+    def _to_sinks(self, values: Float, scale: Float) -> Float:
+        """Return W diag(scale) values."""
         arcs = self.arcs
         out = np.empty((arcs.n_sinks, *values.shape[1:]))
-        kernels.to_sinks(arcs.first, arcs.sink, self.ratios, _columns(values), _columns(out))
+        kernels.to_sinks(arcs.first, arcs.sink, self.ratios, scale, _columns(values), _columns(out))
         return out
 
     def _to_bins(self, values: Float) -> Float:
         """Return Wᵀ values."""
-        arcs = self.arcs
-        out = np.empty((len(arcs.first) - 1, *values.shape[1:]))
-        kernels.to_bins(arcs.first, arcs.sink, self.ratios, _columns(values), _columns(out))
+        out = np.empty(len(self.arcs.first) - 1)
+        kernels.to_bins(self.arcs.first, self.arcs.sink, self.ratios, values, out)
         return out
 
-    def _solve_diagonal(self, b: Float, row: Float | None, column: Float | None) -> tuple[Float, Float]:
-        """Return Δp and Δψ without the low-rank part, for one right-hand side or the columns of b."""
-        many = b.ndim == 2
-        denominator = self.denominator[:, None] if many else self.denominator
-        forward = b if row is None else b + self.diagonal * row
-        right = -self._to_sinks(forward / denominator)
-        if column is not None:
-            right = right + column
+    def _solve_laplacian(self, right: Float) -> Float:
         if self.laplacian is None:
-            dpsi = right / (self.own[:, None] if many else self.own)
-        else:
-            dpsi = self.laplacian(right)
-        top = (self.sources[:, None] if many else self.sources) * b + self._to_bins(dpsi)
-        return (top if row is None else top - row) / denominator, dpsi
+            return right / (self.own[:, None] if right.ndim == 2 else self.own)
+        return self.laplacian(right)
+
+    def _solve_diagonal(self, b: Float, row: Float, column: Float) -> tuple[Float, Float]:
+        """Return Δp and Δψ without the low-rank part."""
+        dpsi = self._solve_laplacian(column - self._to_sinks(b + self.diagonal * row, 1 / self.denominator))
+        return (self.sources * b + self._to_bins(dpsi) - row) / self.denominator, dpsi
 
     def solve(self, b: Float, row: Float, column: Float) -> tuple[Float, Float, Float]:
         """Return Δp, Δφ, Δψ."""

@@ -18,6 +18,8 @@ from fastdeg.distribution import BinnedDistribution
 Float = NDArray[np.float64]
 
 LARGEST_PLAN = 600_000  # arcs up to which a grid's transport is a plan between bins, not a flow along edges
+FEW_SINKS = 64  # up to here it is a plan on larger grids too,
+LARGEST_COSTS = 40_000_000  # where its ground costs fit in memory: 0.3 GB
 TRUE_METRICS = ("euclidean", "cityblock", "chebyshev")  # with the triangle inequality
 METRICS = (*TRUE_METRICS, "sqeuclidean")
 
@@ -213,7 +215,9 @@ def _transport(
     on_edges = None
     if isinstance(target.bins, GridBins) and metric == "cityblock":
         on_edges = GridTransport.on(*_axes(target.bins), weight, target.pmf, usable)
-        if flow and len(sinks) * len(usable) > LARGEST_PLAN:
+        n_arcs = len(sinks) * len(usable)
+        plan = n_arcs <= LARGEST_PLAN or (len(sinks) <= FEW_SINKS and n_arcs <= LARGEST_COSTS)
+        if flow and not plan:
             return on_edges, metric
     masses = target.pmf[sinks]
     if cost is not None:

@@ -43,25 +43,25 @@ def sums(first, sink, values, sources, sinks):
 
 
 @kernel
-def to_sinks(first, sink, ratio, values, out):
-    """out (K, r) = W values for the matrix W (K, N) of the arcs' ratios and values (N, r)."""
+def to_sinks(first, sink, ratio, scale, values, out):
+    """out (K, r) = W diag(scale) values for the matrix W (K, N) of the arcs' ratios and values (N, r)."""
     out[:] = 0.0
     for i in range(len(first) - 1):
         for e in range(first[i], first[i + 1]):
             j = sink[e]
+            weight = ratio[e] * scale[i]
             for k in range(values.shape[1]):
-                out[j, k] += ratio[e] * values[i, k]
+                out[j, k] += weight * values[i, k]
 
 
 @kernel
 def to_bins(first, sink, ratio, values, out):
-    """out (N, r) = Wᵀ values for values (K, r)."""
-    out[:] = 0.0
+    """out (N,) = Wᵀ values for values (K,)."""
     for i in range(len(first) - 1):
+        total = 0.0
         for e in range(first[i], first[i + 1]):
-            j = sink[e]
-            for k in range(values.shape[1]):
-                out[i, k] += ratio[e] * values[j, k]
+            total += ratio[e] * values[sink[e]]
+        out[i] = total
 
 
 @kernel
