@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import fastdeg as fd
 from bench.cases.crafting import grid, ours
+from bench.machine import peak_memory
 
 KINDS: tuple[Any, ...] = (24, 2_000, "dense")
 TAUS = {"large": (1.0, 0.1, 0.001), "dense": (1.0, 0.1, 0.01, 0.001, 0.0)}
@@ -38,7 +38,7 @@ def measure(preset: str, kind: Any, tau: float, seconds: float) -> dict[str, Any
         "seconds": {f"{tol:g}": float(at[0]) if len(at) else None for tol, at in reached.items()},
         "iterations": result.n_iter,
         "gap": result.gap,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "peak": peak_memory() / 1e9,
     }
 
 

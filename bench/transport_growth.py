@@ -20,8 +20,9 @@ DOCS = Path(__file__).parents[1] / "docs"
 SIZES = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
 BEGIN, END = "<!-- growth: written by bench/transport_growth.py -->", "<!-- end of growth -->"
 CODE = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np, fastdeg as fd
+from bench.machine import peak_memory
 from fastdeg.distances import _network, _points
 n = int(sys.argv[1])
 rng = np.random.default_rng(0)
@@ -32,13 +33,13 @@ fd.emd(masses, masses, *rng.random((2, 100, 3)), metric="sqeuclidean", threads=1
 _network.LEAST_DIVIDED, _network.FIRST_PIECE, _network.RENUMBER_FROM = thresholds
 x, y = rng.random((2, n, 3))
 a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(n))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_memory() / 1024
 times = []
 for _ in range(5 if n <= 8000 else 3):
     begin = time.perf_counter()
     result = fd.emd(a, b, x, y, metric="sqeuclidean", threads=1)
     times.append(time.perf_counter() - begin)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+after = peak_memory() / 1024
 print(json.dumps([sorted(times)[len(times) // 2], (after - before) / 1024, after / 1024, result.relative_gap]))
 """
 # memory that is freed goes back to the system, so that the peak is what is used at one time

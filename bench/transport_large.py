@@ -20,8 +20,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "transport.md"
 BEGIN, END = "<!-- large: written by bench/transport_large.py -->", "<!-- end of large -->"
 
 OURS = """
-import json, resource, statistics, sys, time
+import json, statistics, sys, time
 import numpy as np, fastdeg as fd
+from bench.machine import peak_memory
 if sys.argv[1] == "plane":
     rng = np.random.default_rng(0)
     n = 57_000
@@ -38,12 +39,13 @@ for _ in range(5):
     begin = time.perf_counter()
     result = solve()
     times.append(time.perf_counter() - begin)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+peak = peak_memory() / 2**30
 print(json.dumps([statistics.median(times), peak, result.value, result.relative_gap]))
 """
 POT = """
-import json, resource, sys, time
+import json, sys, time
 import ot
+from bench.machine import peak_memory
 from scipy.spatial.distance import cdist
 from bench.transport_large import grid_masses
 a, b, axes, points = grid_masses(sys.argv[1])
@@ -51,7 +53,7 @@ cost = cdist(points, points, sys.argv[1].split()[0])
 begin = time.perf_counter()
 value = ot.emd2(a.ravel(), b.ravel(), cost, numItermax=10**9)
 seconds = time.perf_counter() - begin
-print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, value]))
+print(json.dumps([seconds, peak_memory() / 2**30, value]))
 """
 ROWS = {
     "euclidean": "50 × 51 × 7 grid, euclidean",
