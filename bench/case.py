@@ -187,5 +187,7 @@ def _busy_seconds() -> float | None:
 
 
 def _quartiles(values: list[float]) -> tuple[float, float]:
+    if len(values) == 1:
+        return values[0], values[0]
     first, _, third = statistics.quantiles(values, n=4, method="inclusive")
     return first, third

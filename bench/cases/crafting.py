@@ -117,15 +117,13 @@ def from_samples(kind):
     return "dense" if kind == "dense" else f"from {kind:,} samples"
 
 
-CASES = [
+CASES = [  # as it is written down, with sinks of no mass, Clarabel fails on 300 centroids
     Case(
         f"craft, {n} centroids, q {from_samples(kind)}, τ = 0.1",
         lambda n=n, kind=kind: with_prior(centroids(n, kind, 0.1)),
         ours,
-        [
-            Rival("Clarabel through cvxpy", clarabel_all, wanted, ["cvxpy", "clarabel"]),
-            Rival("Clarabel, without the sinks of no mass", clarabel, None, ["cvxpy", "clarabel"]),
-        ],
+        [Rival("Clarabel through cvxpy, without the sinks of no mass", clarabel, wanted, ["cvxpy", "clarabel"])]
+        + [Rival("Clarabel through cvxpy", clarabel_all, None, ["cvxpy", "clarabel"])] * (n == 100),
         check_certified,
         slow=n > 100,
         rounds=5,

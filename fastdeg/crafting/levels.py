@@ -16,7 +16,7 @@ from fastdeg.kernels.transport.spatial import kd_order
 
 Float = NDArray[np.float64]
 
-SMALL = 30_000  # arcs up to which all of them are worked on from the start
+SMALL = 8_000  # arcs up to which all of them are worked on from the start
 _MERGED = 8  # bins, or sinks, in a cluster
 _FEW_SINKS = 64  # are not merged any further
 _MOST = 6  # arcs of a bin to begin with
