@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.crafting.problem import PlanTransport
+from fastdeg.crafting.problem import PRICED_AT_ONCE, PlanTransport
 from fastdeg.kernels import interior as kernels
 
 Float = NDArray[np.float64]
@@ -74,9 +74,8 @@ def small_slack(
     """Return the keys of the arcs with costs − φ − ψ below the limit, at most so many of each bin."""
     n_sinks, n_bins = transport.costs.shape
     sinks = np.empty((n_bins, min(most, n_sinks)), np.int64)
-    kernels.smallest_slacks(
-        transport.costs, psi, phi, limit, sinks, np.empty(sinks.shape), threads=threads, work=transport.costs.size // 64
-    )
+    work = transport.costs.size // PRICED_AT_ONCE
+    kernels.smallest_slacks(transport.costs, psi, phi, limit, sinks, np.empty(sinks.shape), threads=threads, work=work)
     bins, place = np.nonzero(sinks >= 0)
     return np.asarray(bins * n_sinks + sinks[bins, place], np.int64)
 

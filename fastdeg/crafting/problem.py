@@ -16,7 +16,7 @@ from fastdeg.kernels.interior import c_transform, row_transform
 
 Float = NDArray[np.float64]
 
-_PRICED_AT_ONCE = 64  # arcs of a c-transform that count as one elementary operation
+PRICED_AT_ONCE = 64  # arcs of a c-transform that count as one elementary operation
 _ROUNDING = 16 * float(np.finfo(float).eps)
 
 
@@ -77,13 +77,13 @@ class PlanTransport:
     def c_transform(self, psi: Float, threads: int | None = None) -> Float:
         """Return the largest potential φ of the bins with φ[i] + psi[j] ≤ cost[j, i]."""
         phi = np.empty(self.costs.shape[1])
-        c_transform(self.costs, psi, phi, threads=threads, work=self.costs.size // _PRICED_AT_ONCE)
+        c_transform(self.costs, psi, phi, threads=threads, work=self.costs.size // PRICED_AT_ONCE)
         return phi
 
     def row_transform(self, phi: Float, threads: int | None = None) -> tuple[Float, NDArray[np.int64]]:
         """Return the largest potential ψ of the sinks with phi[i] + ψ[j] ≤ cost[j, i], and the bins where it meets."""
         psi, nearest = np.empty(self.costs.shape[0]), np.empty(self.costs.shape[0], np.int64)
-        row_transform(self.costs, phi, psi, nearest, threads=threads, work=self.costs.size // _PRICED_AT_ONCE)
+        row_transform(self.costs, phi, psi, nearest, threads=threads, work=self.costs.size // PRICED_AT_ONCE)
         return psi, nearest
 
     def exact(self, p: Float, threads: int | None = None) -> float:

@@ -14,23 +14,6 @@ COLUMNS = 512  # bins that a block of the pricing takes at a time
 
 
 @kernel
-def ratios(first, sink, x, s, out, sources, sinks):
-    """out = x / s with its sums over sinks and over sources; returns Σ x s."""
-    total = 0.0
-    for e in range(len(x)):
-        out[e] = x[e] / s[e]
-    sinks[:] = 0.0
-    for i in range(len(first) - 1):
-        own = 0.0
-        for e in range(first[i], first[i + 1]):
-            own += out[e]
-            sinks[sink[e]] += out[e]
-            total += x[e] * s[e]
-        sources[i] = own
-    return total
-
-
-@kernel
 def sums(first, sink, values, sources, sinks):
     """Sums of the arcs' values over sinks and over sources."""
     sinks[:] = 0.0
@@ -40,6 +23,17 @@ def sums(first, sink, values, sources, sinks):
             own += values[e]
             sinks[sink[e]] += values[e]
         sources[i] = own
+
+
+@kernel
+def ratios(first, sink, x, s, out, sources, sinks):
+    """out = x / s with its sums over sinks and over sources; returns Σ x s."""
+    total = 0.0
+    for e in range(len(x)):
+        out[e] = x[e] / s[e]
+        total += x[e] * s[e]
+    sums(first, sink, out, sources, sinks)
+    return total
 
 
 @kernel
