@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.arcs import Arcs, all_arcs, distinct, small_slack, some_arcs
 from fastdeg.crafting.newton_system import NewtonSystem
-from fastdeg.crafting.problem import PlanTransport, Problem
+from fastdeg.crafting.problem import PlanTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.kernels import interior as kernels
 
@@ -156,15 +156,15 @@ class InteriorPoint:
 
     # what the solver's loop asks for
 
-    def primal(self) -> tuple[Float, float]:
+    def primal(self) -> Primal:
         """Return a feasible p and an upper bound of its transport cost."""
         transport, arcs = self.transport, self.arcs
         p = np.empty(self.problem.n_bins)
         cost = float(kernels.feasible_sinks(arcs.first, arcs.sink, self.x, arcs.costs, transport.masses, p))
         if not self.bounded.size:
-            return p / p.sum(), cost
+            return Primal(p / p.sum(), cost)
         feasible = project(p, self.problem.lower, self.problem.upper)
-        return feasible, cost + float(np.abs(feasible - p).sum()) * transport.largest
+        return Primal(feasible, cost + float(np.abs(feasible - p).sum()) * transport.largest)
 
     def dual(self) -> tuple[Float, float, Float]:
         """Return a feasible potential φ, ⟨ψ, q⟩ and the moments at which to take the tangent; let arcs join."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.frechet_term import FrechetTerm
 from fastdeg.crafting.grid_frechet import GridFrechetTerm
-from fastdeg.crafting.problem import Problem
+from fastdeg.crafting.problem import Primal, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.kernels import rows
 
@@ -54,12 +54,12 @@ class MomentNewton:
     def _limit(self) -> Float:
         return project(self.problem.prior, self.problem.lower, self.problem.upper)
 
-    def primal(self) -> tuple[Float, float]:
+    def primal(self) -> Primal:
         """Return the minimiser of the tangent problem; there is no transport."""
         p = self.at.p()
         if self.problem.bounded.any():
-            return project(p, self.problem.lower, self.problem.upper), 0.0
-        return p / p.sum(), 0.0
+            return Primal(project(p, self.problem.lower, self.problem.upper), 0.0)
+        return Primal(p / p.sum(), 0.0)
 
     def dual(self) -> tuple[Float, float, Float]:
         """Return the zero potential, and the moments of the tangent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from fastdeg.kernels.interior import c_transform, row_transform
 
 Float = NDArray[np.float64]
 
+LARGEST_EXACT = 100_000  # bins up to which transport on a grid is solved for exactly
 PRICED_AT_ONCE = 64  # arcs of a c-transform that count as one elementary operation
 _ROUNDING = 16 * float(np.finfo(float).eps)
 
@@ -192,6 +194,14 @@ class GridTransport:
             others = tuple(axis for axis in range(len(self.shape)) if axis != k)
             total += float(a.sum(axis=others) @ np.abs(c[:, None] - c) @ b.sum(axis=others))
         return self.weight * total
+
+
+class Primal(NamedTuple):
+    """A feasible p with the (weighted) cost of a plan or flow from p to q: an optimal one where ``exact``."""
+
+    p: Float
+    transport: float
+    exact: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg.crafting.problem import LARGEST_EXACT
 from fastdeg.crafting.setup import Setup
 from fastdeg.crafting.simplex import entropy_term
 from fastdeg.crafting.solver import Solution
@@ -16,7 +17,6 @@ from fastdeg.distribution import BinnedDistribution
 
 Float = NDArray[np.float64]
 
-LARGEST_EXACT = 100_000  # bins up to which the transport cost of the result is solved for exactly
 NEAR = 0.01  # total variation below which two distributions count as the same
 
 
@@ -78,7 +78,7 @@ def finish(setup: Setup, tau: float, solution: Solution, tol: float, threads: in
     p = solution.p / solution.p.sum()
     transport = solution.transport
     weight = setup.wasserstein_weight
-    if weight > 0 and problem.n_bins <= LARGEST_EXACT:
+    if weight > 0 and not solution.exact and problem.n_bins <= LARGEST_EXACT:
         transport = problem.transport.exact(p, threads)
     objective = problem.objective(p, transport)
     terms = {

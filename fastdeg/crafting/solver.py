@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 from fastdeg.crafting import levels
 from fastdeg.crafting.interior import InteriorPoint, Start
 from fastdeg.crafting.moment_newton import MomentNewton
-from fastdeg.crafting.problem import GridTransport, Problem
+from fastdeg.crafting.problem import GridTransport, Primal, Problem
 from fastdeg.crafting.splitting import GridSplitting
 
 Float = NDArray[np.float64]
@@ -41,7 +41,7 @@ def single_blas_thread() -> Iterator[None]:
 class Method(Protocol):
     """What the loop needs of a method."""
 
-    def primal(self) -> tuple[Float, float]:
+    def primal(self) -> Primal:
         """Return a feasible p and an upper bound of its transport cost."""
 
     def dual(self) -> tuple[Float, float, Float]:
@@ -66,6 +66,7 @@ class Solution:
 
     p: Float
     transport: float
+    exact: bool = False  # whether that is the cost of an optimal plan
     objective: float = np.inf
     lower_bound: float = -np.inf
     n_iter: int = 0
@@ -144,10 +145,10 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Cal
 
 
 def _certify(solution: Solution, problem: Problem, method: Method, seconds: float) -> None:
-    p, transport = method.primal()
+    p, transport, exact = method.primal()
     objective = problem.objective(p, transport)
     if objective < solution.objective:
-        solution.p, solution.transport, solution.objective = p, transport, objective
+        solution.p, solution.transport, solution.exact, solution.objective = p, transport, exact, objective
     phi, dual_transport, moments = method.dual()
     bound = problem.lower_bound(moments, phi, dual_transport)
     solution.lower_bound = max(solution.lower_bound, bound)

@@ -22,7 +22,8 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from fastdeg.crafting.blocks import Flows, Moments, Pmf, Term, split_linear
-from fastdeg.crafting.problem import GridTransport, Problem
+from fastdeg.crafting.polish import Polish, Polished, PolishState
+from fastdeg.crafting.problem import GridTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.spectral import CosineTransform, Projection, eigenvalues, moment_features
 from fastdeg.kernels import admm, cosine
@@ -31,6 +32,7 @@ Float = NDArray[np.float64]
 
 _CHUNK = 25  # iterations between certificates, at first
 _LONGEST_CHUNK = 50
+_FIRST_POLISH = 75  # iterations; earlier, the flows tell too little
 _BALANCE_AT = (10, 20, 40)
 _BALANCE_EVERY = 50
 _FEW_CELLS = 50_000  # up to here the launch of threads costs as much as it saves
@@ -48,6 +50,7 @@ class GridState:
     pmf_rate: float
     moments: tuple[Float, Float]
     metric: Float
+    polish: PolishState | None
 
 
 class GridSplitting:
@@ -79,9 +82,15 @@ class GridSplitting:
         rough = n_cells > _MANY_CELLS
         self.projection = Projection(transport, self.features, threads, np.float32 if rough else np.float64)
         self.potential: NDArray[Any] = np.zeros(n_cells, np.float32 if rough else np.float64)
+        self.polish = None
+        if not self.further and Polish.applies(problem, transport):
+            self.polish = Polish(problem, transport, features, slope, rest, threads)
+        self.polished: Polished | None = None
+        self.polish_at = _FIRST_POLISH
         self.n_iter = 0
         self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
         self.cold = not (isinstance(warm_start, GridState) and warm_start.flows.shape == self.flows.s.shape)
+        self.polish_from: PolishState | None = None
         if not self.cold:
             self._restore(warm_start)
         self._set_penalties()
@@ -132,7 +141,11 @@ class GridSplitting:
     # what the solver's loop asks for
 
     def advance(self, enough: float, at_most: int) -> int:
-        """Make a chunk of iterations."""
+        """Make a chunk of iterations; the first one from another solution is its polishing, which may be enough."""
+        if self.polish is not None and self.polish_from is not None:
+            self.polished = self.polish.go_on(self.polish_from, self.flows, enough)
+            self.polish_from = None
+            return 1
         chunk = min(max(_CHUNK, self.n_iter // 8), _LONGEST_CHUNK, at_most)
         if self.n_iter >= _ROUGH_ITERATIONS and self.potential.dtype != np.float64:
             self.potential = self.potential.astype(np.float64)
@@ -140,13 +153,20 @@ class GridSplitting:
             self._set_penalties()
         for _ in range(chunk):
             self._iterate()
+        self.polished = None
+        if self.polish is not None and self.n_iter >= self.polish_at:
+            self.polished = self.polish(self.flows, self.moments.y, enough)
+            self.polish_at = self.n_iter + self.n_iter // 8
         return chunk
 
-    def primal(self) -> tuple[Float, float]:
-        """Return a feasible p, and the cost of the flows once a Poisson solve makes them feasible too."""
+    def primal(self) -> Primal:
+        """Return a feasible p: the polished one with its exact cost, or with that of the flows once a Poisson solve
+        makes them feasible too."""
         problem, transport, flows = self.problem, self.transport, self.flows
+        if self.polished is not None:
+            return Primal(self.polished.p, self.polished.transport, exact=True)
         if self.cold and not self.n_iter and (stay := self._target()) is not None:
-            return stay, self._further_cost(stay)
+            return Primal(stay, self._further_cost(stay))
         p = transport.extract(self.pmf.y)
         p = project(p, problem.lower, problem.upper) if problem.bounded.any() or not p.any() else p / p.sum()
         error = transport.embed(p) - transport.target
@@ -163,7 +183,7 @@ class GridSplitting:
         admm.corrected_flow_cost(
             flows.shape, flows.steps, 1 / flows.rates, flows.s, -conductance, correction, costs, **flows.launch
         )
-        return p, float(costs.sum()) + self._further_cost(p)
+        return Primal(p, float(costs.sum()) + self._further_cost(p))
 
     def _further_cost(self, p: Float) -> float:
         full = self.transport.embed(p)
@@ -177,6 +197,8 @@ class GridSplitting:
 
     def dual(self) -> tuple[Float, float, Float]:
         """Return a feasible potential, its value on the target, and the moments at which to take the tangent."""
+        if self.polished is not None:
+            return self.polished.phi, self.polished.dual_transport, self.polished.moments
         phi = -self.potential.astype(np.float64)
         for axis in range(len(self.transport.shape)):
             admm.lower_to_lipschitz(
@@ -194,7 +216,7 @@ class GridSplitting:
     def state(self) -> GridState:
         return GridState(
             self.flows.s, self.flows.rates, (self.pmf.y, self.pmf.s), self.pmf.rate,
-            (self.moments.y, self.moments.s), self.moments.metric,
+            (self.moments.y, self.moments.s), self.moments.metric, self.polish.state() if self.polish else None,
         )  # fmt: skip
 
     def _restore(self, state: GridState) -> None:
@@ -206,6 +228,7 @@ class GridSplitting:
         pmf.y, pmf.s = state.pmf[0].copy(), state.pmf[0] + (state.pmf[1] - state.pmf[0]) * (state.pmf_rate / pmf.rate)
         if state.moments[0].shape == moments.y.shape:  # else another target's moments
             y, s = state.moments
+            self.polish_from = state.polish
             moments.y, moments.s = y, y + np.linalg.solve(moments.metric, state.metric @ (s - y))
 
 

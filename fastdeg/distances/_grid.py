@@ -11,6 +11,7 @@ from fastdeg.distances._network import Solution, n_pivots, optimise, optimise_pi
 from fastdeg.kernels.transport.grid import (
     COARSEST,
     balanced_integers,
+    carry,
     edge_preference,
     grid_edges,
     grid_tree,
@@ -24,11 +25,18 @@ Floats = NDArray[np.float64]
 
 
 def solve_grid(
-    a: Floats, b: Floats, coordinates: Sequence[Floats], threads: int | None = None
+    a: Floats,
+    b: Floats,
+    coordinates: Sequence[Floats],
+    threads: int | None = None,
+    preference: Floats | None = None,
+    tree: Tree | None = None,
 ) -> tuple[Solution, Tree]:
     """Cityblock transport between arrays of masses a and b of the grid's shape, each of sum one; no checks.
 
     Low-overhead entry for repeated calls: value and potentials. The plan is left to `grid_plan`, from the tree.
+    ``preference``: of the edges in the order of `grid_edges`, the lower the better for the first tree; by default it
+    comes from coarser grids. ``tree``: the one of other masses on the same grid, to start from; it is overwritten.
     """
     supply = (a - b).reshape(-1)
     shape = a.shape
@@ -37,7 +45,12 @@ def solve_grid(
     masses = np.empty(supply.size, np.int64)
     balanced_integers(supply, masses)
     sizes, along = np.array(shape), np.concatenate(coordinates)
-    tree = _solve_level(masses, sizes, along, threads)
+    if tree is None:
+        tree = _solve_level(masses, sizes, along, threads, preference)
+    else:
+        carry(tree, masses)
+        tails, heads, costs = grid_edges(sizes, along)
+        optimise(tree, tails, heads, costs, tails.size, rounding(tree, float(costs.max())), undirected=True)
     flow = np.empty(supply.size)
     tree_flows(tree, supply.copy(), flow)
     value = float((np.abs(flow) * tree.cost).sum())
@@ -66,11 +79,18 @@ def grid_plan(a: Floats, b: Floats, tree: Tree) -> tuple[NDArray[np.int64], NDAr
     )
 
 
-def _solve_level(masses: NDArray[np.int64], shape: NDArray[np.int64], coordinates: Floats, threads: int | None) -> Tree:
+def _solve_level(
+    masses: NDArray[np.int64],
+    shape: NDArray[np.int64],
+    coordinates: Floats,
+    threads: int | None,
+    preference: Floats | None = None,
+) -> Tree:
     """Optimal tree for integer masses of the grid's points."""
     tails, heads, costs = grid_edges(shape, coordinates)
-    preference = costs
-    if masses.size > COARSEST:
+    if preference is None and masses.size <= COARSEST:
+        preference = costs
+    elif preference is None:
         merged, coarse_shape, middles = halve_grid(masses, shape, coordinates)
         coarse = _solve_level(merged, coarse_shape, middles, threads)
         preference = edge_preference(tails, heads, costs, shape, coordinates, coarse_shape, middles, coarse)

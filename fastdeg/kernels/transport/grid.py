@@ -211,6 +211,13 @@ def grid_tree(order, tails, heads, costs, masses, tree):
             n_arcs += 1
     if n_arcs != n_nodes - 1 or not build_tree(tree, own_tails, own_heads, np.zeros(n_nodes, np.int64), own_costs):
         return False
+    carry(tree, masses)
+    return True
+
+
+@kernel
+def carry(tree, masses):
+    """Put the flows on a tree that the masses force on it, whatever it carried before; its potentials follow."""
     below = masses.copy()
     root = np.uint32(tree.info[ROOT])
     x = tree.prev[root]
@@ -220,7 +227,6 @@ def grid_tree(order, tails, heads, costs, masses, tree):
         below[tree.parent[x]] += below[x]
         x = tree.prev[x]
     refresh_potentials(tree)
-    return True
 
 
 @kernel
