@@ -44,8 +44,9 @@ def centroids(n_bins, kind, tau):
 
 
 def grid(preset, kind, tau, weight=1.0, tol=1e-6):
-    if preset == "large":
-        axes = [*fd.DegradationSpace.preset("dense").axes, fd.Axis.regular("jpeg_quality", 30, 96, 66)]
+    if preset == "large" or isinstance(preset, int):  # an int: as many cells along the last axis
+        n_qualities = 66 if preset == "large" else preset
+        axes = [*fd.DegradationSpace.preset("dense").axes, fd.Axis.regular("jpeg_quality", 30, 96, n_qualities)]
         bins = fd.GridBins(fd.DegradationSpace(axes))
         return Workload(q=target(bins, kind, 4), tau=tau, weight=weight, tol=tol)
     return Workload(q=target(fd.GridBins(fd.DegradationSpace.preset(preset)), kind), tau=tau, weight=weight, tol=tol)
@@ -198,6 +199,7 @@ def iterations(preset, count=10):
     w = grid(preset, 2_000, 0.1)
     problem = build(w.q, None, None, None, 1.0, 1.0, None, None, None, None).problem.with_tau(w.tau)
     splitting = GridSplitting(problem, problem.transport)
+    splitting.polish = None  # iterations alone
     with single_blas_thread():
         splitting.advance(0.0, 50)
     d, n_cells, size = len(problem.transport.shape), problem.n_bins, splitting.potential.itemsize
