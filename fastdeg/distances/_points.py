@@ -25,6 +25,8 @@ from fastdeg.kernels.transport.start import greedy_basis, refined_basis
 from fastdeg.kernels.transport.tree import Tree, build_tree, new_tree, read_plan
 
 CLUSTER = 4  # points merged into one of the next coarser level
+UNEVEN = 4  # so many times as many points on one side: only that side is merged
+LARGEST_COARSEST = 240
 COARSEST = 60  # points of the smaller side at which merging ends
 MORE_ARCS, MOST_MORE_ARCS = 3, 32  # arcs of each point that a round of pricing adds at most; of few against many
 LEAST_POSTPONED = 12_000  # nodes from which on arcs between pieces of the tree wait for the first pricing
@@ -168,17 +170,18 @@ def _solve_level(
     tree = new_tree(n + m)
     row_min, column_min = np.empty(n), np.empty(m)
     basis = np.empty(n + m, np.uint32), np.empty(n + m, np.uint32), np.empty(n + m, np.int64), np.empty(n + m)
-    if min(n, m) <= COARSEST:
+    leaf_x, leaf_y = cluster_sizes(n, m)
+    if leaf_x == leaf_y == 1:
         u, v = np.zeros(n), np.zeros(m)
         count = greedy_basis(metric, x, y, supply, demand, *basis)
     else:
-        merged_x, coarse_supply = _merge(x, supply)
-        merged_y, coarse_demand = _merge(y, demand)
+        merged_x, coarse_supply = _merge(x, supply, leaf_x)
+        merged_y, coarse_demand = _merge(y, demand, leaf_y)
         coarse, _ = _solve_level(merged_x, merged_y, coarse_supply, coarse_demand, metric, threads, finest=False)
-        coarse_u, coarse_v = -coarse.potential[: coarse_supply.size], coarse.potential[coarse_supply.size :]
-        u = _transform(metric, x, n, merged_y, coarse_v.copy(), threads)
-        v = _transform(metric, y, m, merged_x, coarse_u, threads)
-        count = refined_basis(metric, x, y, u, v, supply, demand, coarse, CLUSTER, *basis)
+        coarse_u, coarse_v = -coarse.potential[: coarse_supply.size], coarse.potential[coarse_supply.size :].copy()
+        u = _transform(metric, x, n, merged_y, coarse_v, threads) if leaf_x > 1 else coarse_u
+        v = _transform(metric, y, m, merged_x, coarse_u, threads) if leaf_y > 1 else coarse_v
+        count = refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf_x, leaf_y, *basis)
     if count != n + m - 1 or not build_tree(tree, *basis):
         raise AssertionError("transport: the first basis is not a spanning tree")
     arcs = Arcs(n, (n + m) * (FIRST_ARCS + MORE_ARCS))
@@ -210,10 +213,20 @@ def _solve_level(
     return tree, row_min
 
 
-def _merge(points: Points, masses: NDArray[np.int64]) -> tuple[Points, NDArray[np.int64]]:
-    """Clusters of `CLUSTER` points in a row: centres of mass and masses."""
-    count = (masses.size + CLUSTER - 1) // CLUSTER
+def cluster_sizes(n: int, m: int) -> tuple[int, int]:
+    """Points of each side to merge into one: only the larger side while it is much larger."""
+    small, large = min(n, m), max(n, m)
+    small_leaf = CLUSTER if small > COARSEST and large <= UNEVEN * small else 1
+    large_leaf = CLUSTER if small_leaf > 1 or large > max(UNEVEN * small, LARGEST_COARSEST) else 1
+    return (small_leaf, large_leaf) if n <= m else (large_leaf, small_leaf)
+
+
+def _merge(points: Points, masses: NDArray[np.int64], leaf: int) -> tuple[Points, NDArray[np.int64]]:
+    """Clusters of `leaf` points in a row: centres of mass and masses."""
+    if leaf == 1:
+        return points, masses
+    count = (masses.size + leaf - 1) // leaf
     centres = np.empty((count, points.blocks.shape[1]))
     sums = np.empty(count, np.int64)
-    merge_clusters(points, masses, CLUSTER, centres, sums)
+    merge_clusters(points, masses, leaf, centres, sums)
     return block_points(centres, np.arange(count)), sums

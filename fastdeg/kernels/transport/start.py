@@ -56,8 +56,8 @@ def ship_row(row, v, i, supply, left, open_sinks, n_open, tails, heads, flows, c
 
 
 @kernel
-def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf, tails, heads, flows, costs):
-    """Basis of the fine problem inside an optimal basis of the coarse one (clusters of `leaf` points in a row).
+def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf_x, leaf_y, tails, heads, flows, costs):
+    """Basis of the fine problem inside an optimal basis of the coarse one (clusters of `leaf_x`, `leaf_y` in a row).
 
     The coarse tree is taken down leaf by leaf. A leaf cluster ships all it has left to its parent's cluster (or
     receives from there), each point to the open point of least reduced cost. Each shipment closes one point, the last
@@ -65,7 +65,7 @@ def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf, tails, heads
     ``n + m - 1`` arcs without a cycle, since no two parts have equal masses. Returns their number.
     """
     n, m = supply.shape[0], demand.shape[0]
-    n_coarse = (n + leaf - 1) // leaf
+    n_coarse = (n + leaf_x - 1) // leaf_x
     xb, yb = x.blocks, y.blocks
     left_supply = supply.copy()
     left_demand = demand.copy()
@@ -75,34 +75,36 @@ def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf, tails, heads
     while node != root:
         child = np.int64(node)
         parent = np.int64(coarse.parent[node])
-        if child < n_coarse:
-            end = min(m, (parent - n_coarse) * leaf + leaf)
-            for i in range(child * leaf, min(n, child * leaf + leaf)):
-                while left_supply[i] > 0:
-                    best = np.inf
-                    j = -1
-                    for t in range((parent - n_coarse) * leaf, end):
-                        if left_demand[t] > 0:
-                            value = pair_cost(metric, xb, i, yb, t) - v[t]
-                            if value < best:
-                                best = value
-                                j = t
-                    if j < 0:
-                        return 0
-                    n_arcs = _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs)
-        else:
-            end = min(n, parent * leaf + leaf)
-            for j in range((child - n_coarse) * leaf, min(m, (child - n_coarse) * leaf + leaf)):
+        down = child >= n_coarse  # a cluster of sinks, which receives
+        cluster_x, cluster_y = (parent, child - n_coarse) if down else (child, parent - n_coarse)
+        first_x, end_x = cluster_x * leaf_x, min(n, cluster_x * leaf_x + leaf_x)
+        first_y, end_y = cluster_y * leaf_y, min(m, cluster_y * leaf_y + leaf_y)
+        if down:
+            for j in range(first_y, end_y):
                 while left_demand[j] > 0:
                     best = np.inf
                     i = -1
-                    for t in range(parent * leaf, end):
+                    for t in range(first_x, end_x):
                         if left_supply[t] > 0:
                             value = pair_cost(metric, xb, t, yb, j) - u[t]
                             if value < best:
                                 best = value
                                 i = t
                     if i < 0:
+                        return 0
+                    n_arcs = _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs)
+        else:
+            for i in range(first_x, end_x):
+                while left_supply[i] > 0:
+                    best = np.inf
+                    j = -1
+                    for t in range(first_y, end_y):
+                        if left_demand[t] > 0:
+                            value = pair_cost(metric, xb, i, yb, t) - v[t]
+                            if value < best:
+                                best = value
+                                j = t
+                    if j < 0:
                         return 0
                     n_arcs = _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs)
         node = coarse.prev[node]
