@@ -68,6 +68,10 @@ def test_many_problems_match_pot(kind):
         (2000, 2000, 3, "euclidean"),
         (1500, 400, 3, "chebyshev"),
         (900, 900, 8, "cityblock"),
+        (24, 2500, 3, "euclidean"),
+        (1, 300, 1, "cityblock"),
+        (3500, 310, 3, "sqeuclidean"),
+        (3000, 70, 2, "chebyshev"),
     ],
 )
 @pytest.mark.parametrize("masses", ["random", "uniform", "histogram"])
@@ -304,6 +308,22 @@ def test_callable_from_compiled_code():
     np.testing.assert_allclose([by_points, by_matrix, u @ a + v @ b], expected, rtol=1e-12)
     assert (cost - u[:, None] - v[None, :]).min() > -1e-15
     np.testing.assert_allclose(on_line, fd.emd_1d(x[:, 0], y[:, 0], a, b), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1500, 40), (40, 1500), (1600, 300), (250, 200)])
+def test_uneven_sides_from_compiled_code(n, m):
+    rng = np.random.default_rng(n)
+    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
+    x, y = rng.random((n, 3)), rng.random((m, 3))
+    for code, metric in enumerate(METRICS):
+        cost = cdist(x, y, metric)
+        value, u, v, sources, sinks, flows = emd_points(a, b, x, y, code)
+        assert abs(value - fd.emd(a, b, x, y, metric=metric).value) < 1e-12 * value
+        assert (cost - u[:, None] - v[None, :]).min() > -1e-14
+        assert abs(value - (u @ a + v @ b)) < 1e-12
+        assert abs(value - (flows * cost[sources, sinks]).sum()) < 1e-12
+        np.testing.assert_allclose(np.bincount(sources, flows, n), a, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(np.bincount(sinks, flows, m), b, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("shape", [(1,), (2,), (1, 6), (30, 1, 5), (9, 8), (24, 21), (5, 4, 3, 2)])

@@ -19,7 +19,7 @@ def greedy_basis(metric, x, y, supply, demand, tails, heads, flows, costs):
     row = np.empty(m)
     open_sinks = np.arange(m)
     n_open = m
-    n_arcs = 0
+    n_arcs = np.int64(0)  # a plain 0 would be compiled a second time, as a literal
     for i in range(n):
         for j in range(m):
             row[j] = pair_cost(metric, xb, i, yb, j)
@@ -57,7 +57,7 @@ def ship_row(row, v, i, supply, left, open_sinks, n_open, tails, heads, flows, c
 
 @kernel
 def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf_x, leaf_y, tails, heads, flows, costs):
-    """Basis of the fine problem inside an optimal basis of the coarse one (clusters of `leaf_x`, `leaf_y` in a row).
+    """Basis of the fine problem inside an optimal basis of the coarse one (clusters of so many points in a row).
 
     The coarse tree is taken down leaf by leaf. A leaf cluster ships all it has left to its parent's cluster (or
     receives from there), each point to the open point of least reduced cost. Each shipment closes one point, the last
@@ -69,46 +69,44 @@ def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf_x, leaf_y, ta
     xb, yb = x.blocks, y.blocks
     left_supply = supply.copy()
     left_demand = demand.copy()
-    n_arcs = 0
+    n_arcs = np.int64(0)  # a plain 0 would be compiled a second time, as a literal
     root = np.uint32(coarse.info[ROOT])
     node = coarse.prev[root]
     while node != root:
-        child = np.int64(node)
-        parent = np.int64(coarse.parent[node])
-        down = child >= n_coarse  # a cluster of sinks, which receives
-        cluster_x, cluster_y = (parent, child - n_coarse) if down else (child, parent - n_coarse)
-        first_x, end_x = cluster_x * leaf_x, min(n, cluster_x * leaf_x + leaf_x)
-        first_y, end_y = cluster_y * leaf_y, min(m, cluster_y * leaf_y + leaf_y)
-        if down:
-            for j in range(first_y, end_y):
-                while left_demand[j] > 0:
-                    best = np.inf
-                    i = -1
-                    for t in range(first_x, end_x):
-                        if left_supply[t] > 0:
-                            value = pair_cost(metric, xb, t, yb, j) - u[t]
-                            if value < best:
-                                best = value
-                                i = t
-                    if i < 0:
+        child, parent = np.int64(node), np.int64(coarse.parent[node])
+        source, sink = min(child, parent), max(child, parent) - n_coarse
+        first_x, end_x = source * leaf_x, min(n, source * leaf_x + leaf_x)
+        first_y, end_y = sink * leaf_y, min(m, sink * leaf_y + leaf_y)
+        if child < n_coarse:
+            for i in range(first_x, end_x):
+                while left_supply[i] > 0:
+                    j = _nearest_open(metric, xb, i, yb, v, left_demand, first_y, end_y)
+                    if j < 0:
                         return 0
                     n_arcs = _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs)
         else:
-            for i in range(first_x, end_x):
-                while left_supply[i] > 0:
-                    best = np.inf
-                    j = -1
-                    for t in range(first_y, end_y):
-                        if left_demand[t] > 0:
-                            value = pair_cost(metric, xb, i, yb, t) - v[t]
-                            if value < best:
-                                best = value
-                                j = t
-                    if j < 0:
+            for j in range(first_y, end_y):
+                while left_demand[j] > 0:
+                    i = _nearest_open(metric, yb, j, xb, u, left_supply, first_x, end_x)
+                    if i < 0:
                         return 0
                     n_arcs = _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs)
         node = coarse.prev[node]
     return n_arcs
+
+
+@kernel
+def _nearest_open(metric, xb, i, yb, v, left, first, end):
+    """The point j of ``first .. end - 1`` with mass left and the least ``cost_ij - v_j``; -1 where there is none."""
+    best = np.inf
+    nearest = np.int64(-1)
+    for j in range(first, end):
+        if left[j] > 0:
+            value = pair_cost(metric, xb, i, yb, j) - v[j]
+            if value < best:
+                best = value
+                nearest = j
+    return nearest
 
 
 @kernel
