@@ -17,7 +17,9 @@ def greedy_basis(metric, x, y, supply, demand, tails, heads, flows, costs):
     left = demand.copy()
     v = np.zeros(m)
     row = np.empty(m)
-    open_sinks = np.arange(m)
+    open_sinks = np.empty(m, np.int64)
+    for j in range(m):
+        open_sinks[j] = j
     n_open = m
     n_arcs = np.int64(0)  # a plain 0 would be compiled a second time, as a literal
     for i in range(n):
