@@ -96,6 +96,27 @@ def test_pieces_and_renumbering_match_pot(monkeypatch):
     check(fd.emd(a, b, x, y, metric="sqeuclidean", threads=2), a, b, cost)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_many_against_few_takes_few_pivots(metric):
+    rng = np.random.default_rng(3)
+    x, y = rng.random((6000, 3)), rng.random((24, 3))
+    result = fd.emd(rng.dirichlet(np.ones(6000)), rng.dirichlet(np.ones(24)), x, y, metric=metric)
+    assert result.relative_gap <= 1e-10
+    assert result.n_pivots < 3000  # 35,000 and more from a greedy start
+
+
+def test_potentials_of_points_without_mass_are_the_largest_feasible():
+    rng = np.random.default_rng(4)
+    x = rng.random((500, 2))
+    a, b = rng.multinomial(600, np.full((2, 500), 1 / 500))
+    a = a * (rng.random(500) < 0.8) + 1e-300 * (rng.random(500) < 0.5)
+    u, v = fd.emd(a / a.sum(), b / b.sum(), x, metric="sqeuclidean").potentials
+    cost = cdist(x, x, "sqeuclidean")
+    empty = b == 0
+    np.testing.assert_allclose(v[empty], (cost[a > 0] - u[a > 0, None]).min(0)[empty], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(u[a == 0], (cost - v).min(1)[a == 0], rtol=0, atol=1e-15)
+
+
 def test_matrix_with_pricing_matches_pot():
     rng = np.random.default_rng(6)
     for n, m in ((300, 200), (1, 20_000), (20_000, 1), (1600, 1500)):
