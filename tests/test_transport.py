@@ -14,6 +14,8 @@ from scipy.spatial.distance import cdist
 
 import fastdeg as fd
 from fastdeg.kernels.transport.compiled import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
+from fastdeg.kernels.transport.leaves import strip_leaf, strip_leaves, unstrip_leaf, unstrip_leaves
+from fastdeg.kernels.transport.tree import build_tree, new_tree
 
 
 def check(result, a, b, cost):
@@ -115,6 +117,33 @@ def test_potentials_of_points_without_mass_are_the_largest_feasible():
     empty = b == 0
     np.testing.assert_allclose(v[empty], (cost[a > 0] - u[a > 0, None]).min(0)[empty], rtol=0, atol=1e-15)
     np.testing.assert_allclose(u[a == 0], (cost - v).min(1)[a == 0], rtol=0, atol=1e-15)
+
+
+def test_a_leaf_that_goes_back_and_forth_leaves_no_trace():
+    tree = new_tree(6)
+    tails, heads = np.array([0, 0, 1, 1, 2], np.uint32), np.array([3, 4, 4, 5, 5], np.uint32)
+    assert build_tree(tree, tails, heads, np.arange(1, 6), np.array([1.0, 2, 3, 4, 5]))
+    potentials = tree.potential.copy()
+    hook, offset, n_hooked = np.empty(6, np.uint32), np.empty(6), np.empty(6, np.int32)
+    strip_leaves(tree, hook, offset, n_hooked)
+    leaf = np.uint32(3)
+    assert hook.tolist() == [0, 1, 5, 0, 4, 5]  # the root, 0, stays
+    assert n_hooked.tolist() == [1, 0, 0, 0, 0, 1]
+    np.testing.assert_array_equal(tree.potential[hook] + offset, potentials)
+    listed = [0, 1, 4, 5]
+    assert tree.size[listed].tolist() == [4, 2, 3, 1]
+    before = [array[listed].copy() for array in (tree.size, tree.next, tree.prev, n_hooked)]
+    tree.potential[leaf] = np.nan
+    links = tree.parent, tree.size, tree.next, tree.prev
+    unstrip_leaf(*links, tree.potential, hook, offset, n_hooked, leaf)
+    assert (hook[leaf], offset[leaf], n_hooked[0], tree.size[0]) == (leaf, 0, 0, 5)
+    assert tree.potential[leaf] == potentials[leaf]
+    strip_leaf(*links, tree.direction, tree.cost, hook, offset, n_hooked, leaf)
+    for old, new in zip(before, (tree.size, tree.next, tree.prev, n_hooked), strict=True):
+        np.testing.assert_array_equal(new[listed], old)
+    unstrip_leaves(tree, hook, offset)
+    np.testing.assert_array_equal(tree.potential, potentials)
+    assert tree.size[0] == 6
 
 
 def test_matrix_with_pricing_matches_pot():
