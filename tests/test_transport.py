@@ -14,6 +14,8 @@ from scipy.spatial.distance import cdist
 
 import fastdeg as fd
 from fastdeg.kernels.transport.compiled import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
+from fastdeg.kernels.transport.leaves import strip_leaf, strip_leaves, unstrip_leaf, unstrip_leaves
+from fastdeg.kernels.transport.tree import build_tree, new_tree
 
 
 def check(result, a, b, cost):
@@ -68,6 +70,10 @@ def test_many_problems_match_pot(kind):
         (2000, 2000, 3, "euclidean"),
         (1500, 400, 3, "chebyshev"),
         (900, 900, 8, "cityblock"),
+        (24, 2500, 3, "euclidean"),
+        (1, 300, 1, "cityblock"),
+        (3500, 310, 3, "sqeuclidean"),
+        (3000, 70, 2, "chebyshev"),
     ],
 )
 @pytest.mark.parametrize("masses", ["random", "uniform", "histogram"])
@@ -90,6 +96,56 @@ def test_pieces_and_renumbering_match_pot(monkeypatch):
     a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(n))
     cost = cdist(x, y, "sqeuclidean")
     check(fd.emd(a, b, x, y, metric="sqeuclidean", threads=2), a, b, cost)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(("m", "most"), [(24, 3000), (150, 8000)])  # with both sides merged: 23,000 and 13,000
+def test_many_against_few_takes_few_pivots(m, most, metric):
+    rng = np.random.default_rng(3)
+    x, y = rng.random((6000, 3)), rng.random((m, 3))
+    result = fd.emd(rng.dirichlet(np.ones(6000)), rng.dirichlet(np.ones(m)), x, y, metric=metric)
+    assert result.relative_gap <= 1e-10
+    assert result.n_pivots < most
+
+
+def test_potentials_of_points_without_mass_are_the_largest_feasible():
+    rng = np.random.default_rng(4)
+    x = rng.random((500, 2))
+    a, b = rng.multinomial(600, np.full((2, 500), 1 / 500))
+    a = a * (rng.random(500) < 0.8) + 1e-300 * (rng.random(500) < 0.5)
+    u, v = fd.emd(a / a.sum(), b / b.sum(), x, metric="sqeuclidean").potentials
+    cost = cdist(x, x, "sqeuclidean")
+    empty = b == 0
+    np.testing.assert_allclose(v[empty], (cost[a > 0] - u[a > 0, None]).min(0)[empty], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(u[a == 0], (cost - v).min(1)[a == 0], rtol=0, atol=1e-15)
+
+
+def test_a_leaf_that_goes_back_and_forth_leaves_no_trace():
+    tree = new_tree(6)
+    tails, heads = np.array([0, 0, 1, 1, 2], np.uint32), np.array([3, 4, 4, 5, 5], np.uint32)
+    assert build_tree(tree, tails, heads, np.arange(1, 6), np.array([1.0, 2, 3, 4, 5]))
+    potentials = tree.potential.copy()
+    hook, offset, n_hooked = np.empty(6, np.uint32), np.empty(6), np.empty(6, np.int32)
+    strip_leaves(tree, hook, offset, n_hooked)
+    leaf = np.uint32(3)
+    assert hook.tolist() == [0, 1, 5, 0, 4, 5]  # the root, 0, stays
+    assert n_hooked.tolist() == [1, 0, 0, 0, 0, 1]
+    np.testing.assert_array_equal(tree.potential[hook] + offset, potentials)
+    listed = [0, 1, 4, 5]
+    assert tree.size[listed].tolist() == [4, 2, 3, 1]
+    before = [array[listed].copy() for array in (tree.size, tree.next, tree.prev, n_hooked)]
+    tree.potential[leaf] = np.nan
+    links = tree.parent, tree.size, tree.next, tree.prev
+    unstrip_leaf(*links, tree.potential, hook, offset, n_hooked, leaf)
+    assert (hook[leaf], offset[leaf], n_hooked[0], tree.size[0]) == (leaf, 0, 0, 5)
+    assert tree.potential[leaf] == potentials[leaf]
+    strip_leaf(*links, tree.direction, tree.cost, hook, offset, n_hooked, leaf)
+    for old, new in zip(before, (tree.size, tree.next, tree.prev, n_hooked), strict=True):
+        np.testing.assert_array_equal(new[listed], old)
+    tree.potential[[2, 3]] = np.nan
+    unstrip_leaves(tree, hook, offset)
+    np.testing.assert_array_equal(tree.potential, potentials)
+    assert tree.size[0] == 6
 
 
 def test_matrix_with_pricing_matches_pot():
@@ -304,6 +360,22 @@ def test_callable_from_compiled_code():
     np.testing.assert_allclose([by_points, by_matrix, u @ a + v @ b], expected, rtol=1e-12)
     assert (cost - u[:, None] - v[None, :]).min() > -1e-15
     np.testing.assert_allclose(on_line, fd.emd_1d(x[:, 0], y[:, 0], a, b), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "m"), [(1500, 40), (40, 1500), (1600, 300), (250, 200)])
+def test_uneven_sides_from_compiled_code(n, m):
+    rng = np.random.default_rng(n)
+    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
+    x, y = rng.random((n, 3)), rng.random((m, 3))
+    for code, metric in enumerate(METRICS):
+        cost = cdist(x, y, metric)
+        value, u, v, sources, sinks, flows = emd_points(a, b, x, y, code)
+        assert abs(value - fd.emd(a, b, x, y, metric=metric).value) < 1e-12 * value
+        assert (cost - u[:, None] - v[None, :]).min() > -1e-14
+        assert abs(value - (u @ a + v @ b)) < 1e-12
+        assert abs(value - (flows * cost[sources, sinks]).sum()) < 1e-12
+        np.testing.assert_allclose(np.bincount(sources, flows, n), a, rtol=0, atol=1e-14)
+        np.testing.assert_allclose(np.bincount(sinks, flows, m), b, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("shape", [(1,), (2,), (1, 6), (30, 1, 5), (9, 8), (24, 21), (5, 4, 3, 2)])

@@ -133,6 +133,15 @@ def our_grid(w):
     return fd.emd_grid(w.a, w.b, spacing=w.axes, metric=w.metric)
 
 
+def few_workload(metric):
+    """The blobs on the 50 x 51 x 7 grid against 24 random points."""
+    a, _, _, points = two_blobs()
+    rng = np.random.default_rng(5)
+    w = Workload(metric=metric, a=a.ravel(), x=points, b=rng.dirichlet(np.ones(24)), y=rng.random((24, 3)))
+    w.cost = cdist(w.x, w.y, metric)
+    return w
+
+
 def threads_workload(name):
     if name == "grid":
         a, b, axes, _ = two_blobs()
@@ -242,6 +251,19 @@ CASES = [
     ),
     *(
         Case(
+            f"17,850 against 24 points, {metric}",
+            lambda metric=metric: few_workload(metric),
+            our_points,
+            [Rival("POT emd2", pot, requires=["ot"])],
+            values_agree,
+            target=4,
+            slow=True,
+            rounds=5,
+        )
+        for metric in ("euclidean", "sqeuclidean")
+    ),
+    *(
+        Case(
             f"one thread, {title}, sqeuclidean",
             lambda name=name: threads_workload(name),
             lambda w: w.solve(1),
@@ -292,7 +314,9 @@ DATA = (
     "import numpy as np, fastdeg as fd; r = np.random.default_rng(0); "
     "a = np.full(1000, 1e-3); x = r.random((1000, 3)); "
 )
+ONE_KERNEL = "import numpy as np; from fastdeg.kernels.transport.spatial import cluster_sizes; cluster_sizes(1, 1)"
 FIRST_CALLS = [
+    FirstCall("one kernel of two numbers (what numba itself takes)", ONE_KERNEL),
     FirstCall("emd, points", DATA + "fd.emd(a, a, x, r.random((1000, 3)))"),
     FirstCall("emd, cost matrix", DATA + "fd.emd(a, a, cost=r.random((1000, 1000)))"),
     FirstCall("emd_grid", DATA + "fd.emd_grid(np.eye(30), np.eye(30)[::-1])"),

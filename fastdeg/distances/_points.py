@@ -20,17 +20,17 @@ from fastdeg.distances._network import (
 from fastdeg.kernels.transport.metrics import SQEUCLIDEAN, Points
 from fastdeg.kernels.transport.pricing import price
 from fastdeg.kernels.transport.simplex import integer_masses
-from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
+from fastdeg.kernels.transport.spatial import block_points, cluster_sizes, kd_order, merge_clusters
 from fastdeg.kernels.transport.start import greedy_basis, refined_basis
 from fastdeg.kernels.transport.tree import Tree, build_tree, new_tree, read_plan
 
-CLUSTER = 4  # points merged into one of the next coarser level
-COARSEST = 60  # points of the smaller side at which merging ends
+FIRST_OF_MANY = 3  # arcs of each point to begin with, where the other side has few points and good potentials
 MORE_ARCS, MOST_MORE_ARCS = 3, 32  # arcs of each point that a round of pricing adds at most; of few against many
 LEAST_POSTPONED = 12_000  # nodes from which on arcs between pieces of the tree wait for the first pricing
 FEW_ARCS = 0.05  # new arcs of each node, down to which dividing the tree does not pay
+COARSE_ROUNDS = 2  # of pricing at most on coarse levels, after the first
 COARSE_TOLERANCE = 1e-7  # relative to the largest cost; a coarse level need not be solved further
-PARALLEL_PAIRS = 1e7  # pairs of points from which on pricing runs in parallel
+PARALLEL_PAIRS = 5e6  # pairs of points from which on pricing runs in parallel
 
 
 def solve_points(a: Floats, b: Floats, x: Floats, y: Floats, metric: int, threads: int | None = None) -> Solution:
@@ -51,7 +51,8 @@ def solve_points(a: Floats, b: Floats, x: Floats, y: Floats, metric: int, thread
         a[rows], b[columns], x[rows], y[columns], metric, threads
     )
     empty = np.flatnonzero(b == 0)
-    v[empty] = transform(metric, y[empty], x[rows], u[rows], threads)
+    above = np.where(a[empty] > 0, -u[empty], np.inf) if x is y else None  # a point is at no cost from itself
+    v[empty] = transform(metric, y[empty], x[rows], u[rows], threads, above)
     empty = np.flatnonzero(a == 0)
     u[empty] = transform(metric, x[empty], y, v, threads)
     return finish(a, b, u, v, pivots, value, rows[sources], columns[sinks], flows)
@@ -109,17 +110,19 @@ def _solve_positive(
     return u, v, n_pivots(tree), value, order_x[sources], order_y[sinks], flows
 
 
-def transform(metric: int, x: Floats, y: Floats, v: Floats, threads: int | None) -> Floats:
-    """``min_j cost(x_i, y_j) - v_j`` for each point of x."""
-    if x.shape[0] == 0:
-        return np.empty(0)
-    order_x, order_y = np.empty(x.shape[0], np.int64), np.empty(y.shape[0], np.int64)
+def transform(metric: int, x: Floats, y: Floats, v: Floats, threads: int | None, above: Floats | None = None) -> Floats:
+    """``min_j cost(x_i, y_j) - v_j`` for each point of x; ``above``: what it is known not to exceed."""
+    n = x.shape[0]
+    result, row_min = np.empty(n), np.empty(n)
+    if n == 0:
+        return result
+    order_x, order_y = np.empty(n, np.int64), np.empty(y.shape[0], np.int64)
     kd_order(x, order_x)
     kd_order(y, order_y)
-    result = np.empty(x.shape[0])
-    result[order_x] = _transform(
-        metric, block_points(x, order_x), x.shape[0], block_points(y, order_y), v[order_y], threads
-    )
+    limits, threshold = (np.zeros(n), np.inf) if above is None else (above[order_x], 0.0)
+    points_x, points_y = block_points(x, order_x), block_points(y, order_y)
+    _price(metric, points_x, points_y, limits, v[order_y], threshold, -np.inf, 1, row_min, threads)
+    result[order_x] = row_min
     return result
 
 
@@ -164,28 +167,35 @@ def _solve_level(
     Merges points into clusters, solves these first, and starts from what they tell: the basis from their tree, the
     first arcs from their potentials.
     """
-    n, m = supply.size, demand.size
+    n, m = supply.size, demand.size  # n <= m
     tree = new_tree(n + m)
+    u, v = np.zeros(n), np.zeros(m)
     row_min, column_min = np.empty(n), np.empty(m)
     basis = np.empty(n + m, np.uint32), np.empty(n + m, np.uint32), np.empty(n + m, np.int64), np.empty(n + m)
-    if min(n, m) <= COARSEST:
-        u, v = np.zeros(n), np.zeros(m)
+    by_column = None
+    leaf_x, leaf_y = cluster_sizes(n, m)
+    if leaf_y == 1:
         count = greedy_basis(metric, x, y, supply, demand, *basis)
     else:
-        merged_x, coarse_supply = _merge(x, supply)
-        merged_y, coarse_demand = _merge(y, demand)
+        merged_x, coarse_supply = _merge(x, supply, leaf_x)
+        merged_y, coarse_demand = _merge(y, demand, leaf_y)
         coarse, _ = _solve_level(merged_x, merged_y, coarse_supply, coarse_demand, metric, threads, finest=False)
-        coarse_u, coarse_v = -coarse.potential[: coarse_supply.size], coarse.potential[coarse_supply.size :]
-        u = _transform(metric, x, n, merged_y, coarse_v.copy(), threads)
-        v = _transform(metric, y, m, merged_x, coarse_u, threads)
-        count = refined_basis(metric, x, y, u, v, supply, demand, coarse, CLUSTER, *basis)
+        coarse_u, coarse_v = -coarse.potential[: coarse_supply.size], coarse.potential[coarse_supply.size :].copy()
+        if leaf_x == 1:
+            u = coarse_u
+            by_column = _price(metric, y, x, v, u, np.inf, -np.inf, FIRST_OF_MANY, column_min, threads)
+            v = column_min.copy()
+        else:
+            u = _transform(metric, x, n, merged_y, coarse_v, threads)
+            v = _transform(metric, y, m, merged_x, coarse_u, threads)
+        count = refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf_x, leaf_y, *basis)
     if count != n + m - 1 or not build_tree(tree, *basis):
         raise AssertionError("transport: the first basis is not a spanning tree")
     arcs = Arcs(n, (n + m) * (FIRST_ARCS + MORE_ARCS))
-    first = _price(metric, x, y, u, v, np.inf, -np.inf, FIRST_ARCS, row_min, threads)
-    arcs.append(*first, transposed=False)
-    first = _price(metric, y, x, v, u, np.inf, -np.inf, FIRST_ARCS, column_min, threads)
-    arcs.append(*first, transposed=True)
+    by_row = _price(metric, x, y, u, v, np.inf, -np.inf, FIRST_ARCS, row_min, threads)
+    arcs.append(*by_row, transposed=False)
+    by_column = by_column or _price(metric, y, x, v, u, np.inf, -np.inf, FIRST_ARCS, column_min, threads)
+    arcs.append(*by_column, transposed=True)
     n_keep = min(MORE_ARCS * m // n, MOST_MORE_ARCS)
     for round_ in range(MOST_ROUNDS):
         largest = float(arcs.costs[: arcs.count].max())
@@ -197,6 +207,8 @@ def _solve_level(
             optimise_pieces(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance, threads)
         if round_ > 0 or n + m < LEAST_POSTPONED:  # far arcs are for later, when the near ones are right
             optimise(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance)
+        if round_ == COARSE_ROUNDS and not finest:
+            break
         u, v = -tree.potential[:n], tree.potential[n:].copy()
         arcs.n_new = 0
         more = _price(metric, x, y, u, v, 0.0, tolerance, n_keep, row_min, threads)
@@ -210,10 +222,12 @@ def _solve_level(
     return tree, row_min
 
 
-def _merge(points: Points, masses: NDArray[np.int64]) -> tuple[Points, NDArray[np.int64]]:
-    """Clusters of `CLUSTER` points in a row: centres of mass and masses."""
-    count = (masses.size + CLUSTER - 1) // CLUSTER
+def _merge(points: Points, masses: NDArray[np.int64], leaf: int) -> tuple[Points, NDArray[np.int64]]:
+    """Clusters of `leaf` points in a row: centres of mass and masses."""
+    if leaf == 1:
+        return points, masses
+    count = (masses.size + leaf - 1) // leaf
     centres = np.empty((count, points.blocks.shape[1]))
     sums = np.empty(count, np.int64)
-    merge_clusters(points, masses, CLUSTER, centres, sums)
+    merge_clusters(points, masses, leaf, centres, sums)
     return block_points(centres, np.arange(count)), sums

@@ -32,7 +32,7 @@ from fastdeg.kernels.transport.sinkhorn import (
     scale_rows,
     soft_transform,
 )
-from fastdeg.kernels.transport.spatial import block_points, kd_order, merge_clusters
+from fastdeg.kernels.transport.spatial import block_points, cluster_sizes, kd_order, merge_clusters
 from fastdeg.kernels.transport.start import greedy_basis, refined_basis
 from fastdeg.kernels.transport.tree import PIVOTS, build_tree, new_tree, read_plan, refresh_potentials, tree_flows
 
@@ -43,7 +43,7 @@ price_matrix_serial = price_matrix.serial
 gibbs_kernel_serial = gibbs_kernel.serial
 scale_rows_serial = scale_rows.serial
 soft_transform_serial = soft_transform.serial
-CLUSTER, COARSEST, FIRST_ARCS, MORE_ARCS = 4, 60, 6, 3
+FIRST_ARCS, MORE_ARCS = 6, 3
 TOLERANCE = 1e-14
 BUDGET = 1 << 60
 
@@ -54,30 +54,23 @@ def emd_points(a, b, x, y, metric):
 
     ``metric``: 0 euclidean, 1 sqeuclidean, 2 cityblock, 3 chebyshev. The potentials are feasible for all pairs.
     """
-    n, m = a.shape[0], b.shape[0]
-    order_x = np.empty(n, np.int64)
-    order_y = np.empty(m, np.int64)
-    kd_order(x, order_x)
-    kd_order(y, order_y)
-    mass_x = a[order_x] / a.sum()
-    mass_y = b[order_y] / b.sum()
+    few, many = _in_order(a, x), _in_order(b, y)
+    swapped = a.shape[0] > b.shape[0]
+    if swapped:
+        few, many = many, few
+    order_x, mass_x, points_x = few
+    order_y, mass_y, points_y = many
+    n, m = mass_x.shape[0], mass_y.shape[0]
     supply = np.empty(n, np.int64)
     demand = np.empty(m, np.int64)
     integer_masses(mass_x, mass_y, supply, demand)
-    levels = [(block_points(x, order_x), block_points(y, order_y), supply, demand)]
-    while min(levels[-1][2].shape[0], levels[-1][3].shape[0]) > COARSEST:
+    levels = [(points_x, points_y, supply, demand)]
+    while cluster_sizes(levels[-1][2].shape[0], levels[-1][3].shape[0])[1] > 1:
         fine_x, fine_y, fine_supply, fine_demand = levels[-1]
-        n_x = (fine_supply.shape[0] + CLUSTER - 1) // CLUSTER
-        n_y = (fine_demand.shape[0] + CLUSTER - 1) // CLUSTER
-        centres_x = np.empty((n_x, fine_x.blocks.shape[1]))
-        centres_y = np.empty((n_y, fine_y.blocks.shape[1]))
-        sums_x = np.empty(n_x, np.int64)
-        sums_y = np.empty(n_y, np.int64)
-        merge_clusters(fine_x, fine_supply, CLUSTER, centres_x, sums_x)
-        merge_clusters(fine_y, fine_demand, CLUSTER, centres_y, sums_y)
-        levels.append(
-            (block_points(centres_x, np.arange(n_x)), block_points(centres_y, np.arange(n_y)), sums_x, sums_y)
-        )
+        leaf_x, leaf_y = cluster_sizes(fine_supply.shape[0], fine_demand.shape[0])
+        merged_x, sums_x = _merged(fine_x, fine_supply, leaf_x)
+        merged_y, sums_y = _merged(fine_y, fine_demand, leaf_y)
+        levels.append((merged_x, merged_y, sums_x, sums_y))
     coarsest_x, coarsest_y, coarsest_supply, coarsest_demand = levels[-1]
     tree = new_tree(coarsest_supply.shape[0] + coarsest_demand.shape[0])
     tails, heads, flows, costs = _new_basis(coarsest_supply.shape[0] + coarsest_demand.shape[0])
@@ -91,18 +84,23 @@ def emd_points(a, b, x, y, metric):
         v = np.zeros(n_y)
         if level < len(levels) - 1:
             above_x, above_y, above_supply, _ = levels[level + 1]
+            leaf_x, leaf_y = cluster_sizes(n_x, n_y)
             coarse_u = -tree.potential[: above_supply.shape[0]]
             coarse_v = tree.potential[above_supply.shape[0] :].copy()
-            u_new = np.empty(n_x)
-            v_new = np.empty(n_y)
-            one_x = np.empty((n_x, 1), np.int64), np.empty((n_x, 1))
             one_y = np.empty((n_y, 1), np.int64), np.empty((n_y, 1))
-            price_serial(metric, here_x, above_y, u, coarse_v, np.inf, -np.inf, one_x[0], one_x[1], u_new)
+            v_new = np.empty(n_y)
             price_serial(metric, here_y, above_x, v, coarse_u, np.inf, -np.inf, one_y[0], one_y[1], v_new)
-            u, v = u_new, v_new
+            if leaf_x == 1:
+                u = coarse_u
+            else:
+                one_x = np.empty((n_x, 1), np.int64), np.empty((n_x, 1))
+                u_new = np.empty(n_x)
+                price_serial(metric, here_x, above_y, u, coarse_v, np.inf, -np.inf, one_x[0], one_x[1], u_new)
+                u = u_new
+            v = v_new
             tails, heads, flows, costs = _new_basis(n_x + n_y)
             refined_basis(
-                metric, here_x, here_y, u, v, here_supply, here_demand, tree, CLUSTER, tails, heads, flows, costs
+                metric, here_x, here_y, u, v, here_supply, here_demand, tree, leaf_x, leaf_y, tails, heads, flows, costs
             )
             tree = new_tree(n_x + n_y)
             build_tree(tree, tails, heads, flows, costs)
@@ -115,7 +113,30 @@ def emd_points(a, b, x, y, metric):
         u[order_x[i]] = row_min[i]
     for j in range(m):
         v[order_y[j]] = tree.potential[n + j]
-    return value, u, v, order_x[sources], order_y[sinks], flows
+    sources, sinks = order_x[sources], order_y[sinks]
+    if swapped:
+        return value, v, u, sinks, sources, flows
+    return value, u, v, sources, sinks, flows
+
+
+@kernel
+def _in_order(masses, points):
+    """Spatial order of the points, with masses of sum one and the points in that order."""
+    order = np.empty(masses.shape[0], np.int64)
+    kd_order(points, order)
+    return order, masses[order] / masses.sum(), block_points(points, order)
+
+
+@kernel
+def _merged(points, masses, leaf):
+    """Clusters of `leaf` points in a row, and their masses."""
+    if leaf == 1:
+        return points, masses
+    count = (masses.shape[0] + leaf - 1) // leaf
+    centres = np.empty((count, points.blocks.shape[1]))
+    sums = np.empty(count, np.int64)
+    merge_clusters(points, masses, leaf, centres, sums)
+    return block_points(centres, np.arange(count)), sums
 
 
 @kernel

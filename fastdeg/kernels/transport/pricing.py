@@ -26,15 +26,20 @@ def price(metric, x, y, u, v, threshold, tolerance, arcs, arc_costs, row_min):
     """
     m = v.shape[0]
     n_blocks = y.blocks.shape[0]
-    v_blocks = np.full((n_blocks, BLOCK), -np.inf)
-    v_max = np.full(n_blocks, -np.inf)
-    for j in range(m):
-        v_blocks[j // BLOCK, j % BLOCK] = v[j]
-        v_max[j // BLOCK] = max(v_max[j // BLOCK], v[j])
-    found = np.zeros(x.blocks.shape[0], np.int64)
+    v_blocks = np.empty((n_blocks, BLOCK))
+    v_max = np.empty(n_blocks)
+    for q in range(n_blocks):  # loops here and below: np.full and sums of arrays are functions to compile
+        v_max[q] = -np.inf
+        for t in range(BLOCK):
+            v_blocks[q, t] = v[q * BLOCK + t] if q * BLOCK + t < m else -np.inf
+            v_max[q] = max(v_max[q], v_blocks[q, t])
+    found = np.empty(x.blocks.shape[0], np.int64)
     for p in prange(x.blocks.shape[0]):
         found[p] = _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, arcs, arc_costs, row_min)
-    return found.sum()
+    total = 0
+    for p in range(found.shape[0]):
+        total += found[p]
+    return total
 
 
 @kernel
@@ -69,8 +74,10 @@ def _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, arcs
     gaps = np.empty(BLOCK)
     costs = np.empty(BLOCK)
     near = np.empty(BLOCK, np.bool_)
-    limits = np.full(BLOCK, -np.inf)  # what the next arc of each row has to stay below
+    limits = np.empty(BLOCK)  # what the next arc of each row has to stay below
     kept = np.empty((BLOCK, n_keep))
+    for s in range(rows, BLOCK):
+        limits[s] = -np.inf
     for s in range(rows):
         limits[s] = threshold + u[start + s]
         for k in range(n_keep):

@@ -7,6 +7,10 @@ import numpy as np
 from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.transport.metrics import BLOCK, Points
 
+CLUSTER = 4  # points merged into one of the next coarser level
+COARSEST, LARGEST_COARSEST = 60, 240  # points of the smaller and of the larger side that are not merged any more
+UNEVEN = 4  # only the larger side is merged while it has more than so many times as many points
+
 
 @kernel
 def kd_order(points, order):
@@ -27,7 +31,7 @@ def kd_order(points, order):
             continue
         step = BLOCK if length > BLOCK else 4 if length > 4 else 1
         middle = start + step * (((length + step - 1) // step + 1) // 2)
-        widest = 0
+        widest = np.int64(0)  # a plain 0 would be compiled a second time, as a literal
         width = -1.0
         for k in range(d):
             low = points[order[start], k]
@@ -103,6 +107,18 @@ def block_points(points, order):
             low[q, k] = lowest
             high[q, k] = highest
     return Points(blocks, low, high)
+
+
+@kernel
+def cluster_sizes(n, m):
+    """Points in a row of either side (``n <= m``) to merge into one: `CLUSTER`, or 1 where a side stays as it is.
+
+    Where one side has many more points, the potentials of the other one tell nearly all, and few points of the larger
+    side tell these.
+    """
+    both = n > COARSEST and m <= UNEVEN * n
+    of_y = CLUSTER if both or m > max(UNEVEN * n, LARGEST_COARSEST) else 1
+    return CLUSTER if both else 1, of_y
 
 
 @kernel

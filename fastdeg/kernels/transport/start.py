@@ -17,9 +17,11 @@ def greedy_basis(metric, x, y, supply, demand, tails, heads, flows, costs):
     left = demand.copy()
     v = np.zeros(m)
     row = np.empty(m)
-    open_sinks = np.arange(m)
+    open_sinks = np.empty(m, np.int64)
+    for j in range(m):
+        open_sinks[j] = j
     n_open = m
-    n_arcs = 0
+    n_arcs = np.int64(0)  # a plain 0 would be compiled a second time, as a literal
     for i in range(n):
         for j in range(m):
             row[j] = pair_cost(metric, xb, i, yb, j)
@@ -56,8 +58,8 @@ def ship_row(row, v, i, supply, left, open_sinks, n_open, tails, heads, flows, c
 
 
 @kernel
-def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf, tails, heads, flows, costs):
-    """Basis of the fine problem inside an optimal basis of the coarse one (clusters of `leaf` points in a row).
+def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf_x, leaf_y, tails, heads, flows, costs):
+    """Basis of the fine problem inside an optimal basis of the coarse one (clusters of so many points in a row).
 
     The coarse tree is taken down leaf by leaf. A leaf cluster ships all it has left to its parent's cluster (or
     receives from there), each point to the open point of least reduced cost. Each shipment closes one point, the last
@@ -65,48 +67,48 @@ def refined_basis(metric, x, y, u, v, supply, demand, coarse, leaf, tails, heads
     ``n + m - 1`` arcs without a cycle, since no two parts have equal masses. Returns their number.
     """
     n, m = supply.shape[0], demand.shape[0]
-    n_coarse = (n + leaf - 1) // leaf
+    n_coarse = (n + leaf_x - 1) // leaf_x
     xb, yb = x.blocks, y.blocks
     left_supply = supply.copy()
     left_demand = demand.copy()
-    n_arcs = 0
+    n_arcs = np.int64(0)  # a plain 0 would be compiled a second time, as a literal
     root = np.uint32(coarse.info[ROOT])
     node = coarse.prev[root]
     while node != root:
-        child = np.int64(node)
-        parent = np.int64(coarse.parent[node])
+        child, parent = np.int64(node), np.int64(coarse.parent[node])
+        source, sink = min(child, parent), max(child, parent) - n_coarse
+        first_x, end_x = source * leaf_x, min(n, source * leaf_x + leaf_x)
+        first_y, end_y = sink * leaf_y, min(m, sink * leaf_y + leaf_y)
         if child < n_coarse:
-            end = min(m, (parent - n_coarse) * leaf + leaf)
-            for i in range(child * leaf, min(n, child * leaf + leaf)):
+            for i in range(first_x, end_x):
                 while left_supply[i] > 0:
-                    best = np.inf
-                    j = -1
-                    for t in range((parent - n_coarse) * leaf, end):
-                        if left_demand[t] > 0:
-                            value = pair_cost(metric, xb, i, yb, t) - v[t]
-                            if value < best:
-                                best = value
-                                j = t
+                    j = _nearest_open(metric, xb, i, yb, v, left_demand, first_y, end_y)
                     if j < 0:
                         return 0
                     n_arcs = _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs)
         else:
-            end = min(n, parent * leaf + leaf)
-            for j in range((child - n_coarse) * leaf, min(m, (child - n_coarse) * leaf + leaf)):
+            for j in range(first_y, end_y):
                 while left_demand[j] > 0:
-                    best = np.inf
-                    i = -1
-                    for t in range(parent * leaf, end):
-                        if left_supply[t] > 0:
-                            value = pair_cost(metric, xb, t, yb, j) - u[t]
-                            if value < best:
-                                best = value
-                                i = t
+                    i = _nearest_open(metric, yb, j, xb, u, left_supply, first_x, end_x)
                     if i < 0:
                         return 0
                     n_arcs = _ship(metric, xb, i, yb, j, left_supply, left_demand, tails, heads, flows, costs, n_arcs)
         node = coarse.prev[node]
     return n_arcs
+
+
+@kernel
+def _nearest_open(metric, xb, i, yb, v, left, first, end):
+    """The point j of ``first .. end - 1`` with mass left and the least ``cost_ij - v_j``; -1 where there is none."""
+    best = np.inf
+    nearest = np.int64(-1)
+    for j in range(first, end):
+        if left[j] > 0:
+            value = pair_cost(metric, xb, i, yb, j) - v[j]
+            if value < best:
+                best = value
+                nearest = j
+    return nearest
 
 
 @kernel

@@ -344,16 +344,26 @@ def _rehang(
 
 @kernel
 def renumber(tree, place):
-    """The same tree with its nodes numbered in preorder, which keeps a subtree in one stretch of memory.
+    """The same tree with its nodes numbered in preorder, leaves last: what pivots touch lies in one stretch of memory.
 
     Returns it with the node that stands at each place; ``place`` (the place of each node) is filled.
     """
     n_nodes = tree.parent.shape[0]
     node_at = np.empty(n_nodes, np.uint32)
     x = np.uint32(tree.info[ROOT])
-    for k in range(n_nodes):
-        node_at[k] = x
-        place[x] = k
+    inner = 0
+    outer = n_nodes
+    for _ in range(n_nodes):
+        x = tree.prev[x]
+        if tree.size[x] == 1:
+            outer -= 1
+            place[x] = outer
+            node_at[outer] = x
+    for _ in range(n_nodes):
+        if tree.size[x] > 1:
+            place[x] = inner
+            node_at[inner] = x
+            inner += 1
         x = tree.next[x]
     other = new_tree(n_nodes)
     other.info[:] = tree.info
@@ -362,8 +372,8 @@ def renumber(tree, place):
         x = node_at[k]
         other.parent[k] = place[tree.parent[x]] if k > 0 else NONE
         other.size[k] = tree.size[x]
-        other.next[k] = k + 1 if k + 1 < n_nodes else 0
-        other.prev[k] = k - 1 if k > 0 else n_nodes - 1
+        other.next[k] = place[tree.next[x]]
+        other.prev[k] = place[tree.prev[x]]
         other.direction[k] = tree.direction[x]
         other.flow[k] = tree.flow[x]
         other.cost[k] = tree.cost[x]
