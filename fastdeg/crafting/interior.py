@@ -38,6 +38,7 @@ _ARC_STEPS = 100_000  # arcs times steps; some arcs are priced with each certifi
 _SAFELY = 0.8  # of the gap that is enough: the certificate's is a little larger than the method's own
 _CHUNK_SECONDS = 0.25
 _JOINING = 4  # arcs of a bin that may join at a time
+_LOWERED = 0.05  # what φ is lowered by, at most, over the largest ground cost
 _WARM_GAP = 1e-3  # to start with from the solution of a similar problem, over the largest ground cost
 _STARTS = 4  # tries of a gap to start with
 _COLD_GAP = 0.1  # to start with from nothing, over the largest ground cost
@@ -240,7 +241,7 @@ class InteriorPoint:
             return
         both = distinct(own, joined)
         place, new = np.searchsorted(both, own), np.searchsorted(both, joined)
-        self.phi = np.where(wrong, feasible - self.gap, self.phi)
+        self.phi = np.where(wrong, feasible - min(self.gap, _LOWERED * self.transport.largest), self.phi)
         self._use(some_arcs(self.transport, both))
         arcs = self.arcs
         weights, x = np.empty(len(both)), np.empty(len(both))
@@ -292,7 +293,7 @@ class InteriorPoint:
                 return False
             self._gradient(p)
             self.dual_residual = newton.error_along(bounds, point, p, self.gradient, length, system.work)
-            if self.dual_residual <= max(2 * error, gap):
+            if self.dual_residual <= max(error, gap):
                 break
             length /= 2
         self._short_steps = self._short_steps + 1 if length < newton.SHORT else 0

@@ -414,7 +414,7 @@ def steps(graph, bounds, point, term, at, factor, matrix, work, enough, at_most,
         length = two_directions(graph, bounds, point, factor, matrix, before, work)
         if not np.isfinite(length):
             return made, gap, error, short
-        allowed = max(2.0 * error_along(bounds, point, point.p, at.gradient, 0.0, work), before)
+        allowed = max(error_along(bounds, point, point.p, at.gradient, 0.0, work), before)
         for _ in range(MOST_HALVINGS):  # shorter where f is so curved that the error would grow beyond the gap
             for i in range(len(p)):
                 p[i] = point.p[i] + length * work.dp[i]
