@@ -394,6 +394,27 @@ def test_compiled_and_single_phases_agree(monkeypatch):
         np.testing.assert_allclose(whole.distribution.pmf, phases.distribution.pmf, atol=1e-6)
 
 
+def test_moments_in_128_dimensions():
+    rng = np.random.default_rng(5)
+    # a distance to a singular covariance given without its factor is known to about the root of the rounding
+    for n, rank, precision in ((40, 128, 1e-12), (40, 10, 1e-8)):
+        centers = rng.random((n, 2))
+        means = np.tanh(centers @ rng.normal(size=(2, 128)))
+        factors = 0.1 * rng.normal(size=(n, 128, rank))
+        covs = factors @ factors.transpose(0, 2, 1)
+        q = fd.BinnedDistribution(fd.CentroidBins(centers), rng.dirichlet(np.ones(n)))
+        root = rng.normal(size=(128, rank))
+        target = means[:5].mean(axis=0), 0.05 * root @ root.T
+        result = craft_quietly(target=q, bin_moments=(means, covs), target_moments=target, generalization=0.1)
+        assert result.converged
+        p = result.distribution.pmf
+        mean = p @ means
+        deviations = means - mean
+        cov = np.einsum("i,iab->ab", p, covs) + (deviations * p[:, None]).T @ deviations
+        expected = fd.frechet_distance(mean, cov, *target)
+        assert abs(result.terms["frechet"] - expected) <= precision * expected
+
+
 def test_eigenvectors_of_small_matrices():
     from fastdeg.kernels.mixture import symmetric_eigen
 
