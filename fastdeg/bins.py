@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdeg import _checks
 from fastdeg._checks import choice, float_array, integer
 from fastdeg.kernels.binning import CLIP, RAISE, assign_grid, count_grid, regular_axes
 from fastdeg.nearest import NearestCenter
@@ -272,7 +273,7 @@ class CentroidBins(Bins):
     centers : array_like, shape (N, d)
         In the units of the space.
     covariances : array_like, shape (N, d, d), optional
-        Covariance of the degradations within each bin; zero by default.
+        Covariance of the degradations within each bin, symmetric and positive semidefinite; zero by default.
     space : DegradationSpace, optional
         With it, nearest is measured on standardised axes; without, on the numbers as given.
 
@@ -303,11 +304,7 @@ class CentroidBins(Bins):
             self.covariances = np.zeros((n, d, d))
         else:
             self.covariances = float_array(covariances, "covariances", (n, d, d)).copy()
-            asymmetry = np.abs(self.covariances - self.covariances.swapaxes(1, 2)).max()
-            if asymmetry > 1e-9 * max(1e-300, np.abs(self.covariances).max()):
-                raise ValueError(f"covariances: expected symmetric matrices, got an asymmetry of {asymmetry:g}")
-            if (np.diagonal(self.covariances, axis1=1, axis2=2) < 0).any():
-                raise ValueError("covariances: expected non-negative variances, got a negative one")
+            _checks.covariances(self.covariances, "covariances")
         self.volumes = np.full(n, 1 / n) if _volumes is None else _volumes
         self._search = NearestCenter(self.standardized_centers())
 

@@ -187,7 +187,7 @@ def merge(*parts: Moments) -> Moments:
 
 
 def _labels(labels: ArrayLike, n: int, n_bins: int | None) -> tuple[NDArray[np.int64], int]:
-    given = np.asarray(labels)
+    given = _checks.unmasked(labels, "labels")
     if given.dtype.kind not in "iu" and given.size:
         raise TypeError(f"labels: expected integers, got dtype {given.dtype}")
     if given.shape != (n,):

@@ -298,7 +298,7 @@ def _diversity(chosen: NDArray[Any], n_neighbors: int) -> float:
 
 
 def _index_array(value: ArrayLike, name: str, count: int) -> NDArray[np.int64]:
-    array = np.asarray(value)
+    array = _checks.unmasked(value, name)
     if array.size == 0:
         return np.empty(0, np.int64)
     if array.dtype.kind not in "iu":

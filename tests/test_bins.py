@@ -84,3 +84,37 @@ def test_no_samples():
 def test_centroid_histogram():
     bins = fd.CentroidBins([[0.0], [1.0]])
     assert_array_equal(bins.histogram([[0.1], [0.2], [5.0]]), [2, 1])
+
+
+def test_centroids_refuse_covariances_that_are_none():
+    valid = [[2.0, 1.0], [1.0, 2.0]]
+    for wrong, message in (
+        (
+            [[1.0, 2.0], [2.0, 1.0]],
+            r"covariances\[1\]: expected a positive semidefinite matrix, got an eigenvalue of -1",
+        ),
+        ([[-1.0, 0.0], [0.0, 1.0]], r"covariances\[1\]: expected a positive semidefinite"),
+        ([[1.0, 0.5], [0.4, 1.0]], r"covariances\[1\]: expected a symmetric matrix, got asymmetry 0.1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fd.CentroidBins([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]], [valid, wrong, valid])
+    singular = [[1.0, 1.0], [1.0, 1.0 - 1e-15]]  # by rounding: an eigenvalue of -5e-16
+    fd.CentroidBins([[0.0, 0.0], [1.0, 0.0]], [singular, np.zeros((2, 2))])
+
+
+def test_masked_entries_are_refused():
+    masked = np.ma.masked_array([0.25, 0.25, 0.5], [False, True, False])
+    bins = fd.CentroidBins([[0.0], [1.0], [2.0]])
+    with pytest.raises(ValueError, match="pmf: expected an array without masked entries, got 1 of them"):
+        fd.BinnedDistribution(bins, masked)
+    with pytest.raises(ValueError, match="samples: expected an array without masked entries"):
+        bins.assign(masked[:, None])
+    q = fd.BinnedDistribution.uniform(bins)
+    with pytest.raises(ValueError, match="upper: expected an array without masked entries"):
+        fd.craft(q, upper=np.ma.masked_array([1.0, 0.5, 1.0], [False, True, False]))
+    with pytest.raises(ValueError, match="labels: expected an array without masked entries"):
+        fd.weighted_moments(np.ones((3, 1)), labels=np.ma.masked_array([0, 1, 0], [False, True, False]))
+    with pytest.raises(ValueError, match="a: expected an array without masked entries"):
+        fd.emd(masked, q.pmf, bins.centers)
+    nothing_hidden = np.ma.masked_array([0.25, 0.25, 0.5], [False, False, False])
+    np.testing.assert_array_equal(fd.BinnedDistribution(bins, nothing_hidden).pmf, [0.25, 0.25, 0.5])

@@ -284,7 +284,8 @@ def test_feature_space_moments():
         fd.craft(q, bin_moments=(means, covs))
 
 
-def test_progress_rises_and_an_interrupt_carries_the_best_point():
+def test_progress_rises_and_an_interrupt_carries_the_best_point(monkeypatch):
+    monkeypatch.setattr("fastdeg.crafting.interior._ARC_STEPS", 0)  # as large problems: four steps at a time
     seen = []
     craft_quietly(target=paper_target(), generalization=0.1, progress=lambda done, message: seen.append(done))
     assert seen[-1] == 1
@@ -357,13 +358,13 @@ def test_few_arcs_suffice_on_the_way(monkeypatch):
     from fastdeg.crafting.interior import InteriorPoint
 
     seen = []
-    step = InteriorPoint._step
+    advance = InteriorPoint.advance
 
-    def counting(method):
+    def counting(method, *args):
         seen.append((method.problem.n_bins, len(method.arcs.sink)))
-        return step(method)
+        return advance(method, *args)
 
-    monkeypatch.setattr(InteriorPoint, "_step", counting)
+    monkeypatch.setattr(InteriorPoint, "advance", counting)
     q = centroid_target(400)
     assert craft_quietly(target=q, generalization=0.1).converged
     most = max(arcs for n_bins, arcs in seen if n_bins == 400)
@@ -379,6 +380,54 @@ def test_sparse_and_dense_laplacians_agree(monkeypatch):
     assert dense.converged
     assert sparse.converged
     assert abs(sparse.objective - dense.objective) <= 1e-9
+
+
+def test_compiled_and_single_phases_agree(monkeypatch):
+    for q, bounds in ((paper_target(), {}), (centroid_target(150), {"upper": 0.05})):
+        whole = craft_quietly(target=q, generalization=0.1, tol=1e-9, **bounds)
+        monkeypatch.setattr("fastdeg.crafting.interior._SMALL_SINKS", 0)
+        phases = craft_quietly(target=q, generalization=0.1, tol=1e-9, **bounds)
+        monkeypatch.undo()
+        assert whole.converged
+        assert phases.converged
+        assert abs(whole.n_iter - phases.n_iter) <= 1
+        np.testing.assert_allclose(whole.distribution.pmf, phases.distribution.pmf, atol=1e-6)
+
+
+def test_moments_in_128_dimensions():
+    rng = np.random.default_rng(5)
+    # a distance to a singular covariance given without its factor is known to about the root of the rounding
+    for n, rank, precision in ((40, 128, 1e-12), (40, 10, 1e-8)):
+        centers = rng.random((n, 2))
+        means = np.tanh(centers @ rng.normal(size=(2, 128)))
+        factors = 0.1 * rng.normal(size=(n, 128, rank))
+        covs = factors @ factors.transpose(0, 2, 1)
+        q = fd.BinnedDistribution(fd.CentroidBins(centers), rng.dirichlet(np.ones(n)))
+        root = rng.normal(size=(128, rank))
+        target = means[:5].mean(axis=0), 0.05 * root @ root.T
+        result = craft_quietly(target=q, bin_moments=(means, covs), target_moments=target, generalization=0.1)
+        assert result.converged
+        p = result.distribution.pmf
+        mean = p @ means
+        deviations = means - mean
+        cov = np.einsum("i,iab->ab", p, covs) + (deviations * p[:, None]).T @ deviations
+        expected = fd.frechet_distance(mean, cov, *target)
+        assert abs(result.terms["frechet"] - expected) <= precision * expected
+
+
+def test_eigenvectors_of_small_matrices():
+    from fastdeg.kernels.mixture import symmetric_eigen
+
+    rng = np.random.default_rng(0)
+    for k in (1, 2, 3, 6, 12):
+        for scale in (1.0, 1e-200):
+            factor = rng.normal(size=(k, k)) * 10.0 ** rng.uniform(-8, 0, k)
+            matrix = scale * (factor @ factor.T)
+            values, vectors = np.empty(k), np.empty((k, k))
+            symmetric_eigen(matrix.copy(), values, vectors)
+            assert (np.diff(values) >= 0).all()
+            np.testing.assert_allclose(vectors.T @ vectors, np.eye(k), atol=1e-13)
+            np.testing.assert_allclose((vectors * values) @ vectors.T, matrix, rtol=0, atol=1e-14 * matrix.max())
 
 
 def test_same_bits_for_any_number_of_threads_on_centroids():

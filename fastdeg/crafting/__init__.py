@@ -247,6 +247,7 @@ def _solve(setup: Setup, tau: float, limits: dict[str, Any], progress: Progress 
     try:
         solution = _run(setup, tau, limits, limits, progress)
     except KeyboardInterrupt as interrupt:
-        interrupt.result = finish(setup, tau, interrupt.solution, limits["tol"], None)  # type: ignore[attr-defined]
+        best: Solution = interrupt.solution  # type: ignore[attr-defined]
+        interrupt.result = finish(setup, tau, best, limits["tol"], limits["threads"])  # type: ignore[attr-defined]
         raise
     return finish(setup, tau, solution, limits["tol"], limits["threads"])

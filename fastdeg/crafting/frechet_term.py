@@ -7,10 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg.kernels import mixture as kernels
+
 Float = NDArray[np.float64]
 
 _RANK_TOLERANCE = 1e-14
-_PACKED_RANK = 12  # up to here the change of basis of all second moments is one product of packed matrices
+SMALL_RANK = 12  # up to here compiled loops over the moments are faster than products of matrices
 
 
 class FrechetTerm:
@@ -108,6 +110,10 @@ class FrechetTerm:
         k = self.rank
         if not k:
             return np.zeros(0), np.zeros((0, 0)), np.zeros(0)
+        if k <= SMALL_RANK:
+            roots, vectors, turned = np.empty(k), np.empty((k, k)), np.empty(k)
+            kernels.spectrum(z, roots, vectors, turned)
+            return roots, vectors, turned
         matrix = np.empty((k, k))
         matrix[self._rows, self._columns] = z[k:]
         matrix[self._columns, self._rows] = z[k:]
@@ -147,6 +153,10 @@ class FrechetTerm:
 
     def slope(self, roots: Float, vectors: Float, mean: Float) -> Float:
         """Return the gradient of −2 tr (Fᵀ Σ F)^½ in the moments, shape (r,)."""
+        if self.rank <= SMALL_RANK:
+            slope = np.empty(self.rank + len(self._rows))
+            kernels.slope(roots, vectors, mean, slope)
+            return slope
         inverse = (vectors / roots) @ vectors.T
         weights = inverse[self._rows, self._columns] * np.where(self._rows == self._columns, 1.0, 2.0)
         return np.concatenate((2 * (vectors / roots) @ mean, -weights))
@@ -157,7 +167,7 @@ class FrechetTerm:
         if not k:
             return np.zeros((len(self.linear), 0))
         rows, columns = self._rows, self._columns
-        if k <= _PACKED_RANK:
+        if k <= SMALL_RANK:
             stacked = self.moment_curvature(roots, vectors, mean)
             return self.first @ stacked[:k] + self.second @ stacked[k:]
         matrices = np.empty((len(self.first), k, k))
@@ -170,17 +180,9 @@ class FrechetTerm:
 
     def moment_curvature(self, roots: Float, vectors: Float, mean: Float) -> Float:
         """Return T, shape (r, r), such that the Hessian of −2 tr (Fᵀ Σ F)^½ in the moments is T Tᵀ."""
-        k, rows, columns = self.rank, self._rows, self._columns
-        scale = self._pair_scale(roots)
-        transform = vectors[rows][:, rows] * vectors[columns][:, columns]
-        transform += np.where(rows == columns, 0.0, 1.0)[:, None] * (
-            vectors[columns][:, rows] * vectors[rows][:, columns]
-        )
-        drift = vectors[:, rows] * mean[columns] + vectors[:, columns] * mean[rows]
-        stacked = np.zeros((k + len(rows), k + len(rows)))
-        stacked[:k, :k] = vectors * np.sqrt(2 / roots)
-        stacked[:k, k:] = -drift * scale
-        stacked[k:, k:] = transform * scale
+        size = self.rank + len(self._rows)
+        stacked = np.empty((size, size))
+        kernels.moment_curvature(roots, vectors, mean, stacked)
         return stacked
 
     def _pair_scale(self, roots: Float) -> Float:

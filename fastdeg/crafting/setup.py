@@ -115,7 +115,7 @@ def _bounds(lower: ArrayLike | None, upper: ArrayLike | None, prior: Float) -> t
 
 
 def _bound(value: ArrayLike, name: str, n_bins: int) -> Float:
-    array = np.asarray(value)
+    array = _checks.unmasked(value, name)
     if array.ndim == 0:
         return np.full(n_bins, _checks.number(array.item(), name))
     return _checks.float_array(array, name, (n_bins,))
@@ -144,6 +144,7 @@ def _frechet(
         means = _checks.float_array(bin_moments[0], "bin_moments[0]", (bins.n_bins, "D"))
         n_axes = means.shape[1]
         within = _checks.float_array(bin_moments[1], "bin_moments[1]", (bins.n_bins, n_axes, n_axes))
+        _checks.covariances(within, "bin_moments[1]")
         scales = np.ones(n_axes)
     if target_moments is None:
         mean, covariance = target.moments()
@@ -156,16 +157,14 @@ def _frechet(
         _pair(target_moments, "target_moments")
         mean = _checks.float_array(target_moments[0], "target_moments[0]", (n_axes,))
         covariance = _checks.float_array(target_moments[1], "target_moments[1]", (n_axes, n_axes))
+        _checks.covariances(covariance[None], "target_moments[1]")
     if bin_moments is None:
         space = bins.space
         mean = space.standardize(mean) if space else mean
         covariance = covariance / (scales[:, None] * scales)
-    _check_covariance(covariance[None], "target_moments[1]")
     covariance = (covariance + covariance.T) / 2
     if grid is not None:
         return GridFrechetTerm(*_axes(grid), mean, covariance, threads)
-    if within.ndim == 3:
-        _check_covariance(within, "bin_moments[1]")
     return FrechetTerm(means[usable], within[usable], mean, covariance)
 
 
@@ -179,15 +178,6 @@ def _axes(bins: GridBins) -> tuple[tuple[Float, ...], tuple[Float, ...]]:
 def _pair(value: Any, name: str) -> None:
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise TypeError(f"{name}: expected a pair (means, covariances), got {type(value).__name__}")
-
-
-def _check_covariance(covariances: Float, name: str) -> None:
-    size = np.abs(covariances).max(axis=(1, 2))
-    if (np.abs(covariances - covariances.transpose(0, 2, 1)).max(axis=(1, 2)) > 1e-9 * size).any():
-        raise ValueError(f"{name}: expected symmetric matrices, got one that is not")
-    least = np.linalg.eigvalsh(covariances)[:, 0]
-    if (least < -1e-9 * size).any():
-        raise ValueError(f"{name}: expected positive semidefinite matrices, got an eigenvalue of {least.min():.3g}")
 
 
 def _transport(

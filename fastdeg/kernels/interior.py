@@ -7,8 +7,9 @@ the slacks.
 import numpy as np
 from numba import prange
 
-from fastdeg.kernels._jit import kernel, parallel_kernel
+from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
 
+FINITE = REASSOCIATE | {"nnan"}  # what is not a number is found in the sums that follow
 NEGLIGIBLE = 1e-14  # mass of a sink that a start need not meet
 COLUMNS = 512  # bins that a block of the pricing takes at a time
 
@@ -26,35 +27,26 @@ def sums(first, sink, values, sources, sinks):
 
 
 @kernel
-def ratios(first, sink, x, s, out, sources, sinks):
-    """out = x / s with its sums over sinks and over sources; returns Σ x s."""
-    total = 0.0
-    for e in range(len(x)):
-        out[e] = x[e] / s[e]
-        total += x[e] * s[e]
-    sums(first, sink, out, sources, sinks)
-    return total
-
-
-@kernel
 def to_sinks(first, sink, ratio, scale, values, out):
     """out (K, r) = W diag(scale) values for the matrix W (K, N) of the arcs' ratios and values (N, r)."""
     out[:] = 0.0
     for i in range(len(first) - 1):
+        source = values[i]
         for e in range(first[i], first[i + 1]):
-            j = sink[e]
+            target = out[sink[e]]
             weight = ratio[e] * scale[i]
-            for k in range(values.shape[1]):
-                out[j, k] += weight * values[i, k]
+            for k in range(len(source)):
+                target[k] += weight * source[k]
 
 
-@kernel
+@kernel(fastmath=REASSOCIATE)
 def to_bins(first, sink, ratio, values, out):
     """out (N,) = Wᵀ values for values (K,)."""
     for i in range(len(first) - 1):
+        own, to = ratio[first[i] : first[i + 1]], sink[first[i] : first[i + 1]]
         total = 0.0
-        for e in range(first[i], first[i + 1]):
-            total += ratio[e] * values[sink[e]]
+        for e in range(len(own)):
+            total += own[e] * values[to[e]]
         out[i] = total
 
 
@@ -63,11 +55,20 @@ def laplacian(first, sink, ratio, scale, matrix):
     """matrix[j, k] −= Σ over bins of scale² w_j w_k for j > k: a bin joins its sinks (which rise within a bin)."""
     for i in range(len(first) - 1):
         square = scale[i] * scale[i]
-        for a in range(first[i], first[i + 1]):
-            row = matrix[sink[a]]
-            value = square * ratio[a]
-            for b in range(first[i], a):
-                row[sink[b]] -= value * ratio[b]
+        own, to = ratio[first[i] : first[i + 1]], sink[first[i] : first[i + 1]]
+        n = len(own)
+        if n > 0 and to[n - 1] - to[0] == n - 1:  # sinks in a row
+            for a in range(n):
+                row = matrix[to[a], to[0] :]
+                value = square * own[a]
+                for b in range(a):
+                    row[b] -= value * own[b]
+        else:
+            for a in range(n):
+                row = matrix[to[a]]
+                value = square * own[a]
+                for b in range(a):
+                    row[to[b]] -= value * own[b]
 
 
 @kernel
@@ -85,56 +86,70 @@ def close_laplacian(own, matrix):
         matrix[j, j] = diagonal[j] * (1.0 + 1e-14)
 
 
-@kernel
-def predictor_length(first, sink, x, s, ratio, dphi, dpsi):
-    """For dx = −x + ratio (dφ + dψ), ds = −(dφ + dψ): the largest of −dx / x and −ds / s, and Σ dx ds."""
-    worst = 0.0
+@kernel(fastmath=FINITE)
+def predictor_length(first, sink, x, s, dphi, dpsi):
+    """For dx = −x + x / s (dφ + dψ), ds = −(dφ + dψ): the largest of −dx / x and −ds / s, and Σ dx ds."""
+    least = 0.0
+    most = 0.0
     products = 0.0
     for i in range(len(first) - 1):
-        for e in range(first[i], first[i + 1]):
-            shift = dphi[i] + dpsi[sink[e]]
-            relative = shift / s[e]  # −ds / s, and 1 − (−dx / x)
-            worst = max(worst, relative, 1.0 - relative)
-            products += (x[e] - ratio[e] * shift) * shift
-    return worst, products
+        begin, end = first[i], first[i + 1]
+        to, plan, slack = sink[begin:end], x[begin:end], s[begin:end]
+        for e in range(len(to)):
+            shift = dphi[i] + dpsi[to[e]]
+            relative = shift / slack[e]  # −ds / s, and 1 − (−dx / x)
+            least = min(least, relative)
+            most = max(most, relative)
+            products += plan[e] * (1.0 - relative) * shift
+    return max(most, 1.0 - least), products
 
 
-@kernel
-def corrector_target(first, sink, x, s, ratio, weights, target, dphi, dpsi, moved, sources, sinks):
+@kernel(fastmath=REASSOCIATE)
+def corrector_target(first, sink, x, s, weights, target, dphi, dpsi, moved, sources, sinks):
     """moved = (target ω − dx ds) / s − x for the predictor's dx and ds, with its sums over sinks and over sources."""
     sinks[:] = 0.0
     for i in range(len(first) - 1):
+        begin, end = first[i], first[i + 1]
+        to, plan, slack, weight, out = sink[begin:end], x[begin:end], s[begin:end], weights[begin:end], moved[begin:end]
+        for e in range(len(to)):
+            shift = dphi[i] + dpsi[to[e]]
+            inverse = 1.0 / slack[e]
+            out[e] = (target * weight[e] - plan[e] * (1.0 - shift * inverse) * shift) * inverse - plan[e]
         own = 0.0
-        for e in range(first[i], first[i + 1]):
-            shift = dphi[i] + dpsi[sink[e]]
-            second_order = (x[e] - ratio[e] * shift) * shift
-            value = (target * weights[e] - second_order) / s[e] - x[e]
-            moved[e] = value
-            own += value
-            sinks[sink[e]] += value
+        for e in range(len(to)):
+            own += out[e]
+            sinks[to[e]] += out[e]
         sources[i] = own
 
 
-@kernel
+@kernel(fastmath=FINITE)
 def corrector_length(first, sink, x, s, ratio, dphi, dpsi, moved):
     """moved becomes dx = moved + ratio (dφ + dψ); returns the largest of −dx / x and −ds / s."""
     worst = 0.0
     for i in range(len(first) - 1):
-        for e in range(first[i], first[i + 1]):
-            shift = dphi[i] + dpsi[sink[e]]
-            dx = moved[e] + ratio[e] * shift
-            moved[e] = dx
-            worst = max(worst, -dx / x[e], shift / s[e])
+        begin, end = first[i], first[i + 1]
+        to, plan, slack, ratios, out = sink[begin:end], x[begin:end], s[begin:end], ratio[begin:end], moved[begin:end]
+        for e in range(len(to)):
+            shift = dphi[i] + dpsi[to[e]]
+            dx = out[e] + ratios[e] * shift
+            out[e] = dx
+            worst = max(worst, -dx / plan[e])
+            worst = max(worst, shift / slack[e])
     return worst
 
 
-@kernel
+@kernel(fastmath=REASSOCIATE)
 def update(first, sink, x, s, dx, dphi, dpsi, length, smallest):
-    """x += length dx, s −= length (dφ + dψ), both kept positive."""
+    """x += length dx, s −= length (dφ + dψ), both kept positive; returns Σ x s."""
+    total = 0.0
     for i in range(len(first) - 1):
-        for e in range(first[i], first[i + 1]):
-            x[e] = max(x[e] + length * dx[e], smallest)
-            s[e] = max(s[e] - length * (dphi[i] + dpsi[sink[e]]), smallest)
+        begin, end = first[i], first[i + 1]
+        to, plan, slack, change = sink[begin:end], x[begin:end], s[begin:end], dx[begin:end]
+        for e in range(len(to)):
+            plan[e] = max(plan[e] + length * change[e], smallest)
+            slack[e] = max(slack[e] - length * (dphi[i] + dpsi[to[e]]), smallest)
+            total += plan[e] * slack[e]
+    return total
 
 
 @kernel
@@ -188,7 +203,7 @@ def soft_potentials(first, sink, costs, phi, amounts, masses, psi):
             error = (masses[j] - received[j]) / masses[j]
             worst = max(worst, abs(error))
             psi[j] = min(psi[j] + error * received[j] / slope[j], least[j] - 1e-3 * (least[j] - psi[j]))
-        if worst < 1e-6:
+        if worst < 1e-3:
             break
 
 
