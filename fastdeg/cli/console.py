@@ -68,6 +68,7 @@ def progress_bar() -> Iterator[Progress | None]:
         task = bar.add_task("", total=1.0)
 
         def update(fraction: float, message: str) -> None:
-            bar.update(task, completed=fraction, description=message)
+            new = message != bar.tasks[0].description  # shown even where it ends before the bar is drawn next
+            bar.update(task, completed=fraction, description=message, refresh=new)
 
         yield update

@@ -18,7 +18,7 @@ from fastdeg.kernels.interior import c_transform, row_transform
 Float = NDArray[np.float64]
 
 LARGEST_EXACT = 100_000  # bins up to which transport on a grid is solved for exactly
-FEWEST_POINTS = 64  # up to here the transport solver is given costs rather than points
+SINKS_BY_COSTS = 64  # up to here the transport solver is given costs rather than points
 PRICED_AT_ONCE = 64  # arcs of a c-transform that count as one elementary operation
 _ROUNDING = 16 * float(np.finfo(float).eps)
 
@@ -94,7 +94,7 @@ class PlanTransport:
         if self.flow is not None:
             return self.flow.exact(p, threads)
         geometry = self.geometry
-        if geometry is None or len(self.masses) <= FEWEST_POINTS:
+        if geometry is None or len(self.masses) <= SINKS_BY_COSTS:
             return float(emd(p, self.masses, cost=self.costs.T, threads=threads).value)
         if geometry.positions is None:
             result = emd(p, self.masses, geometry.bins, geometry.sinks, metric=geometry.metric, threads=threads)
