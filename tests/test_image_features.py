@@ -1,4 +1,4 @@
-"""The block DCT's statistics against plain NumPy, and the search for the JPEG grid."""
+"""The statistics of block DCT and edges against plain NumPy, and the search for the JPEG grid."""
 
 from __future__ import annotations
 
@@ -16,12 +16,38 @@ from fastdeg.images.features import N_FEATURES, jpeg_grid_offset, luma
 @pytest.mark.parametrize("offset", [(0, 0), (3, 6)])
 def test_features_are_the_naive_statistics(shape, offset):
     image = fd.degrade(photographs()[1], downsampling=2, noise_sigma=4, jpeg_quality=70, rng=0)[: shape[0], : shape[1]]
-    got = dct_features(image, offset=offset).reshape(2, 63, 7)
+    got = dct_features(image, offset=offset)[: 2 * 63 * 7].reshape(2, 63, 7)
     plane = luma(image)
     for k, shift in enumerate((0, 4)):
         expected = naive.block_statistics(plane, (offset[0] + shift) % 8, (offset[1] + shift) % 8)
         np.testing.assert_allclose(got[k][:, :5], expected[:, :5], atol=2e-4)
         np.testing.assert_allclose(got[k][:, 5:], expected[:, 5:], atol=5e-3)  # quartiles to 2^-8 by design
+
+
+@pytest.mark.parametrize("shape", [(128, 192), (80, 75), (12, 31)])
+@pytest.mark.parametrize("blur", [0, 4])
+def test_edge_features_are_the_naive_statistics(shape, blur):
+    image = fd.degrade(photographs()[1], blur_sigma=blur, downsampling=2, noise_sigma=4, rng=0)[: shape[0], : shape[1]]
+    np.testing.assert_allclose(dct_features(image)[2 * 63 * 7 :], naive.edge_statistics(luma(image)), atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(40, 64), (12, 12)])
+def test_edge_features_of_planes_without_many_edges(shape):
+    flat, step = np.full(shape, 90, np.uint8), np.full(shape, 90, np.uint8)
+    step[:, 7:] = 200
+    for image in (flat, step):
+        np.testing.assert_allclose(dct_features(image)[2 * 63 * 7 :], naive.edge_statistics(luma(image)), atol=1e-3)
+
+
+def test_the_sharpest_edges_tell_the_blur_whatever_the_detail():
+    """Gradient at the steepest pixels, fine scale against coarse: falls with the blur in each of the photographs."""
+    for photo in photographs():
+        ratios = []
+        for blur in (0.5, 1.5, 2.5, 3.5):
+            features = dct_features(fd.degrade(photo, blur_sigma=blur, downsampling=4, rng=0))[2 * 63 * 7 :]
+            gradients = features.reshape(5, 5, 2)[:, 0, 0]
+            ratios.append(gradients[0] - gradients[3])
+        assert (np.diff(ratios) < -0.1).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 30), (11, 11), (12, 12), (13, 9, 3)])

@@ -26,7 +26,7 @@ from fastdeg.images.degradation import (
     check_image,
     fixed_parameters,
 )
-from fastdeg.images.features import jpeg_grid_offset, luma, luma_features
+from fastdeg.images.features import feature_weights, jpeg_grid_offset, luma, luma_features
 from fastdeg.images.inference import Bootstrap, Identifiability, Inference, ReferenceCounts
 from fastdeg.images.model import DegradationModel
 from fastdeg.images.support import BinSupport, bin_support
@@ -62,7 +62,7 @@ class DegradationEstimator(BaseEstimator):
         Your own pipeline ``(image, parameters, rng) -> image`` instead of `fastdeg.degrade`: image uint8 (H, W, 3) RGB
         or (H, W); parameters a dictionary by axis name.
     features : callable, optional
-        Your own embedding, of a list of image patches, -> (n, D), instead of the block DCT's statistics.
+        Your own embedding, of a list of image patches, -> (n, D), instead of the statistics of block DCT and edges.
     n_samples : int
         Number of synthetic patches.
     patch_size : int
@@ -99,7 +99,7 @@ class DegradationEstimator(BaseEstimator):
         interpolation: str = "cubic",
         degrade: Degradation | None = None,
         features: Embedding | None = None,
-        n_samples: int = 12_000,
+        n_samples: int = 14_000,
         patch_size: int = 80,
         random_state: int = 0,
     ) -> None:
@@ -156,6 +156,7 @@ class DegradationEstimator(BaseEstimator):
                 self._standardize(synthetic.parameters),
                 np.random.default_rng(seeds[1]),
                 least_scale=LEAST_SCALE if self.features is None else 0.0,
+                weights=feature_weights(len(images)) if self.features is None else None,
                 threads=threads or os.cpu_count() or 1,
             )
         self.n_images_ = len(images)

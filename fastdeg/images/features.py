@@ -1,7 +1,9 @@
-"""Degradation-sensitive, content-insensitive features: statistics of 8 × 8 DCT magnitudes.
+"""Degradation-sensitive, content-insensitive features: statistics of 8 × 8 DCT magnitudes, and of the steepest edges.
 
 Blur lowers the high frequencies, noise raises all of them alike, and JPEG sets many to exactly zero on its own 8 × 8
-grid and leaves edges on a shifted one. Logarithms and order statistics keep strong content from drowning this.
+grid and leaves edges on a shifted one. Logarithms and order statistics keep strong content from drowning this. How
+much fine detail there is depends on what a photograph shows; how sharp its sharpest edges are hardly does, so that
+these tell how blurred it is.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg.images.degradation import check_image, to_float, to_uint8
+from fastdeg.kernels.edges import N_STATISTICS as N_EDGE_STATISTICS
+from fastdeg.kernels.edges import edge_statistics
 from fastdeg.kernels.features import BASIS, FLOOR, N_STATISTICS, plane_statistics, zero_shares
 
 BLOCK = 8
@@ -20,11 +24,20 @@ SHIFT = 4  # of the second grid of blocks, halfway between those of the first
 SMALLEST = BLOCK + SHIFT  # smallest side with a whole block on both grids
 GRID_SEARCH = 136  # side of the part of the image that the search for the JPEG grid looks at
 GRID_ODDS_RATIO = 1.8  # excess of zeros that makes a grid believed; without compression chance gives up to 1.4
-N_FEATURES = 2 * 63 * N_STATISTICS
+N_FEATURES = 2 * 63 * N_STATISTICS + N_EDGE_STATISTICS
+MANY_IMAGES = 8  # from this number on, clean images show what photographs can be
+EDGE_WEIGHT = 2.0  # of the few edge statistics beside the many of the DCT, where components are sought
+
+
+def feature_weights(n_images: int) -> NDArray[np.float64]:
+    """Return the weights of the features, (N_FEATURES,), in a fit on so many clean images."""
+    # few photographs do not show how sharp edges can be: what is learned from them about edges misleads
+    edges = EDGE_WEIGHT if n_images >= MANY_IMAGES else 0.0
+    return np.repeat([1.0, edges], [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS])
 
 
 def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:
-    """Return the features of one image: statistics of its luma's block DCT on two grids.
+    """Return the features of one image: statistics of its luma's block DCT on two grids, and of its edges.
 
     Parameters
     ----------
@@ -41,7 +54,7 @@ def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArr
     --------
     >>> import numpy as np
     >>> dct_features(np.zeros((64, 48), dtype=np.uint8)).shape
-    (882,)
+    (932,)
     """
     return luma_features(luma(image), offset)
 
@@ -74,7 +87,9 @@ def luma_features(plane: NDArray[np.float32], offset: tuple[int, int] = (0, 0)) 
         plane_statistics(plane, top, left, rows, columns, BASIS, memory, memory.view(np.int32), out[k])
     quartiles = out[..., -2:].astype(np.int32).view(np.float32)
     out[..., -2:] = np.log(quartiles + FLOOR)
-    return out.reshape(-1).astype(np.float32)
+    edges = np.empty(N_EDGE_STATISTICS)
+    edge_statistics(np.ascontiguousarray(plane), edges)
+    return np.concatenate([out.reshape(-1), edges]).astype(np.float32)
 
 
 def jpeg_grid_offset(plane: NDArray[np.float32]) -> tuple[int, int]:

@@ -64,10 +64,17 @@ class DegradationModel:
 
     @classmethod
     def fit(
-        cls, synthetic: Synthetic, z: Float, rng: np.random.Generator, *, least_scale: float = 0.0, threads: int = 1
+        cls,
+        synthetic: Synthetic,
+        z: Float,
+        rng: np.random.Generator,
+        *,
+        least_scale: float = 0.0,
+        weights: Float | None = None,
+        threads: int = 1,
     ) -> DegradationModel:
         """Learn from synthetic patches and their standardised parameters z, (n, d)."""
-        components = Components.fit(synthetic.features, least_scale=least_scale)
+        components = Components.fit(synthetic.features, least_scale=least_scale, weights=weights)
         a, remainders = components.split(synthetic.features)
         labels = np.unique(synthetic.groups, return_inverse=True)[1]
         folds = (labels % min(N_FOLDS, labels.max() + 1)).astype(np.int64)

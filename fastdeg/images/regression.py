@@ -38,22 +38,25 @@ class Components(Arrays):
 
     mean: Float
     scale: Float
+    weights: Float  # of the clipped scores
     basis: Float  # (F, C)
 
     @classmethod
-    def fit(cls, x: NDArray[Any], *, least_scale: float = 0.0) -> Components:
+    def fit(cls, x: NDArray[Any], *, least_scale: float = 0.0, weights: Float | None = None) -> Components:
         """Find the components; features that vary by less than ``least_scale`` are not blown up to unit scale."""
+        weights = np.ones(x.shape[1]) if weights is None else weights
         mean, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
         scale = np.maximum(np.where(scale > 1e-6, scale, 1.0), least_scale)
         scores = np.clip((x - mean.astype(x.dtype)) / scale.astype(x.dtype), -LARGEST_SCORE, LARGEST_SCORE)
         shift = scores.mean(axis=0, dtype=np.float64)
         scores -= shift.astype(scores.dtype)
+        scores *= weights.astype(scores.dtype)
         covariance = (scores.T @ scores).astype(np.float64) / len(x)
         count = min(N_COMPONENTS, len(mean), max(1, len(x) - 1))
         _, vectors = scipy.linalg.eigh(covariance, subset_by_index=(len(mean) - count, len(mean) - 1))
         vectors = vectors[:, ::-1]
         signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(count)])
-        return cls(mean + shift * scale, scale, vectors * signs)
+        return cls(mean + shift * scale, scale, weights, vectors * signs)
 
     def __call__(self, x: NDArray[Any]) -> Float:
         return self.scores(x) @ self.basis
@@ -66,8 +69,8 @@ class Components(Arrays):
         return a, np.log(np.maximum(remainder, 0) + 1e-3)
 
     def scores(self, x: NDArray[Any]) -> Float:
-        """Return the standardised, clipped features."""
-        return np.clip((x - self.mean) / self.scale, -LARGEST_SCORE, LARGEST_SCORE)
+        """Return the standardised, clipped, weighted features."""
+        return np.clip((x - self.mean) / self.scale, -LARGEST_SCORE, LARGEST_SCORE) * self.weights
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg.images.degradation import Degradation, check_image, corrupt, shrink, to_float, to_uint8
-from fastdeg.images.features import luma, luma_features
+from fastdeg.images.features import MANY_IMAGES, luma, luma_features
 
 Embedding = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
 
@@ -23,8 +23,7 @@ SCALES = (0.7, 1.3)  # sizes relative to the image: finer and coarser detail
 CONTRASTS = (0.7, 1.2)
 BRIGHTNESSES = (-20.0, 20.0)  # grey levels
 SMALLEST_PATCH = 24  # low-resolution pixels
-VARIANTS = 3  # noise and compression drawn for each blurred and downsampled patch
-_MANY_IMAGES = 8  # from this number on, cross-validation leaves out whole images, below it halves of images
+VARIANTS = 4  # noise and compression drawn for each blurred and downsampled patch: cheaper than another patch
 _LOW_RESOLUTION = ("poisson_scale", "noise_sigma", "jpeg_quality")
 
 
@@ -65,7 +64,7 @@ class Recipe:
 
 def pieces_of(images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     """Return pieces of content that share no pixel: the images, or both halves of each where they are few."""
-    if len(images) >= _MANY_IMAGES:
+    if len(images) >= MANY_IMAGES:
         return list(images)
     pieces: list[NDArray[Any]] = []
     for image in images:
