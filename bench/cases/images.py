@@ -12,7 +12,7 @@ import numpy as np
 from scipy.fft import dctn
 
 import fastdeg as fd
-from bench.case import Case, Rival
+from bench.case import OURS, Case, Rival
 from fastdeg.images import dct_features, inference, read_image
 from fastdeg.images.features import jpeg_grid_offset, luma
 
@@ -28,6 +28,9 @@ def low_resolution(height: int, width: int) -> np.ndarray:
 
 
 # -- features: the same statistics with SciPy and NumPy ---------------------------------------------------------------
+
+
+DCT_ALONE = "SciPy dctn + NumPy, without the edge statistics"
 
 
 def scipy_features(image: np.ndarray) -> np.ndarray:
@@ -61,8 +64,8 @@ def scipy_features(image: np.ndarray) -> np.ndarray:
 
 
 def check_features(workload, answers):
-    for answer in answers.values():
-        np.testing.assert_allclose(answer, answers["SciPy dctn + NumPy"], atol=5e-3)
+    expected = answers[DCT_ALONE]
+    np.testing.assert_allclose(answers[OURS][: len(expected)], expected, atol=5e-3)
 
 
 def scipy_grid(plane: np.ndarray) -> tuple[int, int]:
@@ -158,7 +161,7 @@ CASES = [
         name="features of a 192 × 128 colour image",
         setup=lambda: low_resolution(128, 192),
         run=dct_features,
-        rivals=[Rival("SciPy dctn + NumPy", scipy_features)],
+        rivals=[Rival(DCT_ALONE, scipy_features)],
         check=check_features,
     ),
     Case(

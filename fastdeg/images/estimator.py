@@ -99,7 +99,7 @@ class DegradationEstimator(BaseEstimator):
         interpolation: str = "cubic",
         degrade: Degradation | None = None,
         features: Embedding | None = None,
-        n_samples: int = 14_000,
+        n_samples: int = 12_000,
         patch_size: int = 80,
         random_state: int = 0,
     ) -> None:
@@ -157,6 +157,7 @@ class DegradationEstimator(BaseEstimator):
                 np.random.default_rng(seeds[1]),
                 least_scale=LEAST_SCALE if self.features is None else 0.0,
                 weights=feature_weights(len(images)) if self.features is None else None,
+                tested_weights=feature_weights(0) if self.features is None else None,
                 threads=threads or os.cpu_count() or 1,
             )
         self.n_images_ = len(images)
@@ -390,7 +391,7 @@ class DegradationEstimator(BaseEstimator):
     def _summaries(self, images: Sequence[ArrayLike], *, test: bool = False) -> tuple[Float, NDArray[np.int64], Float]:
         """Return what the regression says of each image (n, m), its number of patches, and its p-value inside."""
         features, owners, n = self._patch_features(images)
-        s, a, remainders = self.model_.summaries(features)
+        s = self.model_.summaries(features)
         n_patches = np.bincount(owners, minlength=n)
         p_values = np.ones(n)
         if test:
@@ -398,7 +399,7 @@ class DegradationEstimator(BaseEstimator):
                 for i in range(n):
                     own = np.flatnonzero(owners == i)
                     own = own[np.linspace(0, len(own) - 1, min(len(own), TESTED_PATCHES)).round().astype(int)]
-                    found = self.model_.outside_p_values(self.model_.outside_scores(a[own], remainders[own], s[own]))
+                    found = self.model_.outside_p_values(self.model_.outside_scores(features[own], s[own]))
                     # patches of a photo depend on each other: twice the median of p-values is one, however they do
                     middle = float(np.sort(found)[(len(own) - 1) // 2])
                     p_values[i] = middle if len(own) == 1 else min(1.0, 2 * middle)

@@ -30,7 +30,8 @@ EDGE_WEIGHT = 2.0  # of the few edge statistics beside the many of the DCT, wher
 
 
 def feature_weights(n_images: int) -> NDArray[np.float64]:
-    """Return the weights of the features, (N_FEATURES,), in a fit on so many clean images."""
+    """Return the weights of the features, (N_FEATURES,), in a fit on so many clean images: those of the DCT alone for
+    few."""
     # few photographs do not show how sharp edges can be: what is learned from them about edges misleads
     edges = EDGE_WEIGHT if n_images >= MANY_IMAGES else 0.0
     return np.repeat([1.0, edges], [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS])

@@ -36,20 +36,23 @@ class DegradationModel:
     ----------
     components, regression, network, likelihood
         From features to summaries (the mean of two regressions), and the summaries' density given the parameters.
+    tested
+        Components by which patches are compared in the test whether they lie outside the space.
     expected : ndarray, (K, C)
         Polynomial coefficients of the components given the parameters.
     projection : ndarray, (C, D)
         Discriminants: directions in which the parameters show best, unit variance within.
     sample_points, sample_summaries : ndarray, (n, d)
         Synthetic patches: standardised parameters, and what the regression said of them unseen.
-    sample_components : ndarray, (n, C)
+    sample_components, sample_tested : ndarray, (n, C)
     sample_remainders : ndarray, (n,)
-        Logarithm of the squared distance of their features from the components' subspace.
+        Logarithm of the squared distance of their features from the subspace of the tested components.
     unlikeness : ndarray, (m, 3)
         How unlike the patches of all other clean content some synthetic patches are.
     """
 
     components: Components
+    tested: Components
     regression: Regression
     network: Network
     likelihood: Likelihood
@@ -59,6 +62,7 @@ class DegradationModel:
     sample_points: NDArray[np.float32]
     sample_summaries: NDArray[np.float32]
     sample_components: NDArray[np.float32]
+    sample_tested: NDArray[np.float32]
     sample_remainders: NDArray[np.float32]
     unlikeness: Float
 
@@ -71,11 +75,16 @@ class DegradationModel:
         *,
         least_scale: float = 0.0,
         weights: Float | None = None,
+        tested_weights: Float | None = None,
         threads: int = 1,
     ) -> DegradationModel:
-        """Learn from synthetic patches and their standardised parameters z, (n, d)."""
+        """Learn from synthetic patches and their standardised parameters z, (n, d).
+
+        ``weights``: of the features, where the parameters are read; ``tested_weights``: in the test of what is outside.
+        """
         components = Components.fit(synthetic.features, least_scale=least_scale, weights=weights)
-        a, remainders = components.split(synthetic.features)
+        tested = Components.fit(synthetic.features, least_scale=least_scale, weights=tested_weights)
+        a, _ = components.split(synthetic.features)
         labels = np.unique(synthetic.groups, return_inverse=True)[1]
         folds = (labels % min(N_FOLDS, labels.max() + 1)).astype(np.int64)
         regression, s = Regression.fit(a[:, :N_LEADING], z, folds, rng)
@@ -91,8 +100,10 @@ class DegradationModel:
         within += (1e-6 * np.trace(within) / len(within) + 1e-12) * np.eye(len(within))
         between = np.cov(mean, rowvar=False, ddof=0).reshape(within.shape)
         _, vectors = scipy.linalg.eigh(between, within)
+        tested_a, remainders = tested.split(synthetic.features)
         model = cls(
             components,
+            tested,
             regression,
             network,
             likelihood,
@@ -102,6 +113,7 @@ class DegradationModel:
             z.astype(np.float32),
             s.astype(np.float32),
             a.astype(np.float32),
+            tested_a[:, :N_LEADING].astype(np.float32),
             remainders.astype(np.float32),
             np.empty((0, 3)),
         )
@@ -109,11 +121,10 @@ class DegradationModel:
         # in the memory order that a file gives back, so that a loaded model computes the very same numbers
         return cls.from_arrays({name: np.array(x, order="C") for name, x in model.to_arrays().items()})
 
-    def summaries(self, features: NDArray[Any]) -> tuple[Float, Float, Float]:
-        """Return the regressions' word on each patch (n, d), its leading components (n, C) and its remainder (n,)."""
-        a, remainders = self.components.split(features)
-        leading = a[:, :N_LEADING]
-        return (self.regression(leading) + self.network(a)) / 2, leading, remainders
+    def summaries(self, features: NDArray[Any]) -> Float:
+        """Return the regressions' word on each patch, (n, d)."""
+        a = self.components(features)
+        return (self.regression(a[:, :N_LEADING]) + self.network(a)) / 2
 
     def outside_p_values(self, unlikeness: Float) -> Float:
         """Return the probability that a patch from inside the space, of another photograph, is as unlike, (n,).
@@ -125,7 +136,7 @@ class DegradationModel:
         normal = _tail_shares(self.unlikeness, self.unlikeness).min(axis=1)
         return _tail_shares(-normal[:, None], -worst[:, None])[:, 0]
 
-    def outside_scores(self, a: Float, remainders: Float, s: Float) -> Float:
+    def outside_scores(self, features: NDArray[Any], s: Float) -> Float:
         """Return how unlike anything in the space patches are, by three measures, (n, 3).
 
         Each patch is compared with the synthetic patches of which the regression says about the same: by Mahalanobis
@@ -133,6 +144,8 @@ class DegradationModel:
         subspace, and by how far beyond the ranges of the space the regression's word itself lies.
         """
         everyone = np.arange(len(self.sample_points))
+        a, remainders = self.tested.split(features)
+        a = a[:, :N_LEADING]
         return np.array([self._unlikeness(a[i], float(remainders[i]), s[i], everyone) for i in range(len(s))])
 
     def _unlikeness(self, a: Float, remainder: float, s: Float, allowed: NDArray[np.int64]) -> Float:
@@ -142,7 +155,7 @@ class DegradationModel:
         places = np.clip(self.sample_summaries[allowed], 0, 1) - inside
         count = min(COMPARED, len(allowed))
         nearest = np.argpartition((places**2).sum(axis=1), count - 1)[:count]
-        others = self.sample_components[allowed[nearest]].astype(np.float64)
+        others = self.sample_tested[allowed[nearest]].astype(np.float64)
         trend = np.column_stack([np.ones(count), places[nearest]])
         coefficients: Any = np.linalg.lstsq(trend, others, rcond=1e-6)[0]
         left = others - trend @ coefficients
@@ -163,7 +176,7 @@ class DegradationModel:
         def compare(k: int) -> Float:
             allowed = np.flatnonzero(groups != groups[k])
             return self._unlikeness(
-                self.sample_components[k].astype(np.float64),
+                self.sample_tested[k].astype(np.float64),
                 float(self.sample_remainders[k]),
                 self.sample_summaries[k].astype(np.float64),
                 allowed,
@@ -230,6 +243,7 @@ def _tail_shares(normal: Float, values: Float) -> Float:
 
 _PARTS: dict[str, Any] = {
     "components": Components,
+    "tested": Components,
     "regression": Regression,
     "network": Network,
     "likelihood": Likelihood,
