@@ -407,7 +407,7 @@ def test_regression_judges_itself_on_content_it_has_not_seen():
     """With pure noise as features, what is said of a held-out fold must not know the targets."""
     rng = np.random.default_rng(0)
     x, z = rng.standard_normal((600, 30)), rng.uniform(0, 1, (600, 1))
-    components = Components.fit(x)
+    (components,) = Components.fit(x, [np.ones(x.shape[1])])
     _, held_out = Regression.fit(components(x), z, np.arange(600) % 4, rng)
     assert abs(np.corrcoef(held_out[:, 0], z[:, 0])[0, 1]) < 0.15
 

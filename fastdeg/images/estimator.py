@@ -99,7 +99,7 @@ class DegradationEstimator(BaseEstimator):
         interpolation: str = "cubic",
         degrade: Degradation | None = None,
         features: Embedding | None = None,
-        n_samples: int = 12_000,
+        n_samples: int = 14_000,
         patch_size: int = 80,
         random_state: int = 0,
     ) -> None:

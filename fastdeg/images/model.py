@@ -82,9 +82,10 @@ class DegradationModel:
 
         ``weights``: of the features, where the parameters are read; ``tested_weights``: in the test of what is outside.
         """
-        components = Components.fit(synthetic.features, least_scale=least_scale, weights=weights)
-        tested = Components.fit(synthetic.features, least_scale=least_scale, weights=tested_weights)
-        a, _ = components.split(synthetic.features)
+        ones = np.ones(synthetic.features.shape[1])
+        weightings = [ones if w is None else w for w in (weights, tested_weights)]
+        components, tested = Components.fit(synthetic.features, weightings, least_scale=least_scale)
+        a = components(synthetic.features)
         labels = np.unique(synthetic.groups, return_inverse=True)[1]
         folds = (labels % min(N_FOLDS, labels.max() + 1)).astype(np.int64)
         regression, s = Regression.fit(a[:, :N_LEADING], z, folds, rng)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any
@@ -42,21 +43,26 @@ class Components(Arrays):
     basis: Float  # (F, C)
 
     @classmethod
-    def fit(cls, x: NDArray[Any], *, least_scale: float = 0.0, weights: Float | None = None) -> Components:
-        """Find the components; features that vary by less than ``least_scale`` are not blown up to unit scale."""
-        weights = np.ones(x.shape[1]) if weights is None else weights
+    def fit(cls, x: NDArray[Any], weightings: Sequence[Float], *, least_scale: float = 0.0) -> list[Components]:
+        """Find the components for each of several weightings of the features.
+
+        Features that vary by less than ``least_scale`` are not blown up to unit scale.
+        """
         mean, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
         scale = np.maximum(np.where(scale > 1e-6, scale, 1.0), least_scale)
         scores = np.clip((x - mean.astype(x.dtype)) / scale.astype(x.dtype), -LARGEST_SCORE, LARGEST_SCORE)
         shift = scores.mean(axis=0, dtype=np.float64)
         scores -= shift.astype(scores.dtype)
-        scores *= weights.astype(scores.dtype)
         covariance = (scores.T @ scores).astype(np.float64) / len(x)
         count = min(N_COMPONENTS, len(mean), max(1, len(x) - 1))
-        _, vectors = scipy.linalg.eigh(covariance, subset_by_index=(len(mean) - count, len(mean) - 1))
-        vectors = vectors[:, ::-1]
-        signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(count)])
-        return cls(mean + shift * scale, scale, weights, vectors * signs)
+        found = []
+        for weights in weightings:
+            weighted = covariance * (weights[:, None] * weights)
+            _, vectors = scipy.linalg.eigh(weighted, subset_by_index=(len(mean) - count, len(mean) - 1))
+            vectors = vectors[:, ::-1]
+            signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(count)])
+            found.append(cls(mean + shift * scale, scale, weights, vectors * signs))
+        return found
 
     def __call__(self, x: NDArray[Any]) -> Float:
         return self.scores(x) @ self.basis
