@@ -258,18 +258,22 @@ def rescale_flows(shape, steps, inverse_rates, factor, flows):
                 flows[k, start + j] += (factor - 1.0) * clipped(flows[k, start + j], threshold)
 
 
+@kernel
+def panels(shape, axis):
+    """Cells along an axis, cells between two of them, and how these are cut: widest panel, panels."""
+    inner = 1
+    for k in range(axis + 1, len(shape)):
+        inner *= shape[k]
+    width = min(inner, 512)
+    return shape[axis], inner, width, (inner + width - 1) // width
+
+
 @parallel_kernel
 def lower_to_lipschitz(shape, steps, axis, potential):
     """f_i ← min_j f_j + distance(i, j) along one axis; all axes in turn give the largest potential below f whose
     slopes are at most the step lengths: the infimal convolution with a city-block distance goes axis by axis."""
-    n = shape[axis]
-    inner = 1
-    for k in range(axis + 1, len(shape)):
-        inner *= shape[k]
-    outer = len(potential) // (n * inner)
-    width = min(inner, 512)
-    n_panels = (inner + width - 1) // width
-    for task in prange(outer * n_panels):
+    n, inner, width, n_panels = panels(shape, axis)
+    for task in prange(len(potential) // (n * inner) * n_panels):
         first = (task // n_panels) * n * inner + (task % n_panels) * width
         size = min(width, inner - (task % n_panels) * width)
         for c in range(1, n):

@@ -2,15 +2,8 @@
 
 import numpy as np
 
-from fastdeg.kernels._jit import REASSOCIATE, kernel
-
-
-@kernel(fastmath=REASSOCIATE)
-def _dot(a, b, n):
-    total = 0.0
-    for k in range(n):
-        total += a[k] * b[k]
-    return total
+from fastdeg.kernels._jit import kernel
+from fastdeg.kernels.elementary import dot
 
 
 @kernel
@@ -19,8 +12,8 @@ def factor_lower(matrix):
     for i in range(len(matrix)):
         row = matrix[i]
         for j in range(i):
-            row[j] = (row[j] - _dot(row, matrix[j], j)) / matrix[j, j]
-        left = row[i] - _dot(row, row, i)
+            row[j] = (row[j] - dot(row, matrix[j], j)) / matrix[j, j]
+        left = row[i] - dot(row, row, i)
         if not left > 0.0:
             return False
         row[i] = np.sqrt(left)
@@ -32,7 +25,7 @@ def solve_lower(lower, right):
     """Overwrite right by the solution x of L Lᵀ x = right."""
     n = len(lower)
     for i in range(n):
-        right[i] = (right[i] - _dot(lower[i], right, i)) / lower[i, i]
+        right[i] = (right[i] - dot(lower[i], right, i)) / lower[i, i]
     for i in range(n - 1, -1, -1):
         row = lower[i]
         value = right[i] / row[i]

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from ._jit import REASSOCIATE, kernel
+from fastdeg.kernels._jit import REASSOCIATE, kernel
 
 SHARES = (0.01, 0.03, 0.1, 0.3)  # and all
 N_LEVELS = 5

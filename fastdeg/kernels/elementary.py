@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastdeg.kernels._jit import kernel
+from fastdeg.kernels._jit import REASSOCIATE, kernel
 
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 _SQRT2 = 1.4142135623730951
@@ -51,3 +51,12 @@ def bounded_exp(x):
     p = p * r + 1.0
     p = p * r + 1.0
     return p * np.int64((np.int64(k) + 1023) << 52).view(np.float64)
+
+
+@kernel(fastmath=REASSOCIATE)
+def dot(a, b, count):
+    """Σ a b over the first ``count`` entries."""
+    total = 0.0
+    for i in range(count):
+        total += a[i] * b[i]
+    return total

@@ -16,6 +16,7 @@ from numba import prange
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
 from fastdeg.kernels.columns import copy_columns
+from fastdeg.kernels.elementary import dot
 
 MAX_SLABS = 64
 SLAB_ROWS = 8_192  # at least
@@ -97,14 +98,6 @@ def _sum(values, count):
 
 
 @kernel(fastmath=REASSOCIATE)
-def _dot(a, b, count):
-    total = 0.0
-    for i in range(count):
-        total += a[i] * b[i]
-    return total
-
-
-@kernel(fastmath=REASSOCIATE)
 def _scatter(a, b, count, scatter):
     """Lower triangle of a · bᵀ over the first ``count`` columns, four rows by four at a time."""
     n_axes = a.shape[0]
@@ -142,7 +135,7 @@ def _scatter(a, b, count, scatter):
             scatter[j + 3, k], scatter[j + 3, k + 1], scatter[j + 3, k + 2], scatter[j + 3, k + 3] = s30, s31, s32, s33
     for j in range(full, n_axes):
         for k in range(j + 1):
-            scatter[j, k] = _dot(a[j], b[k], count)
+            scatter[j, k] = dot(a[j], b[k], count)
 
 
 @kernel(fastmath=REASSOCIATE)

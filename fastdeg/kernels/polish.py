@@ -9,6 +9,7 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
+from fastdeg.kernels.admm import panels
 from fastdeg.kernels.elementary import bounded_exp
 from fastdeg.kernels.transport.tree import NONE
 
@@ -98,14 +99,8 @@ def number_groups(leader, offset, masses, group, potential, mass):
 @parallel_kernel
 def extend_groups(shape, steps, axis, potential, group):
     """f_i ← min_j f_j + distance(i, j) along one axis, with i in the group of the j of the minimum."""
-    n = shape[axis]
-    inner = 1
-    for k in range(axis + 1, len(shape)):
-        inner *= shape[k]
-    outer = len(potential) // (n * inner)
-    width = min(inner, 512)
-    n_panels = (inner + width - 1) // width
-    for task in prange(outer * n_panels):
+    n, inner, width, n_panels = panels(shape, axis)
+    for task in prange(len(potential) // (n * inner) * n_panels):
         first = (task // n_panels) * n * inner + (task % n_panels) * width
         size = min(width, inner - (task % n_panels) * width)
         for way in range(2):
