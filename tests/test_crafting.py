@@ -567,7 +567,9 @@ def test_terms_of_a_grid_are_those_of_its_cells_one_by_one():
         np.testing.assert_allclose(linear, dense.linear, atol=1e-13)
 
 
-@pytest.mark.parametrize("shape", [(50, 7, 9), (600,), (3, 450), (2, 3, 4, 5)])
+@pytest.mark.parametrize(
+    "shape", [(50, 7, 9), (600,), (31,), (3, 450), (450, 40), (2, 3, 4, 5), (3, 1, 300, 41, 1), (3, 45, 40, 30)]
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_cosine_transform_is_scipys(shape, dtype):
     import scipy.fft
@@ -578,9 +580,11 @@ def test_cosine_transform_is_scipys(shape, dtype):
     tolerance = 1e-4 if dtype == np.float32 else 1e-12
     for threads in (1, 2):
         transform = CosineTransform(shape, dtype, threads)
-        image, spare = transform.forward(x.ravel().copy(), np.empty(x.size, dtype))
-        np.testing.assert_allclose(image.reshape(shape), scipy.fft.dctn(x, norm="ortho"), atol=tolerance)
-        np.testing.assert_allclose(transform.inverse(image, spare)[0].reshape(shape), x, atol=tolerance)
+        image = x.copy()
+        transform.forward(image.ravel())
+        np.testing.assert_allclose(image, scipy.fft.dctn(x, norm="ortho"), atol=tolerance)
+        transform.inverse(image.ravel())
+        np.testing.assert_allclose(image, x, atol=tolerance)
 
 
 def test_time_limit_is_kept(monkeypatch):

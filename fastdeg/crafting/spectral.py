@@ -21,50 +21,87 @@ from fastdeg.kernels._jit import thread_count
 Float = NDArray[np.float64]
 
 _LONG_AXIS = 400  # cells from which a fast transform beats a product with the transform's matrix
+_SLAB = 32_768  # cells that stay in the second cache
+_LEAST_SLAB = 16_384  # cells that are worth a task
 
 
 class CosineTransform:
-    """The orthonormal DCT-II of a grid, in place between two buffers."""
+    """The orthonormal DCT-II of a grid, in place.
+
+    The last axes are transformed together, slab by slab, the first one and those before the slabs each on its own.
+    """
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, threads: int | None) -> None:
         self.threads = threads
-        self.axes = []
-        for k, n in enumerate(shape):
-            view = (int(np.prod(shape[:k])), n, int(np.prod(shape[k + 1 :])))
-            matrix = scipy.fft.dct(np.eye(n), norm="ortho", axis=0) if n <= _LONG_AXIS else np.zeros((0, 0))
-            self.axes.append((view, matrix.astype(dtype), np.ascontiguousarray(matrix.T, dtype)))
+        views = [(int(np.prod(shape[:k])), n, int(np.prod(shape[k + 1 :]))) for k, n in enumerate(shape)]
+        self.begin = len(shape)  # of the axes within slabs
+        while self.begin > 1 and np.prod(shape[self.begin - 1 :]) <= _SLAB and shape[self.begin - 1] <= _LONG_AXIS:
+            self.begin -= 1
+        self.alone = [(k, view) for k, view in enumerate(views[: self.begin]) if view[1] > 1]
+        self.slab = np.array(shape[self.begin :], np.int64)
+        parts = [
+            _matrices(n, transposed=k >= self.begin and inner == 1) if n <= _LONG_AXIS else np.zeros((2, 0))
+            for k, (_, n, inner) in enumerate(views)
+        ]
+        self.matrices, self.inverses = np.concatenate(parts, axis=1).astype(dtype)
+        self.offsets = np.cumsum([0, *(part.shape[1] for part in parts)])
 
-    def forward(self, x: NDArray[Any], spare: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the buffer that holds the transform of x, and the other one."""
-        return self._along_all(x, spare, inverse=False)
+    def forward(self, x: NDArray[Any]) -> None:
+        """x ← its transform."""
+        self._along_all(x, inverse=False)
 
-    def inverse(self, x: NDArray[Any], spare: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the buffer that holds the inverse transform of x, and the other one."""
-        return self._along_all(x, spare, inverse=True)
+    def inverse(self, x: NDArray[Any]) -> None:
+        """x ← its inverse transform."""
+        self._along_all(x, inverse=True)
 
-    def _along_all(self, x: NDArray[Any], spare: NDArray[Any], inverse: bool) -> tuple[NDArray[Any], NDArray[Any]]:
-        for view, matrix, transposed in self.axes:
-            if view[1] == 1:
-                continue
-            if not len(matrix):
+    def _along_all(self, x: NDArray[Any], inverse: bool) -> None:
+        matrices = self.inverses if inverse else self.matrices
+        if self.slab.max(initial=1) > 1:
+            slabs = x.reshape(-1, int(self.slab.prod()))
+            cosine.transform_slabs(
+                slabs, max(1, _LEAST_SLAB // slabs.shape[1]), self.slab, matrices, self.offsets[self.begin :], inverse,
+                threads=self.threads, work=x.size * self.slab.sum() / 16,
+            )  # fmt: skip
+        for axis, view in self.alone:
+            if view[1] > _LONG_AXIS:
                 transform = scipy.fft.idct if inverse else scipy.fft.dct
                 workers = thread_count(self.threads, x.size * 50)
-                spare[:] = transform(x.reshape(view), axis=1, norm="ortho", workers=workers).ravel()
+                x[:] = transform(x.reshape(view), axis=1, norm="ortho", workers=workers).ravel()
             else:
-                pair = (transposed, matrix) if inverse else (matrix, transposed)
-                cosine.transform_axis(
-                    x.reshape(view), *pair, spare.reshape(view), threads=self.threads, work=x.size * view[1] / 8
-                )
-            x, spare = spare, x
-        return x, spare
+                cosine.transform_panels(
+                    x.reshape(view), matrices, self.offsets[axis], inverse,
+                    threads=self.threads, work=x.size * view[1] / 16,
+                )  # fmt: skip
 
 
-def eigenvalues(shape: tuple[int, ...], weights: Float) -> Float:
-    """Return the eigenvalues of weight_k L_k for the Laplacian L_k along each axis, shape (d, longest axis)."""
-    values = np.zeros((len(shape), max(shape)))
-    for k, n in enumerate(shape):
-        values[k, :n] = weights[k] * (2 - 2 * np.cos(np.pi * np.arange(n) / n))
-    return values
+def _matrices(n: int, transposed: bool) -> Float:
+    """Return the matrix of the transform with its even and odd rows, as far as these differ; and of the inverse."""
+    matrix, half = scipy.fft.dct(np.eye(n), norm="ortho", axis=0), n // 2
+    parts = (matrix, matrix[::2, : n - half], matrix[1::2, :half])
+    there, back = (np.concatenate([part.ravel() for part in ps]) for ps in (parts, [part.T for part in parts]))
+    return np.stack((back, there) if transposed else (there, back))
+
+
+class Laplacian:
+    """Σ_k weight_k L_k + constant for the Laplacians L_k along the axes of a grid, in its cosine transform's basis."""
+
+    def __init__(self, shape: tuple[int, ...], weights: Float, constant: float, dtype: Any) -> None:
+        self.eigenvalues = [w * (2 - 2 * np.cos(np.pi * np.arange(n) / n)) for w, n in zip(weights, shape, strict=True)]
+        self.constant = constant
+        rest = np.array([constant])
+        for values in self.eigenvalues[1:]:
+            rest = np.add.outer(rest, values).ravel()
+        self.first, self.rest = self.eigenvalues[0].astype(dtype), rest.astype(dtype)
+
+    def at(self, index: Sequence[NDArray[np.intp]]) -> Float:
+        """Return the eigenvalues at the cells of an index for each axis."""
+        return sum((values[i] for values, i in zip(self.eigenvalues, index, strict=True)), np.array(self.constant))
+
+    def solve(self, image: NDArray[Any], threads: int | None) -> None:
+        """image ← −(its solution)."""
+        cosine.divide_by_spectrum(
+            image.reshape(len(self.first), -1), self.first, self.rest, threads=threads, work=2 * image.size
+        )
 
 
 class GridFeatures(RowQuadratics):
@@ -121,32 +158,28 @@ class Projection:
         self.shape, self.features, self.threads = transport.shape, features, threads
         self.transform = CosineTransform(transport.shape, dtype, threads)
         self.gram = features.gram()
-        self.spare = np.empty(len(transport.target), dtype)
+        self.dtype = dtype
 
     def set_penalties(self, flow_rates: Float, pmf_rate: float, metric: Float) -> None:
         """Take the penalties: per axis of the flows, of p, and the metric Q of z."""
         features = self.features
         self.inverse_rate = 1 / pmf_rate
-        self.eigenvalues = eigenvalues(self.shape, 1 / flow_rates)
-        spectrum = sum(self.eigenvalues[k, i] for k, i in enumerate(features.index)) + self.inverse_rate
-        self.on_support = 1 / spectrum
+        self.laplacian = Laplacian(self.shape, 1 / flow_rates, self.inverse_rate, self.dtype)
+        self.on_support = 1 / self.laplacian.at(features.index)
         self.covariance = np.linalg.inv(metric) if len(metric) else metric
         inner = self.gram * self.inverse_rate + self.covariance
         inner -= features.images.T @ (features.images * self.on_support[:, None]) * self.inverse_rate**2
         self.multiplier_map = np.linalg.inv(inner) if len(inner) else inner
 
-    def multipliers(self, right: NDArray[Any], mismatch: Float) -> tuple[NDArray[Any], Float]:
-        """Return λ and w, given v − q − div v_m (overwritten) and Aᵀv − v_z."""
+    def multipliers(self, right: NDArray[Any], mismatch: Float) -> Float:
+        """Return w; right ← λ. Given are right = v − q − div v_m and Aᵀv − v_z."""
         features = self.features
-        image, self.spare = self.transform.forward(right, self.spare)
+        self.transform.forward(right)
         w = mismatch
         if len(w):
-            seen = image[features.support] * self.on_support
+            seen = right[features.support] * self.on_support
             w = self.multiplier_map @ (mismatch - (seen @ features.images) * self.inverse_rate)
-        cosine.scale_by_spectrum(
-            image, np.array(self.shape), self.eigenvalues, self.inverse_rate, threads=self.threads, work=8 * image.size
-        )
-        if len(w):
-            image[features.support] += self.on_support * (features.images @ w) * self.inverse_rate
-        potential, self.spare = self.transform.inverse(image, self.spare)
-        return potential, w
+            right[features.support] -= features.images @ w * self.inverse_rate
+        self.laplacian.solve(right, self.threads)
+        self.transform.inverse(right)
+        return w

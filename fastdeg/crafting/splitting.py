@@ -25,8 +25,8 @@ from fastdeg.crafting.blocks import Flows, Moments, Pmf, Term, split_linear
 from fastdeg.crafting.polish import Polish, Polished, PolishState
 from fastdeg.crafting.problem import GridTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
-from fastdeg.crafting.spectral import CosineTransform, Projection, eigenvalues, moment_features
-from fastdeg.kernels import admm, cosine
+from fastdeg.crafting.spectral import CosineTransform, Laplacian, Projection, moment_features
+from fastdeg.kernels import admm
 
 Float = NDArray[np.float64]
 
@@ -100,7 +100,7 @@ class GridSplitting:
         if self._balance():
             right, mismatch, reflected = self._reflect()
         # x = Π(2 y − s), by its multipliers: λ of div m = p − q, w of z = Aᵀp
-        self.potential, w = self.projection.multipliers(right, mismatch)
+        w = self.projection.multipliers(right, mismatch)
         # s ← s + relaxation (x − y)
         self.pmf.relax(self.potential, self.features, w)
         self.flows.relax(self.potential)
@@ -173,15 +173,14 @@ class GridSplitting:
         flows.subtract_divergence(error, 1.0)
         conductance = np.where(flows.shape > 1, 1 / flows.lengths, 1.0)
         poisson = CosineTransform(transport.shape, np.float64, self.threads)
-        image, spare = poisson.forward(error, np.empty_like(error))
-        weights = eigenvalues(transport.shape, conductance)
-        image[0] = 0.0
-        cosine.scale_by_spectrum(image, flows.shape, weights, 1e-300, threads=self.threads, work=8 * image.size)
-        correction, _ = poisson.inverse(image, spare)
-        n_rows = len(correction) // flows.shape[-1]
+        poisson.forward(error)
+        error[0] = 0.0
+        Laplacian(transport.shape, conductance, 1e-300, np.float64).solve(error, self.threads)
+        poisson.inverse(error)
+        n_rows = len(error) // flows.shape[-1]
         costs = np.empty(-(-n_rows // admm.ROWS_PER_BLOCK))
         admm.corrected_flow_cost(
-            flows.shape, flows.steps, 1 / flows.rates, flows.s, -conductance, correction, costs, **flows.launch
+            flows.shape, flows.steps, 1 / flows.rates, flows.s, -conductance, error, costs, **flows.launch
         )
         return Primal(p, float(costs.sum()) + self._further_cost(p))
 
