@@ -103,10 +103,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class FirstCall:
-    """A call to be timed in a fresh process, with an empty and with a filled numba cache."""
+    """A call to be timed in a fresh process, after what comes before it, with an empty and a filled numba cache."""
 
     name: str
     code: str
+    before: str = ""
 
 
 @dataclass(frozen=True)

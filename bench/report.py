@@ -224,7 +224,7 @@ def _first_calls(measured: dict[str, Any]) -> str:
     lines = [
         "\n### Import and first calls\n",
         f"`import fastdeg` takes {duration(measured['import'])} in a fresh process (`import numba` alone "
-        f"{duration(measured['import numba'])}). A first call, imports included:\n",
+        f"{duration(measured['import numba'])}). A first call, imports included unless they came before:\n",
         "| call | empty numba cache | filled cache |",
         "|---|---|---|",
     ]

@@ -22,8 +22,8 @@ def import_seconds(module: str, rounds: int = 5) -> float:
 
 
 def first_call_seconds(call: FirstCall) -> tuple[float, float]:
-    """Seconds of the first call in a process, import included: with an empty numba cache, then with a filled one."""
-    code = f"import time; start = time.perf_counter()\n{call.code}\nprint(time.perf_counter() - start)"
+    """Seconds of the first call in a process, its imports included: with an empty numba cache, then a filled one."""
+    code = f"import time\n{call.before}\nstart = time.perf_counter()\n{call.code}\nprint(time.perf_counter() - start)"
     with tempfile.TemporaryDirectory() as cache:
         environment = {"NUMBA_CACHE_DIR": cache}
         cold = _seconds(code, environment)

@@ -314,10 +314,14 @@ DATA = (
     "import numpy as np, fastdeg as fd; r = np.random.default_rng(0); "
     "a = np.full(1000, 1e-3); x = r.random((1000, 3)); "
 )
-ONE_KERNEL = "import numpy as np; from fastdeg.kernels.transport.spatial import cluster_sizes; cluster_sizes(1, 1)"
+ONE_KERNEL = "from fastdeg.kernels.transport.spatial import cluster_sizes; cluster_sizes(1, 1)"
+POINTS = "fd.emd(a, a, x, r.random((1000, 3)))"
 FIRST_CALLS = [
     FirstCall("one kernel of two numbers (what numba itself takes)", ONE_KERNEL),
-    FirstCall("emd, points", DATA + "fd.emd(a, a, x, r.random((1000, 3)))"),
+    FirstCall("the same, imports before", ONE_KERNEL, DATA + "fd.emd"),
+    FirstCall("emd, points", DATA + POINTS),
+    FirstCall("the same, imports before", POINTS, DATA + "fd.emd"),
+    FirstCall("the same, emd_1d called before", POINTS, DATA + "fd.emd_1d(x[:, 0], x[:, 1])"),
     FirstCall("emd, cost matrix", DATA + "fd.emd(a, a, cost=r.random((1000, 1000)))"),
     FirstCall("emd_grid", DATA + "fd.emd_grid(np.eye(30), np.eye(30)[::-1])"),
     FirstCall("emd_1d", DATA + "fd.emd_1d(x[:, 0], x[:, 1])"),
