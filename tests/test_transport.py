@@ -2,6 +2,7 @@
 
 import threading
 import time
+from itertools import pairwise
 
 import naive_transport as naive
 import numpy as np
@@ -15,7 +16,9 @@ from scipy.spatial.distance import cdist
 import fastdeg as fd
 from fastdeg.kernels.transport.compiled import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
 from fastdeg.kernels.transport.leaves import strip_leaf, strip_leaves, unstrip_leaf, unstrip_leaves
-from fastdeg.kernels.transport.tree import build_tree, new_tree
+from fastdeg.kernels.transport.pricing import keep_near, price
+from fastdeg.kernels.transport.spatial import block_points
+from fastdeg.kernels.transport.tree import POSITION, ROOT, build_tree, copy_tree, new_tree, renumber, restore_numbers
 
 
 def check(result, a, b, cost):
@@ -86,6 +89,97 @@ def test_several_levels_match_pot(n, m, d, metric, masses):
     elif masses == "histogram":
         a, b = rng.multinomial(3 * n, a) / (3 * n), rng.multinomial(3 * n, b) / (3 * n)
     check(fd.emd(a, b, x, y, metric=metric), a, b, cdist(x, y, metric))
+
+
+def test_renumbering_keeps_every_link_and_comes_back():
+    rng = np.random.default_rng(0)
+    n = 300
+    tree = new_tree(n)
+    ends = np.arange(1, n), rng.integers(0, np.arange(1, n))
+    swap = rng.random(n - 1) < 0.5
+    tails, heads = (np.where(s, *ends).astype(np.uint32) for s in (swap, ~swap))
+    assert build_tree(tree, tails, heads, rng.integers(1, 100, n - 1), rng.random(n - 1))
+    kept, place = copy_tree(tree), np.empty(n, np.uint32)
+    other, node_at = renumber(tree, place)
+    np.testing.assert_array_equal(node_at[place], np.arange(n))
+    for links in ("next", "prev"):
+        np.testing.assert_array_equal(node_at[getattr(other, links)], getattr(kept, links)[node_at])
+    below = kept.parent < n  # all but the root
+    np.testing.assert_array_equal(node_at[other.parent[place[below]]], kept.parent[below])
+    for values in ("size", "direction", "flow", "cost", "potential"):
+        np.testing.assert_array_equal(getattr(other, values), getattr(kept, values)[node_at])
+    assert node_at[other.info[ROOT]] == kept.info[ROOT]
+    assert (np.diff(other.size == 1) > 0).sum() == 1  # the leaves come last
+    for part in tree[:-1]:
+        part[:] = 0
+    restore_numbers(other, node_at, tree)
+    for part, before in zip(tree, kept, strict=True):
+        np.testing.assert_array_equal(part, before)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_pricing_finds_the_most_negative_arcs_of_each_row(metric):
+    rng = np.random.default_rng(1)
+    (n, m), n_keep, tolerance = (70, 230), 5, 0.01
+    x, y = rng.random((n, 3)), rng.random((m, 3))
+    cost = cdist(x, y, metric)
+    v = rng.random(m) * 0.1
+    reduced = cost - v
+    least = np.column_stack((reduced.min(axis=1) - 1, np.sort(reduced, axis=1)))
+    row, rank = np.arange(n), np.arange(n) % 8
+    u = (least[row, rank] + least[row, rank + 1]) / 2 + tolerance  # rows with 0 to 7 negative arcs
+    arcs, costs, row_min = np.empty((n, n_keep), np.int64), np.empty((n, n_keep)), np.empty(n)
+    code = METRICS.index(metric)
+    points = block_points(x, np.arange(n)), block_points(y, np.arange(m))
+    found = price(code, *points, u, v, 0.0, tolerance, arcs, costs, row_min, threads=1)
+    np.testing.assert_allclose(row_min, np.minimum(u, reduced.min(axis=1)), atol=1e-15)
+    wanted = np.argsort(reduced, axis=1)[:, :n_keep]
+    negative = np.take_along_axis(reduced, wanted, 1) - u[:, None] < -tolerance
+    np.testing.assert_array_equal(arcs, np.where(negative, wanted, -1))
+    np.testing.assert_allclose(costs[negative], np.take_along_axis(cost, wanted, 1)[negative], atol=1e-15)
+    np.testing.assert_array_equal(negative.sum(axis=1), np.minimum(rank, n_keep))
+    assert found == negative.sum()
+
+
+def test_old_arcs_stay_while_they_are_near_to_entering():
+    rng = np.random.default_rng(2)
+    tree = new_tree(20)
+    tree.potential[:] = rng.random(20)
+    tails, heads = rng.integers(0, 10, 60).astype(np.uint32), rng.integers(10, 20, 60).astype(np.uint32)
+    costs = rng.random(60)
+    reduced = costs + tree.potential[tails] - tree.potential[heads]
+    stay = (np.arange(60) >= 40) | (reduced <= -0.5 * reduced[40:].min())
+    assert 0 < stay[:40].sum() < 40
+    assert (reduced[:40][stay[:40]] > 0).any()
+    wanted = [part[stay] for part in (tails, heads, costs)]
+    count = keep_near(tree, tails, heads, costs, 40, 60, 0.5)
+    for part, kept in zip((tails, heads, costs), wanted, strict=True):
+        np.testing.assert_array_equal(part[:count], kept)
+    assert tree.info[POSITION] == stay[:40].sum()  # the next search begins with the new ones
+
+
+def test_the_other_side_is_priced_where_a_row_has_no_room_for_more(monkeypatch):
+    from fastdeg.distances import _points
+
+    calls, kernel = [], _points._price
+
+    def recorded(metric, x, y, u, v, threshold, *rest):
+        result = kernel(metric, x, y, u, v, threshold, *rest)
+        calls.append((threshold, result[0] > 0, bool((result[1][:, -1] >= 0).any())))
+        return result
+
+    monkeypatch.setattr(_points, "_price", recorded)
+    rng = np.random.default_rng(3)
+    for n, m in ((1500, 1500), (40, 3000)):
+        a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
+        fd.emd(a, b, rng.random((n, 3)), rng.random((m, 3)), metric="sqeuclidean")
+    rounds = [
+        (filled, following[0] < 0)
+        for (threshold, found, filled), following in pairwise(calls)
+        if threshold == 0.0 and found
+    ]
+    assert all(filled == other_side for filled, other_side in rounds)
+    assert {filled for filled, _ in rounds} == {True, False}
 
 
 def test_pieces_and_renumbering_match_pot(monkeypatch):
