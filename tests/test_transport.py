@@ -18,7 +18,16 @@ from fastdeg.kernels.transport.compiled import emd_grid, emd_matrix, emd_points,
 from fastdeg.kernels.transport.leaves import strip_leaf, strip_leaves, unstrip_leaf, unstrip_leaves
 from fastdeg.kernels.transport.pricing import keep_near, price
 from fastdeg.kernels.transport.spatial import block_points
-from fastdeg.kernels.transport.tree import POSITION, ROOT, build_tree, copy_tree, new_tree, renumber, restore_numbers
+from fastdeg.kernels.transport.tree import (
+    NONE,
+    POSITION,
+    ROOT,
+    build_tree,
+    copy_tree,
+    new_tree,
+    renumber,
+    restore_numbers,
+)
 
 
 def check(result, a, b, cost):
@@ -94,12 +103,15 @@ def test_several_levels_match_pot(n, m, d, metric, masses):
 def test_renumbering_keeps_every_link_and_comes_back():
     rng = np.random.default_rng(0)
     n = 300
-    tree = new_tree(n)
+    built, tree = new_tree(n), new_tree(n)
     ends = np.arange(1, n), rng.integers(0, np.arange(1, n))
     swap = rng.random(n - 1) < 0.5
     tails, heads = (np.where(s, *ends).astype(np.uint32) for s in (swap, ~swap))
-    assert build_tree(tree, tails, heads, rng.integers(1, 100, n - 1), rng.random(n - 1))
+    assert build_tree(built, tails, heads, rng.integers(1, 100, n - 1), rng.random(n - 1))
+    restore_numbers(built, rng.permutation(n).astype(np.uint32), tree)  # so that the root is not node 0
     kept, place = copy_tree(tree), np.empty(n, np.uint32)
+    assert kept.info[ROOT] > 0
+    assert kept.parent[kept.info[ROOT]] == NONE
     other, node_at = renumber(tree, place)
     np.testing.assert_array_equal(node_at[place], np.arange(n))
     for links in ("next", "prev"):
