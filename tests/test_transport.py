@@ -110,6 +110,7 @@ def test_renumbering_keeps_every_link_and_comes_back():
     assert build_tree(built, tails, heads, rng.integers(1, 100, n - 1), rng.random(n - 1))
     restore_numbers(built, rng.permutation(n).astype(np.uint32), tree)  # so that the root is not node 0
     kept, place = copy_tree(tree), np.empty(n, np.uint32)
+    np.testing.assert_array_equal(kept.prev[kept.next], np.arange(n))
     assert kept.info[ROOT] > 0
     assert kept.parent[kept.info[ROOT]] == NONE
     other, node_at = renumber(tree, place)
