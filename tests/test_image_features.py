@@ -10,6 +10,7 @@ from problems_images import photographs
 import fastdeg as fd
 from fastdeg.images import dct_features
 from fastdeg.images.features import N_FEATURES, jpeg_grid_offset, luma
+from fastdeg.kernels.ranks import counts_up_to, of_ranks
 
 
 @pytest.mark.parametrize("shape", [(128, 192), (80, 80), (61, 83), (16, 300)])
@@ -89,3 +90,17 @@ def test_features_see_through_the_crop_with_the_grid_known():
     blind = np.abs(dct_features(crop) - whole).mean()
     seeing = np.abs(dct_features(crop, offset=jpeg_grid_offset(luma(crop))) - whole).mean()
     assert seeing < 0.25 * blind
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+@pytest.mark.parametrize("n", [1, 7, 384, 40_000])
+def test_two_ranks_at_a_time_are_those_of_a_sorted_copy(dtype, n):
+    rng = np.random.default_rng(n)
+    for highest in (0, 1, 30, 6000):
+        values = rng.integers(0, highest + 1, n).astype(dtype)
+        ordered = np.sort(values)
+        for first, second in rng.integers(0, n, (20, 2)):
+            found = of_ranks(values, dtype(-1), dtype(highest), first, second)
+            assert found == (ordered[first], ordered[second])
+            counted = counts_up_to(values, *map(dtype, found))
+            assert counted == tuple((values <= v).sum() for v in found)
