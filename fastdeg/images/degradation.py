@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg._checks import choice, integer, number
+from fastdeg._checks import choice, integer, number, unmasked
 
 if TYPE_CHECKING:
     from fastdeg.distribution import BinnedDistribution
@@ -242,7 +242,7 @@ def jpeg_compress(image: ArrayLike, quality: float) -> NDArray[np.uint8]:
 
 def check_image(image: ArrayLike, name: str = "image") -> Image:
     """Return the image as an array of shape (H, W, 3) or (H, W), of one of the accepted types, or raise."""
-    x = np.asarray(image)
+    x = unmasked(image, name)
     if x.ndim == 3 and x.shape[2] == 1:
         x = x[..., 0]
     if x.ndim not in (2, 3) or (x.ndim == 3 and x.shape[2] != 3):

@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel
+from fastdeg.kernels.comb import expected_quality
 from fastdeg.kernels.edges import edge_statistics
 from fastdeg.kernels.ranks import classify, counts_up_to, of_ranks
 
@@ -198,10 +199,11 @@ def blocks_along(length, start):
 
 
 @kernel
-def plane_features(plane, top, left, basis, out):
-    """Statistics of the blocks on the grid that starts at (top, left) and on the grid shifted by 4, and of the edges.
+def plane_features(plane, top, left, basis, frequencies, steps, qualities, out):
+    """Statistics of the blocks on the grid that starts at (top, left) and on the grid shifted by 4, and of the edges;
+    last the quality of the JPEG compression on the first grid, of the given ones.
 
-    plane: contiguous, sides of at least 12 pixels; out: (2 * 63 * N_STATISTICS + edges.N_STATISTICS,).
+    plane: contiguous, sides of at least 12 pixels; out: (2 * 63 * N_STATISTICS + edges.N_STATISTICS + 1,).
     """
     height, width = plane.shape
     memory = np.empty(2 * height * width + height * width // 16, np.float32)
@@ -211,7 +213,10 @@ def plane_features(plane, top, left, basis, out):
         first_column, columns = blocks_along(width, (left + SHIFT * k) % 8)
         target = out[k * count : (k + 1) * count]
         block_statistics(plane, first_row, first_column, rows, columns, basis, memory, target)
-    edge_statistics(plane, memory, out[2 * count :])
+        if k == 0:
+            magnitudes = memory[: 64 * rows * columns].reshape(64, rows * columns)
+            out[-1] = expected_quality(magnitudes, frequencies, steps, qualities)
+    edge_statistics(plane, memory, out[2 * count : -1])
 
 
 @kernel
