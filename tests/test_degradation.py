@@ -139,6 +139,7 @@ def test_one_pixel_and_grey():
     [
         (np.zeros((4, 4, 4), np.uint8), {}, ValueError, r"image: expected shape \(H, W, 3\) or \(H, W\)"),
         (np.zeros((0, 4), np.uint8), {}, ValueError, "at least one pixel"),
+        (np.ma.masked_equal(np.eye(4, dtype=np.uint8), 1), {}, ValueError, "image: expected an array without masked"),
         (np.zeros((4, 4), np.int32), {}, TypeError, "uint8, uint16 or float"),
         (np.full((4, 4), 3.0), {}, ValueError, r"float pixels in \[0, 1\]"),
         (np.full((4, 4), np.nan), {}, ValueError, r"float pixels in \[0, 1\]"),

@@ -10,6 +10,7 @@ from problems_images import photographs
 import fastdeg as fd
 from fastdeg.images import dct_features
 from fastdeg.images.features import N_FEATURES, jpeg_grid_offset, luma
+from fastdeg.kernels.ranks import counts_up_to, of_ranks
 
 
 @pytest.mark.parametrize("shape", [(128, 192), (80, 80), (61, 83), (16, 300)])
@@ -28,7 +29,7 @@ def test_features_are_the_naive_statistics(shape, offset):
 @pytest.mark.parametrize("blur", [0, 4])
 def test_edge_features_are_the_naive_statistics(shape, blur):
     image = fd.degrade(photographs()[1], blur_sigma=blur, downsampling=2, noise_sigma=4, rng=0)[: shape[0], : shape[1]]
-    np.testing.assert_allclose(dct_features(image)[2 * 63 * 7 :], naive.edge_statistics(luma(image)), atol=1e-3)
+    np.testing.assert_allclose(dct_features(image)[2 * 63 * 7 : -1], naive.edge_statistics(luma(image)), atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(40, 64), (12, 12)])
@@ -36,7 +37,7 @@ def test_edge_features_of_planes_without_many_edges(shape):
     flat, step = np.full(shape, 90, np.uint8), np.full(shape, 90, np.uint8)
     step[:, 7:] = 200
     for image in (flat, step):
-        np.testing.assert_allclose(dct_features(image)[2 * 63 * 7 :], naive.edge_statistics(luma(image)), atol=1e-3)
+        np.testing.assert_allclose(dct_features(image)[2 * 63 * 7 : -1], naive.edge_statistics(luma(image)), atol=1e-3)
 
 
 def test_the_sharpest_edges_tell_the_blur_whatever_the_detail():
@@ -44,7 +45,7 @@ def test_the_sharpest_edges_tell_the_blur_whatever_the_detail():
     for photo in photographs():
         ratios = []
         for blur in (0.5, 1.5, 2.5, 3.5):
-            features = dct_features(fd.degrade(photo, blur_sigma=blur, downsampling=4, rng=0))[2 * 63 * 7 :]
+            features = dct_features(fd.degrade(photo, blur_sigma=blur, downsampling=4, rng=0))[2 * 63 * 7 : -1]
             gradients = features.reshape(5, 5, 2)[:, 0, 0]
             ratios.append(gradients[0] - gradients[3])
         assert (np.diff(ratios) < -0.1).all()
@@ -89,3 +90,26 @@ def test_features_see_through_the_crop_with_the_grid_known():
     blind = np.abs(dct_features(crop) - whole).mean()
     seeing = np.abs(dct_features(crop, offset=jpeg_grid_offset(luma(crop))) - whole).mean()
     assert seeing < 0.25 * blind
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32])
+@pytest.mark.parametrize("n", [1, 7, 384, 40_000])
+def test_two_ranks_at_a_time_are_those_of_a_sorted_copy(dtype, n):
+    rng = np.random.default_rng(n)
+    for highest in (0, 1, 30, 6000):
+        values = rng.integers(0, highest + 1, n).astype(dtype)
+        ordered = np.sort(values)
+        for first, second in rng.integers(0, n, (20, 2)):
+            found = of_ranks(values, dtype(-1), dtype(highest), first, second)
+            assert found == (ordered[first], ordered[second])
+            counted = counts_up_to(values, *map(dtype, found))
+            assert counted == tuple((values <= v).sum() for v in found)
+
+
+@pytest.mark.parametrize("quality", [30, 47, 66, 80, 90])
+@pytest.mark.parametrize(("blur", "noise"), [(0.5, 5), (2, 15), (4, 10)])
+def test_the_comb_tells_the_jpeg_quality(quality, blur, noise):
+    """Where noise is stronger, clipped pixels spoil most blocks of a bright photograph, and the comb may be lost."""
+    for photo in photographs():
+        image = fd.degrade(photo, blur_sigma=blur, downsampling=4, noise_sigma=noise, jpeg_quality=quality, rng=0)
+        assert dct_features(image)[-1] == pytest.approx(quality, abs=1)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg._checks import choice, integer, number
+from fastdeg._checks import choice, integer, number, unmasked
 
 if TYPE_CHECKING:
     from fastdeg.distribution import BinnedDistribution
@@ -172,13 +172,10 @@ def gaussian_blur(
     if sigma_x == sigma_y or angle % 90 == 0:
         if angle % 180 == 90:
             sigma_x, sigma_y = sigma_y, sigma_x
-        # OpenCV takes sigmaY = 0 for "the same as sigmaX": a kernel of one tap stands for no blur along an axis
-        sizes = tuple(0 if s > 0 else 1 for s in (sigma_x, sigma_y))
         if min(sigma_x, sigma_y) > 0:
             return cv2.GaussianBlur(x, (0, 0), sigmaX=sigma_x, sigmaY=sigma_y)
-        kernels = [cv2.getGaussianKernel(_kernel_size(s) if n == 0 else 1, s or 1.0, cv2.CV_32F)
-                   for s, n in zip((sigma_x, sigma_y), sizes, strict=True)]  # fmt: skip
-        return cv2.sepFilter2D(x, cv2.CV_32F, kernels[0], kernels[1])
+        # OpenCV takes sigmaY = 0 for "the same as sigmaX"
+        return cv2.sepFilter2D(x, cv2.CV_32F, blur_kernel(sigma_x), blur_kernel(sigma_y))
     return cv2.filter2D(x, cv2.CV_32F, _turned_gaussian(sigma_x, sigma_y, np.deg2rad(angle)))
 
 
@@ -209,7 +206,7 @@ def add_gaussian_noise(
     shape = x.shape if noise == "color" else x.shape[:2]
     sample = rng.standard_normal(shape, dtype=np.float32)
     sample *= np.float32(sigma)
-    return x + (sample if sample.ndim == x.ndim else sample[..., None])
+    return x + _in_all_channels(sample, x)
 
 
 def add_poisson_noise(
@@ -224,7 +221,7 @@ def add_poisson_noise(
     level = x @ LUMA if noise == "gray" and x.ndim == 3 else x
     level = np.maximum(level, 0)
     difference = (rng.poisson(level / scale) * scale - level).astype(np.float32)
-    return x + (difference if difference.ndim == x.ndim else difference[..., None])
+    return x + _in_all_channels(difference, x)
 
 
 def jpeg_compress(image: ArrayLike, quality: float) -> NDArray[np.uint8]:
@@ -234,7 +231,8 @@ def jpeg_compress(image: ArrayLike, quality: float) -> NDArray[np.uint8]:
     level = min(max(level, 1), 100)
     if max(x.shape[:2]) > _JPEG_LARGEST_SIDE:
         raise ValueError(f"image: expected sides of at most {_JPEG_LARGEST_SIDE} pixels for JPEG, got {_size_text(x)}")
-    stored = np.ascontiguousarray(x if x.ndim == 2 else x[..., ::-1])
+    stored: Any = np.ascontiguousarray(x)
+    stored = stored if x.ndim == 2 else cv2.cvtColor(stored, cv2.COLOR_RGB2BGR)
     encoded, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, level])
     if not encoded:
         raise ValueError(f"image: OpenCV could not encode {_size_text(x)} pixels as JPEG")
@@ -244,7 +242,7 @@ def jpeg_compress(image: ArrayLike, quality: float) -> NDArray[np.uint8]:
 
 def check_image(image: ArrayLike, name: str = "image") -> Image:
     """Return the image as an array of shape (H, W, 3) or (H, W), of one of the accepted types, or raise."""
-    x = np.asarray(image)
+    x = unmasked(image, name)
     if x.ndim == 3 and x.shape[2] == 1:
         x = x[..., 0]
     if x.ndim not in (2, 3) or (x.ndim == 3 and x.shape[2] != 3):
@@ -391,8 +389,17 @@ def fixed_parameters(
     return {"downsampling": number(4 if downsampling is None else downsampling, "downsampling", 1)}
 
 
+def _in_all_channels(plane: Image, image: Image) -> Image:
+    return plane if plane.ndim == image.ndim else cv2.cvtColor(plane, cv2.COLOR_GRAY2RGB)
+
+
 def _is_uint8(image: ArrayLike) -> bool:
     return getattr(image, "dtype", None) == np.uint8
+
+
+def blur_kernel(sigma: float) -> Image:
+    """Return the taps of the blur along one axis: a single one where there is none."""
+    return cv2.getGaussianKernel(_kernel_size(sigma) if sigma > 0 else 1, sigma or 1.0)[:, 0]
 
 
 def _kernel_size(sigma: float) -> int:

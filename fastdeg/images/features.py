@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg.images.degradation import check_image, to_float, to_uint8
+from fastdeg.kernels.comb import FREQUENCIES, QUALITIES, STEPS
 from fastdeg.kernels.edges import N_STATISTICS as N_EDGE_STATISTICS
-from fastdeg.kernels.edges import edge_statistics
-from fastdeg.kernels.features import BASIS, FLOOR, N_STATISTICS, plane_statistics, zero_shares
+from fastdeg.kernels.features import BASIS, N_STATISTICS, SHIFT, plane_features, zero_shares
 
 BLOCK = 8
-SHIFT = 4  # of the second grid of blocks, halfway between those of the first
 SMALLEST = BLOCK + SHIFT  # smallest side with a whole block on both grids
 GRID_SEARCH = 136  # side of the part of the image that the search for the JPEG grid looks at
 GRID_ODDS_RATIO = 1.8  # excess of zeros that makes a grid believed; without compression chance gives up to 1.4
-N_FEATURES = 2 * 63 * N_STATISTICS + N_EDGE_STATISTICS
+N_FEATURES = 2 * 63 * N_STATISTICS + N_EDGE_STATISTICS + 1
 MANY_IMAGES = 8  # from this number on, clean images show what photographs can be
+COMB_WEIGHT = 3.0  # of the one number that the comb of the JPEG quantisation gives
 EDGE_WEIGHT = 2.0  # of the few edge statistics beside the many of the DCT, where components are sought
 
 
@@ -34,11 +34,13 @@ def feature_weights(n_images: int) -> NDArray[np.float64]:
     few."""
     # few photographs do not show how sharp edges can be: what is learned from them about edges misleads
     edges = EDGE_WEIGHT if n_images >= MANY_IMAGES else 0.0
-    return np.repeat([1.0, edges], [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS])
+    comb = COMB_WEIGHT if n_images else 0.0
+    return np.repeat([1.0, edges, comb], [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, 1])
 
 
 def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:
-    """Return the features of one image: statistics of its luma's block DCT on two grids, and of its edges.
+    """Return the features of one image: statistics of its luma's block DCT on two grids, and of its edges, and the
+    JPEG quality that the comb of the quantised coefficients speaks for.
 
     Parameters
     ----------
@@ -55,7 +57,7 @@ def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArr
     --------
     >>> import numpy as np
     >>> dct_features(np.zeros((64, 48), dtype=np.uint8)).shape
-    (932,)
+    (933,)
     """
     return luma_features(luma(image), offset)
 
@@ -76,21 +78,9 @@ def luma(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
 
 def luma_features(plane: NDArray[np.float32], offset: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:
     """Return the features of a luma plane, float32 on 0..255, sides of at least `SMALLEST` pixels."""
-    height, width = plane.shape
-    out = np.empty((2, 63, N_STATISTICS))
-    memory = np.empty(132 * (height // BLOCK) * (width // BLOCK), dtype=np.float32)
-    for k, shift in enumerate((0, SHIFT)):
-        top, left = ((o + shift) % BLOCK for o in offset)
-        rows, columns = (height - top) // BLOCK, (width - left) // BLOCK
-        if rows == 0 or columns == 0:  # no whole block on this grid: shift it back to where there is one
-            top, left = top * (rows > 0), left * (columns > 0)
-            rows, columns = max(rows, 1), max(columns, 1)
-        plane_statistics(plane, top, left, rows, columns, BASIS, memory, memory.view(np.int32), out[k])
-    quartiles = out[..., -2:].astype(np.int32).view(np.float32)
-    out[..., -2:] = np.log(quartiles + FLOOR)
-    edges = np.empty(N_EDGE_STATISTICS)
-    edge_statistics(np.ascontiguousarray(plane), edges)
-    return np.concatenate([out.reshape(-1), edges]).astype(np.float32)
+    out = np.empty(N_FEATURES, dtype=np.float32)
+    plane_features(np.ascontiguousarray(plane), *offset, BASIS, FREQUENCIES, STEPS, QUALITIES, out)
+    return out
 
 
 def jpeg_grid_offset(plane: NDArray[np.float32]) -> tuple[int, int]:

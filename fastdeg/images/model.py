@@ -144,43 +144,55 @@ class DegradationModel:
         distance of its components (less their trend over the summaries), by its features' distance from the components'
         subspace, and by how far beyond the ranges of the space the regression's word itself lies.
         """
-        everyone = np.arange(len(self.sample_points))
         a, remainders = self.tested.split(features)
-        a = a[:, :N_LEADING]
-        return np.array([self._unlikeness(a[i], float(remainders[i]), s[i], everyone) for i in range(len(s))])
+        places = np.ascontiguousarray(np.clip(self.sample_summaries.T, 0, 1))
+        return np.array(
+            [self._unlikeness(a[i, :N_LEADING], float(remainders[i]), s[i], places, None) for i in range(len(s))]
+        )
 
-    def _unlikeness(self, a: Float, remainder: float, s: Float, allowed: NDArray[np.int64]) -> Float:
-        """Compare one patch with those of the allowed synthetic patches whose summaries lie nearest."""
+    def _unlikeness(
+        self, a: Float, remainder: float, s: Float, places: NDArray[np.float32], others: NDArray[np.bool_] | None
+    ) -> Float:
+        """Compare one patch with those (others: or those of them) of the synthetic patches whose summaries lie nearest.
+
+        places: their summaries within the ranges, (d, n).
+        """
         inside = np.clip(s, 0, 1)
         beyond = np.abs(s - inside) / (DEVIATIONS * self.likelihood.deviation(inside[None])[0])
-        places = np.clip(self.sample_summaries[allowed], 0, 1) - inside
-        count = min(COMPARED, len(allowed))
-        nearest = np.argpartition((places**2).sum(axis=1), count - 1)[:count]
-        others = self.sample_tested[allowed[nearest]].astype(np.float64)
-        trend = np.column_stack([np.ones(count), places[nearest]])
-        coefficients: Any = np.linalg.lstsq(trend, others, rcond=1e-6)[0]
-        left = others - trend @ coefficients
+        distances = sum((row - np.float32(value)) ** 2 for row, value in zip(places, inside, strict=True))
+        if others is not None:
+            distances = np.where(others, distances, np.float32(np.inf))
+        count = min(COMPARED, len(distances) if others is None else int(others.sum()))
+        nearest = np.argpartition(distances, count - 1)[:count]
+        # less the trend over the summaries: what is left at this patch's
+        trend = np.column_stack([np.ones(count), places.T[nearest] - inside])
+        gram = trend.T @ trend
+        gram += 1e-12 * np.trace(gram) * np.eye(len(gram))
+        compared = self.sample_tested[nearest].astype(np.float64)
+        coefficients = np.linalg.solve(gram, trend.T @ compared)
+        left = compared - trend @ coefficients
         covariance = left.T @ left / count
         covariance += (0.01 * np.trace(covariance) / len(covariance) + 1e-9) * np.eye(len(covariance))
-        root = np.linalg.cholesky(np.linalg.inv(covariance))
-        typical = np.quantile(((left @ root) ** 2).sum(axis=1), TYPICAL_QUANTILE)
-        distance = (((a - coefficients[0]) @ root) ** 2).sum()
-        near = self.sample_remainders[allowed[nearest]].astype(np.float64)
-        center, above = np.median(near), np.quantile(near, TYPICAL_QUANTILE)
-        excess = (remainder - center) / max(float(above - center), 0.1)
-        return np.array([distance / max(typical, 1e-9), excess, beyond.max()])
+        left = np.vstack([left, a - coefficients[0]])
+        squares = (left @ np.linalg.inv(covariance) * left).sum(axis=1)
+        typical = _quantile(squares[:-1], TYPICAL_QUANTILE)
+        near = self.sample_remainders[nearest].astype(np.float64)
+        center, above = _quantile(near, 0.5), _quantile(near, TYPICAL_QUANTILE)
+        excess = (remainder - center) / max(above - center, 0.1)
+        return np.array([squares[-1] / max(typical, 1e-9), excess, beyond.max()])
 
     def _between_groups(self, groups: NDArray[np.int64], rng: np.random.Generator, threads: int) -> Float:
         """Return how unlike the patches of all other clean content some patches are, (m, 3)."""
         chosen = rng.choice(len(groups), min(CHECKED, len(groups)), replace=False)
+        places = np.ascontiguousarray(np.clip(self.sample_summaries.T, 0, 1))
 
         def compare(k: int) -> Float:
-            allowed = np.flatnonzero(groups != groups[k])
             return self._unlikeness(
                 self.sample_tested[k].astype(np.float64),
                 float(self.sample_remainders[k]),
                 self.sample_summaries[k].astype(np.float64),
-                allowed,
+                places,
+                groups != groups[k],
             )
 
         with ThreadPoolExecutor(threads) as pool:
@@ -233,6 +245,15 @@ class DegradationModel:
         """Rebuild from `to_arrays`."""
         parts: dict[str, Any] = {name: kind.from_arrays(arrays, f"{name}.") for name, kind in _PARTS.items()}
         return cls(**parts | {n: arrays[n] for n in cls.__dataclass_fields__ if n not in parts})
+
+
+def _quantile(values: Float, share: float) -> float:
+    """Return the quantile, as NumPy interpolates it, in a fraction of the time for few values."""
+    place = share * (len(values) - 1)
+    low = int(place)
+    high = min(low + 1, len(values) - 1)
+    parted = np.partition(values, (low, high))
+    return float(parted[low] + (place - low) * (parted[high] - parted[low]))
 
 
 def _tail_shares(normal: Float, values: Float) -> Float:

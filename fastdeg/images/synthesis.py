@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.images.degradation import Degradation, check_image, corrupt, shrink, to_float, to_uint8
+from fastdeg.images.degradation import Degradation, check_image, corrupt, to_float, to_uint8
 from fastdeg.images.features import MANY_IMAGES, luma, luma_features
+from fastdeg.images.resampling import shrink_at_once, shrink_by_area
 
 Embedding = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
 
@@ -151,18 +152,17 @@ def _samples(
     named = [{**recipe.fixed, **dict(zip(recipe.names, map(float, row), strict=True))} for row in parameters]
     clean = _varied(piece, recipe.patch_size * recipe.factor(named[0]), recipe.factor(named[0]), rng)
     if recipe.degrade is None:
-        low = shrink(clean, named[0], recipe.interpolation)
+        low = shrink_at_once(clean, named[0], recipe.interpolation)
         degraded = [corrupt(low, p, recipe.noise, rng) for p in named]
     else:
-        whole = np.rint(clean).astype(np.uint8)
-        degraded = [check_image(recipe.degrade(whole, p, rng), "image returned by degrade") for p in named]
+        degraded = [check_image(recipe.degrade(clean, p, rng), "image returned by degrade") for p in named]
         degraded = [x[: recipe.patch_size, : recipe.patch_size] for x in degraded]
     if recipe.embed is not None:
         return degraded, parameters
     return [luma_features(luma(x)) for x in degraded], parameters
 
 
-def _varied(piece: NDArray[Any], side: float, factor: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def _varied(piece: NDArray[Any], side: float, factor: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Cut a random square of about ``side`` clean pixels, rescaled, mirrored, turned, its tones stretched."""
     scale = rng.uniform(*SCALES)
     height, width = (min(length, int(side / scale)) for length in piece.shape[:2])
@@ -176,10 +176,12 @@ def _varied(piece: NDArray[Any], side: float, factor: float, rng: np.random.Gene
         x = cv2.transpose(x)
     least = int(np.ceil(SMALLEST_PATCH * factor))
     size = (max(least, int(x.shape[1] * scale)), max(least, int(x.shape[0] * scale)))
-    x = cv2.resize(x, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    if scale < 1 and size[0] <= x.shape[1] and size[1] <= x.shape[0]:
+        x = shrink_by_area(x, size)
+    else:
+        x = cv2.resize(x, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     contrast, brightness = rng.uniform(*CONTRASTS), rng.uniform(*BRIGHTNESSES)
-    x = cv2.addWeighted(x, contrast, x, 0, 128 * (1 - contrast) + brightness)
-    return x.astype(np.float32)
+    return cv2.addWeighted(x, contrast, x, 0, 128 * (1 - contrast) + brightness)
 
 
 @contextmanager

@@ -13,17 +13,19 @@ import math
 import numpy as np
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel
+from fastdeg.kernels.ranks import classify, counts_up_to, of_ranks
 
 SHARES = (0.01, 0.03, 0.1, 0.3)  # and all
 N_LEVELS = 5
 N_STATISTICS = N_LEVELS * 2 * (len(SHARES) + 1)
 MARGIN = 4  # largest distance of a tap
 FLOOR = 0.3
-CHUNK = 2048  # pixels worked on at a time, which stay in the cache
+CHUNK = 2048  # pixels whose sums are added up in float32
 LEAST = np.int32(0x3B800000)  # bits of 2^-8: squared gradients below are ranked alike
 MOST = np.int32(0x48800000)  # bits of 2^18: none is larger
-STEP = np.int32(16)  # low bits that the ranking drops: it is good to 1 / 128
-N_RANKS = (0x48800000 - 0x3B800000 >> 16) + 1
+STEP = np.int32(16)  # low bits that the ranking drops: classes are 1 / 128 of an octave and more
+HIGHEST = np.int16((0x48800000 - 0x3B800000) >> 16)
+BORDER = np.int16(-1)  # the class of pixels that have no gradient
 
 
 @kernel(fastmath=REASSOCIATE)
@@ -50,89 +52,96 @@ def smooth(plane, wide, distance, padded, out):
 
 
 @kernel(fastmath=REASSOCIATE)
-def steepness(plane, steep):
-    """Squared gradient of every pixel, -1 on the border, which has none."""
-    height, width = plane.shape
-    for y in range(height):
-        target = steep[y]
-        if y == 0 or y == height - 1:
-            target[:] = -1
-            continue
-        above, here, below = plane[y - 1], plane[y], plane[y + 1]
-        for x in range(1, width - 1):
-            across, down = here[x + 1] - here[x - 1], below[x] - above[x]
-            target[x] = across * across + down * down
-        target[0] = target[width - 1] = -1
+def squared_gradients(above, here, below, out):
+    """Squared gradients of the pixels of a row, the first and last left out."""
+    for x in range(1, here.shape[0] - 1):
+        across, down = here[x + 1] - here[x - 1], below[x] - above[x]
+        out[x] = across * across + down * down
 
 
 @kernel
-def steepest(bits, n, ranks, thresholds, counts):
-    """Thresholds above which (about) each of the SHARES of n pixels lies, the last one 0, and how many do."""
-    ranks[:] = 0
-    for k in range(bits.shape[0]):
-        ranks[(min(max(bits[k], LEAST), MOST) - LEAST) >> STEP] += 1
-    found, rank = 0, N_RANKS
-    for s in range(len(SHARES)):
-        while found < max(1, int(SHARES[s] * n)) and rank > 1:
-            rank -= 1
-            found += ranks[rank]
-        enough = found >= max(1, int(SHARES[s] * n))
-        thresholds[s] = LEAST + (np.int32(rank) << STEP) if enough else 0
-        counts[s] = found if enough else n
+def steepness(plane, squares, steep):
+    """Classes (height - 2, width) of the squared gradients of all rows but the first and last."""
+    height, width = plane.shape
+    bits = squares.view(np.int32)
+    for y in range(1, height - 1):
+        squared_gradients(plane[y - 1], plane[y], plane[y + 1], squares)
+        classify(bits, LEAST, MOST, STEP, steep[y - 1])
+        steep[y - 1, 0] = steep[y - 1, width - 1] = BORDER
+
+
+@kernel
+def steepest(steep, n, thresholds, counts):
+    """Classes from which on (about) each of the SHARES of n pixels lies, the last one 0, and how many do."""
+    everyone = steep.shape[0]
+    for s in range(0, len(SHARES), 2):
+        first, second = everyone - max(1, int(SHARES[s] * n)), everyone - max(1, int(SHARES[s + 1] * n))
+        least, other_least = of_ranks(steep, BORDER, HIGHEST, first, second)
+        below, other_below = counts_up_to(steep, np.int16(least - 1), np.int16(other_least - 1))
+        thresholds[s], thresholds[s + 1] = least, other_least
+        counts[s], counts[s + 1] = everyone - below, everyone - other_below
     thresholds[len(SHARES)], counts[len(SHARES)] = 0, n
 
 
 @kernel(fastmath=REASSOCIATE)
-def gradient_and_laplacian(here, left, right, above, below, squares, curvatures):
-    """Squared gradients and absolute Laplacians from the pixels of a row and their four neighbours."""
+def add_above(here, left, right, above, below, steep, t0, t1, t2, t3, out):
+    """Add squared gradients and absolute Laplacians, from pixels and their neighbours, to the sums (5, 2) of the
+    pixels whose class is at least each threshold, the fifth of which is 0."""
+    zero = np.float32(0)
+    g0, g1, g2, g3, g4 = zero, zero, zero, zero, zero
+    c0, c1, c2, c3, c4 = zero, zero, zero, zero, zero
     for k in range(here.shape[0]):
         across, down = right[k] - left[k], below[k] - above[k]
-        squares[k] = across * across + down * down
-        curvatures[k] = abs(np.float32(4) * here[k] - (left[k] + right[k]) - (above[k] + below[k]))
-
-
-@kernel(fastmath=REASSOCIATE)
-def sum_above(values, rank, threshold):
-    """Sum of the values whose rank is at least the threshold."""
-    total = np.float32(0)
-    for k in range(values.shape[0]):
-        total += values[k] if rank[k] >= threshold else np.float32(0)
-    return total
+        g = across * across + down * down
+        c = abs(np.float32(4) * here[k] - (left[k] + right[k]) - (above[k] + below[k]))
+        rank = np.int32(steep[k])
+        # products with 0 or 1 vectorise, sums under a condition do not
+        m0, m1, m2 = np.float32(rank >= t0), np.float32(rank >= t1), np.float32(rank >= t2)
+        m3, m4 = np.float32(rank >= t3), np.float32(rank >= 0)
+        g0, g1, g2, g3, g4 = g0 + m0 * g, g1 + m1 * g, g2 + m2 * g, g3 + m3 * g, g4 + m4 * g
+        c0, c1, c2, c3, c4 = c0 + m0 * c, c1 + m1 * c, c2 + m2 * c, c3 + m3 * c, c4 + m4 * c
+    out[0, 0] += g0
+    out[0, 1] += c0
+    out[1, 0] += g1
+    out[1, 1] += c1
+    out[2, 0] += g2
+    out[2, 1] += c2
+    out[3, 0] += g3
+    out[3, 1] += c3
+    out[4, 0] += g4
+    out[4, 1] += c4
 
 
 @kernel
-def sums_by_steepness(plane, width, steep, thresholds, squares, curvatures, out):
-    """Add up squared gradient and absolute Laplacian over the pixels above each threshold, (5, 2); flat arrays."""
+def sums_by_steepness(plane, width, steep, thresholds, out):
+    """Add up squared gradient and absolute Laplacian over the pixels from each threshold on, (5, 2); flat arrays."""
     out[:] = 0
-    n = plane.shape[0] - 2 * width  # the first and the last row have no gradient
-    for start in range(0, n, CHUNK):
-        count = min(CHUNK, n - start)
-        first = width + start
-        rank, g, c = steep[first : first + count], squares[:count], curvatures[:count]
-        gradient_and_laplacian(
-            plane[first : first + count], plane[first - 1 : first - 1 + count], plane[first + 1 : first + 1 + count],
-            plane[first - width : first - width + count], plane[first + width : first + width + count], g, c,
+    t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
+    for start in range(0, steep.shape[0], CHUNK):
+        n = min(CHUNK, steep.shape[0] - start)
+        k = width + start  # the first row has no gradient
+        add_above(
+            plane[k : k + n], plane[k - 1 : k - 1 + n], plane[k + 1 : k + 1 + n], plane[k - width : k - width + n],
+            plane[k + width : k + width + n], steep[start : start + n], t0, t1, t2, t3, out,
         )  # fmt: skip
-        for s in range(out.shape[0]):
-            out[s, 0] += sum_above(g, rank, thresholds[s])
-            out[s, 1] += sum_above(c, rank, thresholds[s])
 
 
 @kernel
-def edge_statistics(plane, out):
-    """Logarithms (N_STATISTICS,), by level, share and kind, of a contiguous float32 plane of at least 3 × 3 pixels."""
+def edge_statistics(plane, memory, out):
+    """Logarithms (N_STATISTICS,), by level, share and kind, of a contiguous float32 plane of at least 3 × 3 pixels.
+
+    memory: float32, at least 2 * height * width.
+    """
     height, width = plane.shape
-    first, second = np.empty_like(plane), np.empty_like(plane)
-    steep = np.empty_like(plane)
+    size = height * width
+    first, second = memory[:size].reshape(height, width), memory[size : 2 * size].reshape(height, width)
+    steep = np.empty((height - 2, width), np.int16)
     padded = np.empty(width + 2 * MARGIN, np.float32)
-    ranks = np.empty(N_RANKS, np.int32)
-    limits, counts = np.empty(len(SHARES) + 1, np.int32), np.empty(len(SHARES) + 1, np.int64)
+    thresholds, counts = np.empty(len(SHARES) + 1, np.int32), np.empty(len(SHARES) + 1, np.int64)
     smooth(plane, False, 1, padded, first)
-    steepness(first, steep)
-    flat = steep.reshape(-1)
-    steepest(flat.view(np.int32), (height - 2) * (width - 2), ranks, limits, counts)
-    thresholds = limits.view(np.float32)
-    squares, curvatures = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
+    steepness(first, padded[:width], steep)
+    classes = steep.reshape(-1)
+    steepest(classes, (height - 2) * (width - 2), thresholds, counts)
     sums = np.empty((len(SHARES) + 1, 2))
     for level in range(N_LEVELS):
         if level == 2:
@@ -142,7 +151,7 @@ def edge_statistics(plane, out):
         elif level == 4:
             smooth(first, True, 2, padded, second)
         x = plane if level == 0 else first if level % 2 == 1 else second
-        sums_by_steepness(x.reshape(-1), width, flat, thresholds, squares, curvatures, sums)
+        sums_by_steepness(x.reshape(-1), width, classes, thresholds, sums)
         for s in range(len(SHARES) + 1):
             for q in range(2):
                 out[(level * (len(SHARES) + 1) + s) * 2 + q] = math.log(sums[s, q] / counts[s] + FLOOR)

@@ -12,7 +12,10 @@ import math
 
 import numpy as np
 
-from ._jit import REASSOCIATE, kernel
+from fastdeg.kernels._jit import REASSOCIATE, kernel
+from fastdeg.kernels.comb import expected_quality
+from fastdeg.kernels.edges import edge_statistics
+from fastdeg.kernels.ranks import classify, counts_up_to, of_ranks
 
 BASIS = np.array(
     [
@@ -30,8 +33,14 @@ ZEROED = np.float32(1.05)
 SMALL = np.float32(2.55)
 OFFSET = np.float32(0.3)
 FLOOR = 0.2
-TINY = np.int32(0x38000000)  # bits of 3e-5: as good as zero
-COARSE = 32768  # bits: 2^-8 relative
+# Classes of magnitudes for the quartiles: 2^-8 wide, relative
+CLASSES_PER_OCTAVE_LOG2 = 8
+CLASS_STEP = np.int32(23 - CLASSES_PER_OCTAVE_LOG2)  # low bits that a class drops
+LOWEST_OCTAVE = -15
+TINY = np.int32((127 + LOWEST_OCTAVE) << 23)  # bits of 3e-5: as good as zero
+LARGE = np.int32((127 + 12) << 23)  # bits of 4096: none is larger
+HIGHEST_CLASS = np.int16((12 - LOWEST_OCTAVE) << CLASSES_PER_OCTAVE_LOG2)
+SHIFT = 4  # of the second grid of blocks, halfway between those of the first
 # log2(1 + x) = x (L1 + L2 x + L3 x² + L4 x³), least squares on [0, 1]
 L1, L2, L3, L4 = np.float32(1.4383793), np.float32(-0.6758807), np.float32(0.3181545), np.float32(-0.0806532)
 
@@ -40,14 +49,16 @@ L1, L2, L3, L4 = np.float32(1.4383793), np.float32(-0.6758807), np.float32(0.318
 def gather_blocks(plane, top, left, rows, columns, out):
     """Copy rows × columns blocks of 8 × 8 pixels that start at (top, left) into out (8, 8, rows * columns)."""
     for y in range(8):
-        for x in range(8):
-            n = 0
-            target = out[y, x]
-            for i in range(rows):
-                line = plane[top + 8 * i + y]
-                for j in range(columns):
-                    target[n] = line[left + 8 * j + x]
-                    n += 1
+        t0, t1, t2, t3 = out[y, 0], out[y, 1], out[y, 2], out[y, 3]
+        t4, t5, t6, t7 = out[y, 4], out[y, 5], out[y, 6], out[y, 7]
+        for i in range(rows):
+            line = plane[top + 8 * i + y, left:]
+            n = i * columns
+            for j in range(columns):
+                t0[n + j], t1[n + j] = line[8 * j], line[8 * j + 1]
+                t2[n + j], t3[n + j] = line[8 * j + 2], line[8 * j + 3]
+                t4[n + j], t5[n + j] = line[8 * j + 4], line[8 * j + 5]
+                t6[n + j], t7[n + j] = line[8 * j + 6], line[8 * j + 7]
 
 
 @kernel(fastmath=REASSOCIATE)
@@ -93,25 +104,6 @@ def absolute_and_activity(blocks, activity):
                 activity[k] += line[k]
 
 
-@kernel
-def order_statistic(bits, rank, largest, slack):
-    """Bits of the smallest value with more than `rank` values at or below it, at most slack - 1 bits above it.
-
-    Non-negative floats order as their bits do, so a bisection over bits counts its way there without branches.
-    """
-    low, high = TINY, largest
-    while high - low > slack:
-        middle = np.int32(low + (high - low) // 2)
-        count = np.int32(0)
-        for k in range(bits.shape[0]):
-            count += np.int32(1) if bits[k] <= middle else np.int32(0)
-        if count > rank:
-            high = middle
-        else:
-            low = middle
-    return max(high, TINY)
-
-
 @kernel(fastmath=REASSOCIATE)
 def mean_log(magnitudes, offset, shifted, shifted_bits):
     """Mean of log(magnitudes + offset), to 2e-4: exponent plus a polynomial in the mantissa; shifted is scratch."""
@@ -146,50 +138,85 @@ def weighted_mean(magnitudes, weights):
 
 
 @kernel
-def weights_of_most_active(activity, bits, share, weights):
-    """Equal weights on (about) the given share of the blocks, those of largest activity; sum one."""
+def weights_of_most_active(activity, bits, many, few):
+    """Equal weights of sum one on (about) a quarter, and on a sixteenth, of the blocks: those of largest activity."""
     n = activity.shape[0]
-    largest = np.int32(0)
+    largest = TINY
     for k in range(n):
         largest = max(largest, bits[k])
-    keep = max(1, int(n * share))
-    threshold = order_statistic(bits, n - keep, largest, 1)
-    count = 0
+    quarter, sixteenth = of_ranks(bits, np.int32(-1), largest, n - max(1, n // 4), n - max(1, n // 16))
+    rest, other_rest = counts_up_to(bits, quarter - np.int32(1), sixteenth - np.int32(1))
+    weight, other_weight = np.float32(1 / (n - rest)), np.float32(1 / (n - other_rest))
     for k in range(n):
-        count += bits[k] >= threshold
-    for k in range(n):
-        weights[k] = np.float32(1 / max(count, 1)) if bits[k] >= threshold else np.float32(0)
+        many[k] = weight if bits[k] >= quarter else np.float32(0)
+        few[k] = other_weight if bits[k] >= sixteenth else np.float32(0)
 
 
 @kernel
-def plane_statistics(plane, top, left, rows, columns, basis, memory, memory_bits, out):
-    """Statistics (63, N_STATISTICS) of rows × columns blocks of a plane that start at (top, left).
+def middle_of_class(number):
+    """The magnitude in the middle of a class."""
+    octave = number >> CLASSES_PER_OCTAVE_LOG2
+    part = (number - (octave << CLASSES_PER_OCTAVE_LOG2) + 0.5) / (1 << CLASSES_PER_OCTAVE_LOG2)
+    return math.ldexp(1 + part, octave + LOWEST_OCTAVE)
 
-    memory: float32, at least 132 * rows * columns; memory_bits: the same memory as int32.
+
+@kernel
+def block_statistics(plane, top, left, rows, columns, basis, memory, out):
+    """Statistics (63 * N_STATISTICS,) of rows × columns blocks of a plane that start at (top, left).
+
+    memory: float32, at least 132 * rows * columns.
     """
     n = rows * columns
+    memory_bits = memory.view(np.int32)
     blocks, work = memory[: 64 * n].reshape(8, 8, n), memory[64 * n : 128 * n].reshape(8, 8, n)
     gather_blocks(plane, top, left, rows, columns, blocks)
     block_dct(blocks, basis, work)
     magnitudes, bits = memory[: 64 * n].reshape(64, n), memory_bits[: 64 * n].reshape(64, n)
     rest, rest_bits = memory[128 * n : 132 * n].reshape(4, n), memory_bits[128 * n : 132 * n].reshape(4, n)
     activity, many, few = rest[0], rest[1], rest[2]
+    classes = np.empty(n, np.int16)
     absolute_and_activity(magnitudes, activity)
-    weights_of_most_active(activity, rest_bits[0], 1 / 4, many)
-    weights_of_most_active(activity, rest_bits[0], 1 / 16, few)
+    weights_of_most_active(activity, rest_bits[0], many, few)
     for f in range(1, 64):
-        m, b, line = magnitudes[f], bits[f], out[f - 1]
-        largest = TINY
-        for k in range(n):
-            largest = max(largest, b[k])
+        m = magnitudes[f]
+        line = out[(f - 1) * N_STATISTICS : f * N_STATISTICS]
         line[0] = share_below(m, ZEROED)
         line[1] = share_below(m, SMALL)
         line[2] = mean_log(m, OFFSET, rest[3], rest_bits[3])
         line[3] = math.log(weighted_mean(m, many) + FLOOR)
         line[4] = math.log(weighted_mean(m, few) + FLOOR)
-        # the order statistics come as bits: the caller, who can look at them as floats, takes the logarithm
-        line[5] = order_statistic(b, n // 4, largest, COARSE)
-        line[6] = order_statistic(b, 3 * n // 4, largest, COARSE)
+        classify(bits[f], TINY, LARGE, CLASS_STEP, classes)
+        lower, upper = of_ranks(classes, np.int16(-1), HIGHEST_CLASS, n // 4, 3 * n // 4)
+        line[5] = math.log(middle_of_class(lower) + FLOOR)
+        line[6] = math.log(middle_of_class(upper) + FLOOR)
+
+
+@kernel
+def blocks_along(length, start):
+    """Where the first whole block along an axis starts, and how many there are: at 0 if none fits from `start` on."""
+    count = (length - start) // 8
+    return (start, count) if count > 0 else (0, 1)
+
+
+@kernel
+def plane_features(plane, top, left, basis, frequencies, steps, qualities, out):
+    """Statistics of the blocks on the grid that starts at (top, left) and on the grid shifted by 4, and of the edges;
+    last the quality of the JPEG compression on the first grid, of the given ones.
+
+    plane: contiguous, sides of at least 12 pixels; out: (2 * 63 * N_STATISTICS + edges.N_STATISTICS + 1,).
+    """
+    height, width = plane.shape
+    memory = np.empty(2 * height * width + height * width // 16, np.float32)
+    count = 63 * N_STATISTICS
+    for k in range(2):
+        first_row, rows = blocks_along(height, (top + SHIFT * k) % 8)
+        first_column, columns = blocks_along(width, (left + SHIFT * k) % 8)
+        target = out[k * count : (k + 1) * count]
+        block_statistics(plane, first_row, first_column, rows, columns, basis, memory, target)
+        if k == 0:
+            magnitudes = memory[: 64 * rows * columns].reshape(64, rows * columns)
+            out[-1] = expected_quality(magnitudes, frequencies, steps, qualities)
+    edge_statistics(plane, memory, out[2 * count : -1])
 
 
 @kernel
