@@ -145,18 +145,19 @@ class DegradationModel:
         subspace, and by how far beyond the ranges of the space the regression's word itself lies.
         """
         a, remainders = self.tested.split(features)
-        places = np.ascontiguousarray(np.clip(self.sample_summaries.T, 0, 1))
+        places = self._places()
         return np.array(
             [self._unlikeness(a[i, :N_LEADING], float(remainders[i]), s[i], places, None) for i in range(len(s))]
         )
 
+    def _places(self) -> NDArray[np.float32]:
+        """Return the synthetic patches' summaries within the ranges, (d, n): rows are faster to look through."""
+        return np.ascontiguousarray(np.clip(self.sample_summaries.T, 0, 1))
+
     def _unlikeness(
         self, a: Float, remainder: float, s: Float, places: NDArray[np.float32], others: NDArray[np.bool_] | None
     ) -> Float:
-        """Compare one patch with those (others: or those of them) of the synthetic patches whose summaries lie nearest.
-
-        places: their summaries within the ranges, (d, n).
-        """
+        """Compare one patch with the synthetic patches, or with some ``others`` of them, whose places lie nearest."""
         inside = np.clip(s, 0, 1)
         beyond = np.abs(s - inside) / (DEVIATIONS * self.likelihood.deviation(inside[None])[0])
         distances = sum((row - np.float32(value)) ** 2 for row, value in zip(places, inside, strict=True))
@@ -184,7 +185,7 @@ class DegradationModel:
     def _between_groups(self, groups: NDArray[np.int64], rng: np.random.Generator, threads: int) -> Float:
         """Return how unlike the patches of all other clean content some patches are, (m, 3)."""
         chosen = rng.choice(len(groups), min(CHECKED, len(groups)), replace=False)
-        places = np.ascontiguousarray(np.clip(self.sample_summaries.T, 0, 1))
+        places = self._places()
 
         def compare(k: int) -> Float:
             return self._unlikeness(

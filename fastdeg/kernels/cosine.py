@@ -134,13 +134,19 @@ def square(flat, first, n):
 
 
 @kernel
+def halves(matrices, at, n):
+    """The even and the odd half of the matrix that stands whole at ``at``."""
+    half = n // 2
+    first = at + n * n
+    return square(matrices, first, n - half), square(matrices, first + (n - half) * (n - half), half)
+
+
+@kernel
 def transform_axis(x, matrices, at, inverse):
     """x (outer, n, inner) ← its transform along n; ``matrices`` has at ``at`` the whole one and its two halves."""
     outer, n, inner = x.shape
-    half = n // 2
     whole = square(matrices, at, n)
-    even = square(matrices, at + n * n, n - half)
-    odd = square(matrices, at + n * n + (n - half) * (n - half), half)
+    even, odd = halves(matrices, at, n)
     if inner == 1:
         rows = x.reshape(outer, n)
         for first in range(0, outer, PANEL):
@@ -180,9 +186,7 @@ def transform_slabs(x, per_slab, shape, matrices, offsets, inverse):
 def transform_panels(x, matrices, at, inverse):
     """x (outer, n, inner) ← its transform along n."""
     outer, n, inner = x.shape
-    half = n // 2
-    even = square(matrices, at + n * n, n - half)
-    odd = square(matrices, at + n * n + (n - half) * (n - half), half)
+    even, odd = halves(matrices, at, n)
     n_panels = (inner + PANEL - 1) // PANEL
     width = (inner + n_panels - 1) // n_panels
     for task in prange(outer * n_panels):

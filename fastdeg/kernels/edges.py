@@ -24,7 +24,7 @@ CHUNK = 2048  # pixels whose sums are added up in float32
 LEAST = np.int32(0x3B800000)  # bits of 2^-8: squared gradients below are ranked alike
 MOST = np.int32(0x48800000)  # bits of 2^18: none is larger
 STEP = np.int32(16)  # low bits that the ranking drops: classes are 1 / 128 of an octave and more
-HIGHEST = np.int16((0x48800000 - 0x3B800000) >> 16)
+HIGHEST = np.int16((MOST - LEAST) >> STEP)
 BORDER = np.int16(-1)  # the class of pixels that have no gradient
 
 
