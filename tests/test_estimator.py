@@ -76,7 +76,7 @@ def test_a_cropped_jpeg_grid_makes_no_difference(fitted, second_setting):
 def test_threads_do_not_change_the_result():
     make = fd.DegradationEstimator(paper_bins(), n_samples=200)
     one, three = (clone(make).fit(photographs()[:1], threads=n).model_.to_arrays() for n in (1, 3))
-    for name in ("components.basis", "regression.coefficients", "likelihood.mean_coefficients"):
+    for name in ("reading.components.basis", "reading.regression.coefficients", "reading.likelihood.mean_coefficients"):
         np.testing.assert_array_equal(one[name], three[name])
 
 

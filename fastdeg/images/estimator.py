@@ -28,7 +28,8 @@ from fastdeg.images.degradation import (
 )
 from fastdeg.images.features import feature_weights, jpeg_grid_offset, luma, luma_features
 from fastdeg.images.inference import Bootstrap, Identifiability, Inference, ReferenceCounts
-from fastdeg.images.model import DegradationModel
+from fastdeg.images.model import DegradationModel, group_means
+from fastdeg.images.reading import Summaries
 from fastdeg.images.support import BinSupport, bin_support
 from fastdeg.images.synthesis import SMALLEST_PATCH, Embedding, Recipe, embedded, patches_of, synthesize
 
@@ -158,6 +159,7 @@ class DegradationEstimator(BaseEstimator):
                 least_scale=LEAST_SCALE if self.features is None else 0.0,
                 weights=feature_weights(len(images)) if self.features is None else None,
                 tested_weights=feature_weights(0) if self.features is None else None,
+                comb_weights=feature_weights(len(images), comb=True) if self.features is None else None,
                 threads=threads or os.cpu_count() or 1,
             )
         self.n_images_ = len(images)
@@ -197,8 +199,7 @@ class DegradationEstimator(BaseEstimator):
 
     def log_likelihood(self, images: Sequence[ArrayLike]) -> Float:
         """Return log p(image | bin) up to a constant per image, shape (n, N)."""
-        s, n_patches, _ = self._summaries(images)
-        return self._bin_log_likelihood(s, n_patches)
+        return self._bin_log_likelihood(self._summaries(images)[0])
 
     def predict_proba(self, images: Sequence[ArrayLike]) -> Float:
         """Return each image's posterior over bins, (n, N), when all of the space is equally likely beforehand."""
@@ -206,13 +207,11 @@ class DegradationEstimator(BaseEstimator):
 
     def predict(self, images: Sequence[ArrayLike]) -> Float:
         """Return each image's degradation parameters, (n, d), in the units of the space."""
-        s, n_patches, _ = self._summaries(images)
-        return self._parameters(s, n_patches)[0]
+        return self._parameters(self._summaries(images)[0])[0]
 
     def estimate(self, images: Sequence[ArrayLike]) -> BinnedDistribution:
         """Return the distribution over bins that explains the images best; its ``n_samples`` is their number."""
-        s, n_patches, _ = self._summaries(images)
-        return self._mixture(self._bin_log_likelihood(s, n_patches))[1]
+        return self._mixture(self.log_likelihood(images))[1]
 
     def infer(self, images: Sequence[ArrayLike], *, outside_level: float = OUTSIDE_LEVEL) -> Inference:
         """Return the inferred distribution with all that was found on the way to it.
@@ -220,10 +219,10 @@ class DegradationEstimator(BaseEstimator):
         Images are called outside of the space at the level ``outside_level`` (see `outside`).
         """
         outside_level = number(outside_level, "outside_level", 0, 1)
-        s, n_patches, p_values = self._summaries(images, test=True)
-        log_likelihood = self._bin_log_likelihood(s, n_patches)
+        summaries, p_values = self._summaries(images, test=True)
+        log_likelihood = self._bin_log_likelihood(summaries)
         fit, distribution = self._mixture(log_likelihood)
-        parameters, errors = self._parameters(s, n_patches)
+        parameters, errors = self._parameters(summaries)
         return Inference(
             distribution=distribution,
             log_likelihood=fit.log_likelihood,
@@ -234,7 +233,7 @@ class DegradationEstimator(BaseEstimator):
             parameter_errors=errors,
             outside=p_values <= outside_level,
             outside_p_values=p_values,
-            all_inside_p_value=inference.excess_p_value(int((p_values <= outside_level).sum()), len(s), outside_level),
+            all_inside_p_value=inference.excess_p_value(int((p_values <= outside_level).sum()), len(p_values), outside_level),
         )
 
     def bootstrap(
@@ -282,7 +281,7 @@ class DegradationEstimator(BaseEstimator):
         images of the fit are like those that the degraded ones were made of: its patches are compared with synthetic
         ones, as patches of each clean image were with those of all the others.
         """
-        return self._summaries(images, test=True)[2] <= number(level, "level", 0, 1)
+        return self._summaries(images, test=True)[1] <= number(level, "level", 0, 1)
 
     # -- feature space ------------------------------------------------------------------------------------------------
 
@@ -303,7 +302,7 @@ class DegradationEstimator(BaseEstimator):
     def embed(self, images: Sequence[ArrayLike]) -> Float:
         """Return one vector per image, (n, D): the mean of its patches in the discriminant feature space."""
         features, owners, n = self._patch_features(images)
-        return _group_means(self.model_.discriminants(features), owners, n)
+        return group_means(self.model_.discriminants(features), owners, n)
 
     # -- files --------------------------------------------------------------------------------------------------------
 
@@ -388,11 +387,10 @@ class DegradationEstimator(BaseEstimator):
         features = embedded(recipe.embed, found) if recipe.embed is not None else np.stack(found)
         return features, np.array(owners), len(pictures)
 
-    def _summaries(self, images: Sequence[ArrayLike], *, test: bool = False) -> tuple[Float, NDArray[np.int64], Float]:
-        """Return what the regression says of each image (n, m), its number of patches, and its p-value inside."""
+    def _summaries(self, images: Sequence[ArrayLike], *, test: bool = False) -> tuple[Summaries, Float]:
+        """Return what the regressions say of each image, and its p-value inside (ones without the test)."""
         features, owners, n = self._patch_features(images)
-        s = self.model_.summaries(features)
-        n_patches = np.bincount(owners, minlength=n)
+        summaries, s = self.model_.summaries(features, owners, n)
         p_values = np.ones(n)
         if test:
             with threadpool_limits(1, user_api="blas"):
@@ -403,24 +401,22 @@ class DegradationEstimator(BaseEstimator):
                     # patches of a photo depend on each other: twice the median of p-values is one, however they do
                     middle = float(np.sort(found)[(len(own) - 1) // 2])
                     p_values[i] = middle if len(own) == 1 else min(1.0, 2 * middle)
-        return _group_means(s, owners, n), n_patches, p_values
+        return summaries, p_values
 
     def _mixture(self, log_likelihood: Float) -> tuple[inference.MixtureFit, BinnedDistribution]:
         fit = inference.fit_mixture(log_likelihood, self.bins.volumes, shape=inference.grid_shape(self.bins))
         weights = fit.weights / fit.weights.sum()
         return fit, BinnedDistribution(self.bins, weights, n_samples=len(log_likelihood))
 
-    def _bin_log_likelihood(self, s: Float, n_patches: NDArray[np.int64]) -> Float:
+    def _bin_log_likelihood(self, summaries: Summaries) -> Float:
         support = self._support()
-        return support.average(self.model_.likelihood.log_density(s, support.points, n_patches))
+        return support.average(self.model_.log_density(summaries, support.points))
 
-    def _parameters(self, s: Float, n_patches: NDArray[np.int64]) -> tuple[Float, Float]:
+    def _parameters(self, summaries: Summaries) -> tuple[Float, Float]:
         space = self.bins.space
         assert space is not None
-        inside = np.clip(s, 0, 1)
-        likelihood = self.model_.likelihood
-        errors = likelihood.deviation(inside) * np.sqrt(likelihood.shrinkage(n_patches))
-        return space.unstandardize(inside), errors * space.scales()
+        inside = np.clip(summaries.values, 0, 1)
+        return space.unstandardize(inside), self.model_.deviation(summaries) * space.scales()
 
 
 def _check_sizes(images: Sequence[NDArray[Any]], recipe: Recipe, bins: Bins) -> None:
@@ -436,11 +432,6 @@ def _check_sizes(images: Sequence[NDArray[Any]], recipe: Recipe, bins: Bins) -> 
             raise ValueError(
                 f"clean_images[{i}]: expected sides of at least {least} pixels to downsample by {factor:g}, got {size}"
             )
-
-
-def _group_means(x: Float, owners: NDArray[np.int64], n: int) -> Float:
-    totals = np.stack([np.bincount(owners, column, minlength=n) for column in x.T], axis=1)
-    return totals / np.bincount(owners, minlength=n)[:, None]
 
 
 def _image_list(images: Any, name: str) -> list[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg.images.degradation import check_image, to_float, to_uint8
-from fastdeg.kernels.comb import FREQUENCIES, QUALITIES, STEPS
+from fastdeg.kernels.comb import FREQUENCIES, QUALITIES, STEPS, VISIBLE
 from fastdeg.kernels.edges import N_STATISTICS as N_EDGE_STATISTICS
 from fastdeg.kernels.features import BASIS, N_STATISTICS, SHIFT, plane_features, zero_shares
 
@@ -23,24 +23,39 @@ BLOCK = 8
 SMALLEST = BLOCK + SHIFT  # smallest side with a whole block on both grids
 GRID_SEARCH = 136  # side of the part of the image that the search for the JPEG grid looks at
 GRID_ODDS_RATIO = 1.8  # excess of zeros that makes a grid believed; without compression chance gives up to 1.4
-N_FEATURES = 2 * 63 * N_STATISTICS + N_EDGE_STATISTICS + 1
+N_FEATURES = 2 * 63 * N_STATISTICS + N_EDGE_STATISTICS + 2
+COMB_QUALITY, COMB_EVIDENCE = N_FEATURES - 2, N_FEATURES - 1  # places of what the comb says, and how loudly
 MANY_IMAGES = 8  # from this number on, clean images show what photographs can be
 COMB_WEIGHT = 3.0  # of the one number that the comb of the JPEG quantisation gives
 EDGE_WEIGHT = 2.0  # of the few edge statistics beside the many of the DCT, where components are sought
 
 
-def feature_weights(n_images: int) -> NDArray[np.float64]:
+def feature_weights(n_images: int, *, comb: bool = False) -> NDArray[np.float64]:
     """Return the weights of the features, (N_FEATURES,), in a fit on so many clean images: those of the DCT alone for
-    few."""
+    few; with the quality that the comb gives, or without."""
     # few photographs do not show how sharp edges can be: what is learned from them about edges misleads
     edges = EDGE_WEIGHT if n_images >= MANY_IMAGES else 0.0
-    comb = COMB_WEIGHT if n_images else 0.0
-    return np.repeat([1.0, edges, comb], [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, 1])
+    return np.repeat(
+        [1.0, edges, COMB_WEIGHT if comb else 0.0, 0.0], [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, 1, 1]
+    )
+
+
+def read_combs(
+    features: NDArray[np.float32], owners: NDArray[np.int64], n: int
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which of n images show the comb of a JPEG quantisation, and the quality it gives, each (n,).
+
+    owners: which image each row of the features is a patch of. What one patch leaves in doubt the others may tell.
+    """
+    evidence = features[:, COMB_EVIDENCE].astype(np.float64)
+    totals = np.bincount(owners, evidence, minlength=n)
+    qualities = np.bincount(owners, evidence * features[:, COMB_QUALITY], minlength=n) / np.maximum(totals, 1e-300)
+    return totals >= VISIBLE * np.bincount(owners, minlength=n), qualities
 
 
 def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:
-    """Return the features of one image: statistics of its luma's block DCT on two grids, and of its edges, and the
-    JPEG quality that the comb of the quantised coefficients speaks for.
+    """Return the features of one image: statistics of its luma's block DCT on two grids, and of its edges, the JPEG
+    quality that the comb of the quantised coefficients speaks for, and how much evidence for it there is.
 
     Parameters
     ----------
@@ -57,7 +72,7 @@ def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArr
     --------
     >>> import numpy as np
     >>> dct_features(np.zeros((64, 48), dtype=np.uint8)).shape
-    (933,)
+    (934,)
     """
     return luma_features(luma(image), offset)
 

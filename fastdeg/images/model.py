@@ -11,15 +11,16 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from fastdeg.images.network import Network
-from fastdeg.images.regression import Components, Likelihood, Polynomial, Regression
+from fastdeg.images.features import COMB_QUALITY, read_combs
+from fastdeg.images.reading import N_LEADING, Reading, Summaries
+from fastdeg.images.regression import Components, Likelihood, Polynomial
 from fastdeg.images.support import BinSupport
 from fastdeg.images.synthesis import Synthetic
 
 Float = NDArray[np.float64]
 
 N_FOLDS = 4
-N_LEADING = 40  # components that all but the network use
+LEAST_COMBED = 0.2  # share of synthetic patches with a comb from which on they are read in a way of their own
 N_DISCRIMINANTS = 12
 NEIGHBORS = 300  # about so many synthetic patches make a bin's covariance
 COMPARED = 500  # synthetic patches with similar summaries that a patch is compared with, to see if it is outside
@@ -34,8 +35,10 @@ class DegradationModel:
 
     Attributes
     ----------
-    components, regression, network, likelihood
-        From features to summaries (the mean of two regressions), and the summaries' density given the parameters.
+    reading : Reading
+        From features to summaries, without the comb of a JPEG quantisation.
+    comb_reading : Reading or None
+        The same with it, for photographs that show one; None where hardly any synthetic patch does.
     tested
         Components by which patches are compared in the test whether they lie outside the space.
     expected : ndarray, (K, C)
@@ -51,11 +54,9 @@ class DegradationModel:
         How unlike the patches of all other clean content some synthetic patches are.
     """
 
-    components: Components
+    reading: Reading
+    comb_reading: Reading | None
     tested: Components
-    regression: Regression
-    network: Network
-    likelihood: Likelihood
     expected: Float
     expected_exponents: NDArray[np.int64]
     projection: Float
@@ -76,23 +77,30 @@ class DegradationModel:
         least_scale: float = 0.0,
         weights: Float | None = None,
         tested_weights: Float | None = None,
+        comb_weights: Float | None = None,
         threads: int = 1,
     ) -> DegradationModel:
         """Learn from synthetic patches and their standardised parameters z, (n, d).
 
-        ``weights``: of the features, where the parameters are read; ``tested_weights``: in the test of what is outside.
+        ``weights``: of the features, where the parameters are read; ``tested_weights``: in the test of what is outside;
+        ``comb_weights``: where they are read of patches with the comb of a JPEG quantisation.
         """
-        ones = np.ones(synthetic.features.shape[1])
-        weightings = [ones if w is None else w for w in (weights, tested_weights)]
-        components, tested = Components.fit(synthetic.features, weightings, least_scale=least_scale)
-        a = components(synthetic.features)
-        labels = np.unique(synthetic.groups, return_inverse=True)[1]
+        features, groups = synthetic.features, synthetic.groups
+        ones = np.ones(features.shape[1])
+        weightings = [ones if w is None else w for w in (weights, tested_weights, comb_weights)]
+        components, tested, with_comb = Components.fit(features, weightings, least_scale=least_scale)
+        labels = np.unique(groups, return_inverse=True)[1]
         folds = (labels % min(N_FOLDS, labels.max() + 1)).astype(np.int64)
-        regression, s = Regression.fit(a[:, :N_LEADING], z, folds, rng)
-        network, other = Network.fit(a, z, folds, int(rng.integers(2**31)), threads)
-        s = (s + other) / 2
+        a = components(features)
+        reading, s = Reading.fit(components, a, z, groups, folds, rng, threads)
         a = a[:, :N_LEADING]
-        likelihood = Likelihood.fit(s, z, synthetic.groups)
+        comb_reading = None
+        if comb_weights is not None:
+            combed, _ = read_combs(features, np.arange(len(features)), len(features))
+            if combed.mean() >= LEAST_COMBED:
+                comb_reading, _ = Reading.fit(
+                    with_comb, with_comb(features[combed]), z[combed], groups[combed], folds[combed], rng, threads
+                )
 
         polynomial = Polynomial.of_degree(z.shape[1], 4, max(5, min(130, len(z) // 60)))
         expected: Any = np.linalg.lstsq(polynomial(z), a, rcond=None)[0]
@@ -101,13 +109,11 @@ class DegradationModel:
         within += (1e-6 * np.trace(within) / len(within) + 1e-12) * np.eye(len(within))
         between = np.cov(mean, rowvar=False, ddof=0).reshape(within.shape)
         _, vectors = scipy.linalg.eigh(between, within)
-        tested_a, remainders = tested.split(synthetic.features)
+        tested_a, remainders = tested.split(features)
         model = cls(
-            components,
+            reading,
+            comb_reading,
             tested,
-            regression,
-            network,
-            likelihood,
             expected,
             polynomial.exponents,
             vectors[:, ::-1][:, : min(N_DISCRIMINANTS, len(within))],
@@ -118,14 +124,50 @@ class DegradationModel:
             remainders.astype(np.float32),
             np.empty((0, 3)),
         )
-        model = replace(model, unlikeness=model._between_groups(synthetic.groups, rng, threads))
+        model = replace(model, unlikeness=model._between_groups(groups, rng, threads))
         # in the memory order that a file gives back, so that a loaded model computes the very same numbers
         return cls.from_arrays({name: np.array(x, order="C") for name, x in model.to_arrays().items()})
 
-    def summaries(self, features: NDArray[Any]) -> Float:
-        """Return the regressions' word on each patch, (n, d)."""
-        a = self.components(features)
-        return (self.regression(a[:, :N_LEADING]) + self.network(a)) / 2
+    def summaries(self, features: NDArray[Any], owners: NDArray[np.int64], n: int) -> tuple[Summaries, Float]:
+        """Return what is said of n photographs, and what each patch says without the comb, (len(owners), d).
+
+        owners: which photograph each row of the features is a patch of.
+        """
+        s = self.reading(features)
+        values, combed = group_means(s, owners, n), np.zeros(n, dtype=bool)
+        if self.comb_reading is not None:
+            combed, qualities = read_combs(features, owners, n)
+            own = combed[owners]
+            if own.any():
+                readable = features[own]
+                readable[:, COMB_QUALITY] = qualities[owners[own]]
+                values[combed] = group_means(self.comb_reading(readable), owners[own], n)[combed]
+        return Summaries(values, np.bincount(owners, minlength=n), combed), s
+
+    def _likelihoods(self, summaries: Summaries) -> list[tuple[NDArray[np.bool_], Likelihood]]:
+        """Return which photographs are read each way, and the likelihood of what is said of them."""
+        ways = [(~summaries.combed, self.reading), (summaries.combed, self.comb_reading)]
+        return [(which, way.likelihood) for which, way in ways if way is not None]
+
+    def log_density(self, summaries: Summaries, z: Float) -> Float:
+        """Return log p(photograph | z) up to a constant of each, (n, k)."""
+        out = np.empty((len(summaries.values), len(z)))
+        for which, likelihood in self._likelihoods(summaries):
+            out[which] = likelihood.log_density(summaries.values[which], z, summaries.n_patches[which])
+        return out
+
+    def deviation(self, summaries: Summaries) -> Float:
+        """Return the standard deviations of what is said of each photograph, (n, d)."""
+        out = np.empty_like(summaries.values)
+        for which, likelihood in self._likelihoods(summaries):
+            shrinkage = likelihood.shrinkage(summaries.n_patches[which])
+            out[which] = likelihood.deviation(np.clip(summaries.values[which], 0, 1)) * np.sqrt(shrinkage)
+        return out
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The likelihood of a typical photograph of the space."""
+        return (self.comb_reading or self.reading).likelihood
 
     def outside_p_values(self, unlikeness: Float) -> Float:
         """Return the probability that a patch from inside the space, of another photograph, is as unlike, (n,).
@@ -159,7 +201,7 @@ class DegradationModel:
     ) -> Float:
         """Compare one patch with the synthetic patches, or with some ``others`` of them, whose places lie nearest."""
         inside = np.clip(s, 0, 1)
-        beyond = np.abs(s - inside) / (DEVIATIONS * self.likelihood.deviation(inside[None])[0])
+        beyond = np.abs(s - inside) / (DEVIATIONS * self.reading.likelihood.deviation(inside[None])[0])
         distances = sum((row - np.float32(value)) ** 2 for row, value in zip(places, inside, strict=True))
         if others is not None:
             distances = np.where(others, distances, np.float32(np.inf))
@@ -201,7 +243,7 @@ class DegradationModel:
 
     def discriminants(self, features: NDArray[Any]) -> Float:
         """Return the features in the discriminant space, (n, D)."""
-        return self.components(features)[:, :N_LEADING] @ self.projection
+        return self.reading.components(features)[:, :N_LEADING] @ self.projection
 
     def bin_moments(self, support: BinSupport, n_bins: int) -> tuple[Float, Float]:
         """Return means (N, D) and covariances (N, D, D) of the bins in the discriminant space.
@@ -238,13 +280,18 @@ class DegradationModel:
         """Return all of it as named arrays."""
         out: dict[str, NDArray[Any]] = {}
         for name, value in vars(self).items():
+            if value is None:
+                continue
             out |= value.to_arrays(f"{name}.") if name in _PARTS else {name: np.asarray(value)}
         return out
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> DegradationModel:
         """Rebuild from `to_arrays`."""
-        parts: dict[str, Any] = {name: kind.from_arrays(arrays, f"{name}.") for name, kind in _PARTS.items()}
+        given = {name.split(".")[0] for name in arrays}
+        parts: dict[str, Any] = {
+            name: kind.from_arrays(arrays, f"{name}.") if name in given else None for name, kind in _PARTS.items()
+        }
         return cls(**parts | {n: arrays[n] for n in cls.__dataclass_fields__ if n not in parts})
 
 
@@ -264,10 +311,10 @@ def _tail_shares(normal: Float, values: Float) -> Float:
     return (1 + n - np.stack(below, axis=1)) / (1 + n)
 
 
-_PARTS: dict[str, Any] = {
-    "components": Components,
-    "tested": Components,
-    "regression": Regression,
-    "network": Network,
-    "likelihood": Likelihood,
-}
+def group_means(x: Float, owners: NDArray[np.int64], n: int) -> Float:
+    """Return the mean of the rows of each owner, (n, d), zero where it has none."""
+    totals = np.stack([np.bincount(owners, column, minlength=n) for column in x.T], axis=1)
+    return totals / np.maximum(np.bincount(owners, minlength=n), 1)[:, None]
+
+
+_PARTS: dict[str, Any] = {"reading": Reading, "comb_reading": Reading, "tested": Components}

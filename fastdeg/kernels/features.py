@@ -201,9 +201,9 @@ def blocks_along(length, start):
 @kernel
 def plane_features(plane, top, left, basis, frequencies, steps, qualities, out):
     """Statistics of the blocks on the grid that starts at (top, left) and on the grid shifted by 4, and of the edges;
-    last the quality of the JPEG compression on the first grid, of the given ones.
+    last the quality of the JPEG compression on the first grid, of the given ones, and the evidence for it.
 
-    plane: contiguous, sides of at least 12 pixels; out: (2 * 63 * N_STATISTICS + edges.N_STATISTICS + 1,).
+    plane: contiguous, sides of at least 12 pixels; out: (2 * 63 * N_STATISTICS + edges.N_STATISTICS + 2,).
     """
     height, width = plane.shape
     memory = np.empty(2 * height * width + height * width // 16, np.float32)
@@ -215,8 +215,8 @@ def plane_features(plane, top, left, basis, frequencies, steps, qualities, out):
         block_statistics(plane, first_row, first_column, rows, columns, basis, memory, target)
         if k == 0:
             magnitudes = memory[: 64 * rows * columns].reshape(64, rows * columns)
-            out[-1] = expected_quality(magnitudes, frequencies, steps, qualities)
-    edge_statistics(plane, memory, out[2 * count : -1])
+            out[-2], out[-1] = expected_quality(magnitudes, frequencies, steps, qualities)
+    edge_statistics(plane, memory, out[2 * count : -2])
 
 
 @kernel

@@ -1,0 +1,84 @@
+"""One way of reading parameters out of features: components, two regressions, and the likelihood of what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.images.network import Network
+from fastdeg.images.regression import Components, Likelihood, Regression
+
+Float = NDArray[np.float64]
+
+N_LEADING = 40  # components that all but the network use
+
+
+@dataclass(frozen=True)
+class Reading:
+    """From features to summaries (the mean of two regressions), and the summaries' density given the parameters."""
+
+    components: Components
+    regression: Regression
+    network: Network
+    likelihood: Likelihood
+
+    @classmethod
+    def fit(
+        cls,
+        components: Components,
+        a: Float,
+        z: Float,
+        groups: NDArray[np.int64],
+        folds: NDArray[np.int64],
+        rng: np.random.Generator,
+        threads: int,
+    ) -> tuple[Reading, Float]:
+        """Learn from the components a of synthetic patches; return also what is said of each one unseen, (n, d)."""
+        regression, s = Regression.fit(a[:, :N_LEADING], z, folds, rng)
+        network, other = Network.fit(a, z, folds, int(rng.integers(2**31)), threads)
+        s = (s + other) / 2
+        return cls(components, regression, network, Likelihood.fit(s, z, groups)), s
+
+    def __call__(self, features: NDArray[Any]) -> Float:
+        """Return the regressions' word on each patch, (n, d)."""
+        a = self.components(features)
+        return (self.regression(a[:, :N_LEADING]) + self.network(a)) / 2
+
+    def to_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays under names that start with the prefix."""
+        return {k: v for name in _PARTS for k, v in getattr(self, name).to_arrays(f"{prefix}{name}.").items()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Reading:
+        """Rebuild from `to_arrays`."""
+        return cls(**{name: kind.from_arrays(arrays, f"{prefix}{name}.") for name, kind in _PARTS.items()})
+
+
+@dataclass(frozen=True)
+class Summaries:
+    """What is said of photographs.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n, d)
+        Means over each photograph's patches, in standardised parameters.
+    n_patches : ndarray of int, shape (n,)
+    combed : ndarray of bool, shape (n,)
+        Those of which the comb of a JPEG quantisation was read too.
+    """
+
+    values: Float
+    n_patches: NDArray[np.int64]
+    combed: NDArray[np.bool_]
+
+
+_PARTS: dict[str, Any] = {
+    "components": Components,
+    "regression": Regression,
+    "network": Network,
+    "likelihood": Likelihood,
+}
