@@ -202,6 +202,34 @@ def real_table(estimator: fd.DegradationEstimator, folder: str) -> str:
     )
 
 
+def fits_table(
+    clean: Sequence[np.ndarray], photos: Sequence[np.ndarray], counts: Sequence[int], seeds: Sequence[int]
+) -> str:
+    """Return what fits on fewer clean images recover from 24 references, as a Markdown table."""
+    lines = [
+        "| clean images | mass on the true bins (worst setting) | earth mover's distance | "
+        "blur (px) | noise (of 255) | JPEG quality |",
+        "|---|---|---|---|---|---|",
+    ]
+    for count in counts:
+        chosen = [clean[k] for k in np.linspace(0, len(clean) - 1, count).round().astype(int)]
+        estimator = fitted(chosen)
+        rows = recover(estimator, photos, 24, seeds)
+        masses, distance = [r.mass.mean() for r in rows], np.mean([r.distance for r in rows])
+        errors = " | ".join(f"{error:.2f}" for error in image_errors(estimator, photos).values())
+        lines.append(f"| {count} | {np.mean(masses):.2f} ({min(masses):.2f}) | {distance:.3f} | {errors} |")
+        print(lines[-1], flush=True)
+    return "\n".join(lines)
+
+
+def fitted(clean: Sequence[np.ndarray]) -> fd.DegradationEstimator:
+    """Fit an estimator over the paper's space."""
+    start = time.perf_counter()
+    estimator = fd.DegradationEstimator(fd.GridBins(fd.DegradationSpace.preset("paper"))).fit(clean)
+    print(f"fitted on {len(clean)} images in {time.perf_counter() - start:.0f} s", flush=True)
+    return estimator
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.recovery", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--clean", help="folder of clean images to fit on")
@@ -210,6 +238,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--counts", type=int, nargs="+", default=[24, 10], help="numbers of references")
     parser.add_argument("--real", help="folder of real photos, to be listed with what is read out of them")
+    parser.add_argument("--fits", type=int, nargs="+", metavar="N", help="only the table of fits on N clean images each")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/images.md")
     options = parser.parse_args(arguments)
     if (options.clean is None) != (options.references is None):
@@ -221,10 +250,13 @@ def main(arguments: list[str] | None = None) -> None:
         clean, photos = read_images(options.clean).images, read_images(options.references).images
         key, name = "folders", f"Fitted on {len(clean)} clean images, references from {len(photos)} others"
         name += f" ({options.name})"
-    estimator = fd.DegradationEstimator(fd.GridBins(fd.DegradationSpace.preset("paper")))
-    start = time.perf_counter()
-    estimator.fit(clean)
-    print(f"fitted in {time.perf_counter() - start:.0f} s")
+    if options.fits is not None:
+        if options.clean is None or not 1 <= min(options.fits) <= max(options.fits) <= len(clean):
+            parser.error(f"--fits: expected --clean, and numbers of its images, got {options.fits}")
+        table_of_fits = fits_table(clean, photos, options.fits, range(options.seeds))
+        _publish({"fits": table_of_fits}, write=options.write)
+        return
+    estimator = fitted(clean)
     parts = [f"{name}; {options.seeds} seeds."]
     for count in options.counts:
         parts += [f"{count} references:", table(recover(estimator, photos, count, range(options.seeds)))]
@@ -235,9 +267,14 @@ def main(arguments: list[str] | None = None) -> None:
     texts = {key: "\n\n".join(parts)}
     if options.real is not None:
         texts["real"] = real_table(estimator, options.real)
+    _publish(texts, write=options.write)
+
+
+def _publish(texts: dict[str, str], *, write: bool) -> None:
+    """Print the tables and, if told, put them between their marks in the page."""
     for text in texts.values():
         print(text + "\n")
-    for key, text in texts.items() if options.write else ():
+    for key, text in texts.items() if write else ():
         page = PAGE.read_text(encoding="utf-8")
         begin, end = (f"<!-- {key}:{word} -->" for word in ("begin", "end"))
         head, rest = page.split(begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import naive_images as naive
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from problems_images import photographs
 
 import fastdeg as fd
 from fastdeg.images import dct_features
-from fastdeg.images.features import N_FEATURES, jpeg_grid_offset, luma
+from fastdeg.images.features import N_FEATURES, jpeg_grid_offset, luma, read_combs
+from fastdeg.kernels.comb import VISIBLE
 from fastdeg.kernels.ranks import counts_up_to, of_ranks
 
 
@@ -112,4 +114,25 @@ def test_the_comb_tells_the_jpeg_quality(quality, blur, noise):
     """Where noise is stronger, clipped pixels spoil most blocks of a bright photograph, and the comb may be lost."""
     for photo in photographs():
         image = fd.degrade(photo, blur_sigma=blur, downsampling=4, noise_sigma=noise, jpeg_quality=quality, rng=0)
-        assert dct_features(image)[-2] == pytest.approx(quality, abs=1)
+        found, evidence = dct_features(image)[-2:]
+        assert found == pytest.approx(quality, abs=1)
+        assert evidence > VISIBLE
+
+
+@pytest.mark.parametrize(("blur", "noise"), [(0.5, 0), (0.5, 5), (2, 15), (0, 50)])
+def test_no_comb_is_seen_where_there_is_none(blur, noise):
+    """Never compressed, enlarged after the compression, or seen on another grid than that of the compression."""
+    for photo in photographs():
+        small = {"blur_sigma": blur, "downsampling": 4, "noise_sigma": noise, "rng": 0}
+        compressed = fd.degrade(photo, jpeg_quality=60, **small)
+        enlarged = cv2.resize(compressed, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)
+        for image in (fd.degrade(photo, **small), enlarged, compressed[4:, 4:]):
+            assert dct_features(image[:80, :80])[-1] < VISIBLE
+
+
+def test_patches_of_an_image_tell_its_quality_together():
+    features = np.zeros((5, N_FEATURES), np.float32)
+    features[:, -2:] = [[80, 300], [80, 40], [31, 0], [55, 3], [91, 5]]  # quality, evidence
+    combed, quality = read_combs(features, np.array([0, 0, 0, 1, 1]), 3)
+    np.testing.assert_array_equal(combed, [True, False, False])
+    assert quality[0] == pytest.approx(80)
