@@ -189,12 +189,13 @@ def real_table(estimator: fd.DegradationEstimator, folder: str) -> str:
     photos = read_images(folder, skip_bad=True)
     found = estimator.infer(photos.images)
     names = estimator.bins.names
-    lines = [f"| photo | {' | '.join(names)} | p-value inside |", "|---|" + "---|" * (len(names) + 1)]
+    lines = [f"| photo | {' | '.join(names)} | comb | p-value inside |", "|---|" + "---|" * (len(names) + 2)]
     for i, path in enumerate(photos.paths):
         values = zip(found.parameters[i], found.parameter_errors[i], strict=True)
         cells = " | ".join(f"{v:.1f} ± {e:.1f}" for v, e in values)
         lines.append(
-            f"| {path.name} | {cells} | {found.outside_p_values[i]:.3f}{' **outside**' if found.outside[i] else ''} |"
+            f"| {path.name} | {cells} | {'no' if found.without_comb[i] else 'yes'} | "
+            f"{found.outside_p_values[i]:.3f}{' **outside**' if found.outside[i] else ''} |"
         )
     count = f"{found.outside.sum()} of {len(photos)} are called outside at the level of 1 % each"
     return "\n".join(
@@ -238,7 +239,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--counts", type=int, nargs="+", default=[24, 10], help="numbers of references")
     parser.add_argument("--real", help="folder of real photos, to be listed with what is read out of them")
-    parser.add_argument("--fits", type=int, nargs="+", metavar="N", help="only the table of fits on N clean images each")
+    parser.add_argument(
+        "--fits", type=int, nargs="+", metavar="N", help="only the table of fits on N clean images each"
+    )
     parser.add_argument("--write", action="store_true", help="put the tables into docs/images.md")
     options = parser.parse_args(arguments)
     if (options.clean is None) != (options.references is None):

@@ -47,16 +47,23 @@ def fit_estimator(
     return estimator, by_name, [*references.notes, *clean.notes], inputs
 
 
-def outside_notes(inference: Inference, names: Sequence[str]) -> list[str]:
-    """Return a note naming the photos that look like none the space can make."""
+def photo_notes(inference: Inference, names: Sequence[str]) -> list[str]:
+    """Return notes naming the photos that look like none the space can make, and those that show no compression."""
     outside = [name for name, is_outside in zip(names, inference.outside, strict=True) if is_outside]
-    if not outside:
-        return []
-    return [
-        f"{len(outside)} of {len(names)} photos look like none that the space can make, so q says little of them "
-        f"(if all came from inside, so many would with probability {inference.all_inside_p_value:.2g}): "
-        + ", ".join(outside)
-    ]
+    without_comb = [name for name, is_without in zip(names, inference.without_comb, strict=True) if is_without]
+    notes = []
+    if outside:
+        notes.append(
+            f"{len(outside)} of {len(names)} photos look like none that the space can make, so q says little of them "
+            f"(if all came from inside, so many would with probability {inference.all_inside_p_value:.2g}): "
+            + ", ".join(outside)
+        )
+    if without_comb:
+        notes.append(
+            f"{len(without_comb)} of {len(names)} photos show no quantisation by JPEG (never compressed, or resized or "
+            "filtered since), which counts as the best quality of the space: " + ", ".join(without_comb)
+        )
+    return notes
 
 
 def estimate(options: argparse.Namespace) -> None:
@@ -102,7 +109,7 @@ def estimate(options: argparse.Namespace) -> None:
             )
         ],
         "identifiability": list(identifiability.notes),
-        "notes": [*notes, *outside_notes(inference, names)],
+        "notes": [*notes, *photo_notes(inference, names)],
     }
     if options.output is not None:
         with runs.new_run_folder(options.output, force=options.force) as folder:
@@ -161,7 +168,6 @@ def _image_rows(names: Sequence[str], inference: Inference, axes: Sequence[str])
         for k, axis in enumerate(axes):
             row[axis] = float(np.round(inference.parameters[i, k], 4))
             row[f"{axis}_error"] = float(np.round(inference.parameter_errors[i, k], 4))
-        rows.append(
-            row | {"outside": bool(inference.outside[i]), "p_value_inside": float(inference.outside_p_values[i])}
-        )
+        row |= {"outside": bool(inference.outside[i]), "p_value_inside": float(inference.outside_p_values[i])}
+        rows.append(row | {"without_comb": bool(inference.without_comb[i])})
     return rows

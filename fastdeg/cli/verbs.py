@@ -15,7 +15,7 @@ import fastdeg as fd
 from fastdeg import baselines, report, runs, runtime
 from fastdeg.bins import Bins
 from fastdeg.cli import console
-from fastdeg.cli.estimation import estimate, fit_estimator, outside_notes, print_estimate
+from fastdeg.cli.estimation import estimate, fit_estimator, photo_notes, print_estimate
 from fastdeg.cli.inputs import Annotations, read_annotations, read_space
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, dct_features, read_images
@@ -108,7 +108,7 @@ def _craft_from_photos(
         n_references=getattr(options, "n_references", 10),
         n_neighbors=getattr(options, "n_neighbors", 5),
         other_baselines={"closed-form weights": BinnedDistribution(target.bins, closed_form)},
-        notes=[*notes, *outside_notes(inference, list(references))],
+        notes=[*notes, *photo_notes(inference, list(references))],
         threads=options.threads,
         progress=progress,
     )

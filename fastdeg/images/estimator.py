@@ -182,7 +182,11 @@ class DegradationEstimator(BaseEstimator):
         number(self.downsampling, "downsampling", 1)
         fixed = fixed_parameters(names, self.downsampling, self.degrade)
         size = integer(self.patch_size, "patch_size", 16) // 8 * 8
-        return Recipe(names, fixed, self.noise, self.interpolation, self.degrade, self.features, size)
+        best = None
+        if "jpeg_quality" in names and self.degrade is None and self.features is None:
+            assert self.bins.space is not None
+            best = self.bins.space.axes[names.index("jpeg_quality")].high
+        return Recipe(names, fixed, self.noise, self.interpolation, self.degrade, self.features, size, best)
 
     def _draw(self, n: int, rng: np.random.Generator) -> Float:
         """Draw parameters uniformly over the space."""
@@ -221,6 +225,7 @@ class DegradationEstimator(BaseEstimator):
         outside_level = number(outside_level, "outside_level", 0, 1)
         summaries, p_values = self._summaries(images, test=True)
         log_likelihood = self._bin_log_likelihood(summaries)
+        outside = p_values <= outside_level
         fit, distribution = self._mixture(log_likelihood)
         parameters, errors = self._parameters(summaries)
         return Inference(
@@ -231,9 +236,10 @@ class DegradationEstimator(BaseEstimator):
             posterior=inference.posterior(log_likelihood, fit.weights),
             parameters=parameters,
             parameter_errors=errors,
-            outside=p_values <= outside_level,
+            outside=outside,
             outside_p_values=p_values,
-            all_inside_p_value=inference.excess_p_value(int((p_values <= outside_level).sum()), len(p_values), outside_level),
+            all_inside_p_value=inference.excess_p_value(int(outside.sum()), len(outside), outside_level),
+            without_comb=~summaries.combed & (self.model_.comb_reading is not None),
         )
 
     def bootstrap(

@@ -35,9 +35,7 @@ def feature_weights(n_images: int, *, comb: bool = False) -> NDArray[np.float64]
     few; with the quality that the comb gives, or without."""
     # few photographs do not show how sharp edges can be: what is learned from them about edges misleads
     edges = EDGE_WEIGHT if n_images >= MANY_IMAGES else 0.0
-    return np.repeat(
-        [1.0, edges, COMB_WEIGHT if comb else 0.0, 0.0], [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, 1, 1]
-    )
+    return np.repeat([1.0, edges, COMB_WEIGHT if comb else 0.0, 0.0], [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, 1, 1])
 
 
 def read_combs(

@@ -254,6 +254,9 @@ class Inference:
         Of each image, for the hypothesis that it lies inside.
     all_inside_p_value : float
         Of all images together: the probability that so many of them are called outside while all are inside.
+    without_comb : ndarray of bool, shape (n,)
+        Images without the comb of a JPEG quantisation where those of the space show one: never compressed, or resized
+        or filtered since. No compression counts as the best quality of the space.
     """
 
     distribution: Any
@@ -266,6 +269,7 @@ class Inference:
     outside: NDArray[np.bool_]
     outside_p_values: Float
     all_inside_p_value: float
+    without_comb: NDArray[np.bool_]
 
 
 def excess_p_value(n_outside: int, n: int, level: float) -> float:

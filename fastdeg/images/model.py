@@ -85,23 +85,24 @@ class DegradationModel:
         ``weights``: of the features, where the parameters are read; ``tested_weights``: in the test of what is outside;
         ``comb_weights``: where they are read of patches with the comb of a JPEG quantisation.
         """
-        features, groups = synthetic.features, synthetic.groups
+        features, groups, inside = synthetic.features, synthetic.groups, ~synthetic.uncompressed
         ones = np.ones(features.shape[1])
         weightings = [ones if w is None else w for w in (weights, tested_weights, comb_weights)]
-        components, tested, with_comb = Components.fit(features, weightings, least_scale=least_scale)
+        components, tested, with_comb = Components.fit(features[inside], weightings, least_scale=least_scale)
         labels = np.unique(groups, return_inverse=True)[1]
         folds = (labels % min(N_FOLDS, labels.max() + 1)).astype(np.int64)
         a = components(features)
         reading, s = Reading.fit(components, a, z, groups, folds, rng, threads)
-        a = a[:, :N_LEADING]
         comb_reading = None
         if comb_weights is not None:
             combed, _ = read_combs(features, np.arange(len(features)), len(features))
-            if combed.mean() >= LEAST_COMBED:
+            if combed[inside].mean() >= LEAST_COMBED:
                 comb_reading, _ = Reading.fit(
                     with_comb, with_comb(features[combed]), z[combed], groups[combed], folds[combed], rng, threads
                 )
 
+        features, groups, z, s = features[inside], groups[inside], z[inside], s[inside]
+        a = a[inside, :N_LEADING]
         polynomial = Polynomial.of_degree(z.shape[1], 4, max(5, min(130, len(z) // 60)))
         expected: Any = np.linalg.lstsq(polynomial(z), a, rcond=None)[0]
         mean = polynomial(z) @ expected

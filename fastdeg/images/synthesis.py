@@ -39,11 +39,14 @@ class Synthetic:
         What each patch was degraded with.
     groups : ndarray of int, shape (n,)
         Which piece of clean content it came from: patches of different groups share no pixel.
+    uncompressed : ndarray of bool, shape (n,)
+        Patches beyond the space, never compressed, whose quality stands at the best of the space.
     """
 
     features: NDArray[np.float32]
     parameters: NDArray[np.float64]
     groups: NDArray[np.int64]
+    uncompressed: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Recipe:
     degrade: Degradation | None
     embed: Embedding | None
     patch_size: int
+    best_quality: float | None = None  # of the built-in compression: what never compressed patches stand for
 
     def factor(self, parameters: dict[str, float]) -> float:
         """Return how many clean pixels make one degraded pixel, 1 where only the user's pipeline knows."""
@@ -109,7 +113,8 @@ def synthesize(
     described = [x for r in results for x in r[0]]
     features = embedded(recipe.embed, described) if recipe.embed is not None else np.stack(described)
     groups = np.repeat([r[2] for r in results], [len(r[0]) for r in results])
-    return Synthetic(features, np.concatenate([r[1] for r in results]), groups)
+    uncompressed = np.concatenate([np.arange(len(r[0])) >= variants for r in results])
+    return Synthetic(features, np.concatenate([r[1] for r in results]), groups, uncompressed)
 
 
 def embedded(embed: Embedding, images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
@@ -146,10 +151,14 @@ def _samples(
     variants: int,
     rng: np.random.Generator,
 ) -> tuple[list[Any], NDArray[np.float64]]:
-    parameters = draw(variants, rng)
+    """Return features of so many variants of a patch, and of one never compressed if asked for, and parameters."""
+    parameters = draw(variants + (recipe.best_quality is not None), rng)
     shared = [k for k, name in enumerate(recipe.names) if name not in _LOW_RESOLUTION]
     parameters[:, shared] = parameters[0, shared]
     named = [{**recipe.fixed, **dict(zip(recipe.names, map(float, row), strict=True))} for row in parameters]
+    if recipe.best_quality is not None:
+        del named[-1]["jpeg_quality"]
+        parameters[-1, recipe.names.index("jpeg_quality")] = recipe.best_quality
     clean = _varied(piece, recipe.patch_size * recipe.factor(named[0]), recipe.factor(named[0]), rng)
     if recipe.degrade is None:
         low = shrink_at_once(clean, named[0], recipe.interpolation)

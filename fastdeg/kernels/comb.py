@@ -3,8 +3,8 @@
 A coefficient that was quantised in steps of t lies within rounding of a multiple of t, which it would hardly do by
 chance: that speaks for t with log(t / (s √2π)) - e² / 2s², where e is its distance to the multiple. Coefficients near
 zero say nothing. Pixels that were clipped at black or white spoil a whole block, so that each block only ever speaks
-for a quality: the sum over its coefficients, where it is large enough. Where nothing was quantised on this grid no quality
-has much evidence, and the one that has most means nothing: see `VISIBLE`.
+for a quality: the sum over its coefficients, where it is large enough. Where nothing was quantised on this grid no
+quality has much evidence, and the one that has most means nothing: see `VISIBLE`.
 """
 
 from __future__ import annotations
