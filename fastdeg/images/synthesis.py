@@ -25,6 +25,7 @@ CONTRASTS = (0.7, 1.2)
 BRIGHTNESSES = (-20.0, 20.0)  # grey levels
 SMALLEST_PATCH = 24  # low-resolution pixels
 VARIANTS = 4  # noise and compression drawn for each blurred and downsampled patch: cheaper than another patch
+UNCOMPRESSED_EVERY = 2  # patches: one more variant, never compressed, so that the lack of compression is known too
 _LOW_RESOLUTION = ("poisson_scale", "noise_sigma", "jpeg_quality")
 
 
@@ -100,7 +101,8 @@ def synthesize(
         k, child = job
         rng = np.random.default_rng(child)
         piece = k % len(pieces)
-        described, parameters = _samples(pieces[piece], draw, recipe, variants, rng)
+        uncompressed = recipe.best_quality is not None and k // len(pieces) % UNCOMPRESSED_EVERY == 0
+        described, parameters = _samples(pieces[piece], draw, recipe, variants, uncompressed, rng)
         return described, parameters, piece
 
     results = []
@@ -149,14 +151,15 @@ def _samples(
     draw: Callable[[int, np.random.Generator], NDArray[np.float64]],
     recipe: Recipe,
     variants: int,
+    uncompressed: bool,
     rng: np.random.Generator,
 ) -> tuple[list[Any], NDArray[np.float64]]:
     """Return features of so many variants of a patch, and of one never compressed if asked for, and parameters."""
-    parameters = draw(variants + (recipe.best_quality is not None), rng)
+    parameters = draw(variants + uncompressed, rng)
     shared = [k for k, name in enumerate(recipe.names) if name not in _LOW_RESOLUTION]
     parameters[:, shared] = parameters[0, shared]
     named = [{**recipe.fixed, **dict(zip(recipe.names, map(float, row), strict=True))} for row in parameters]
-    if recipe.best_quality is not None:
+    if uncompressed:
         del named[-1]["jpeg_quality"]
         parameters[-1, recipe.names.index("jpeg_quality")] = recipe.best_quality
     clean = _varied(piece, recipe.patch_size * recipe.factor(named[0]), recipe.factor(named[0]), rng)
