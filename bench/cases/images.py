@@ -143,8 +143,8 @@ def crops(n: int) -> list[np.ndarray]:
     return [photo[top : top + 321, left : left + 481] for top, left in corners]
 
 
-def make_estimator() -> fd.DegradationEstimator:
-    return fd.DegradationEstimator(fd.GridBins(fd.DegradationSpace.preset("paper")))
+def make_estimator(preset: str = "paper") -> fd.DegradationEstimator:
+    return fd.DegradationEstimator(fd.GridBins(fd.DegradationSpace.preset(preset)))
 
 
 @cache
@@ -196,6 +196,13 @@ CASES = [
         name="fit, 75 bins, 68 images of 481 × 321",
         setup=lambda: crops(68),
         run=lambda images: make_estimator().fit(images),
+        slow=True,
+        seconds=1,
+    ),
+    Case(
+        name="fit, 17,850 bins, 68 images of 481 × 321",
+        setup=lambda: crops(68),
+        run=lambda images: make_estimator("dense").fit(images),
         slow=True,
         seconds=1,
     ),
