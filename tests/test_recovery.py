@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import fastdeg as fd
-from bench.recovery import embedded_photographs, image_errors, outsiders, recover
+from bench.recovery import embedded_photographs, fitted, image_errors, outsiders, recover, wider_space
 from fastdeg.images import read_images
+from fastdeg.images.features import read_combs
 
 
 def test_recovery_with_embedded_photographs():
@@ -71,6 +72,15 @@ def test_real_photos(folders, request):
     photos = read_images(path)
     found = estimator.infer(photos.images)
     assert found.converged
-    assert found.outside.mean() < 0.5
+    combed, from_comb = read_combs(*estimator._patch_features(photos.images))
+    np.testing.assert_array_equal(found.without_comb, ~combed)
+    # those without a comb were not compressed, which the space always does; the wider one hardly does
+    assert found.outside[combed].mean() < 0.5
+    clean = read_images(request.config.getoption("--clean-images")).images
+    assert fitted(clean, wider_space()).outside(photos.images).mean() < 0.5
+    quality = found.parameters[:, estimator.bins.names.index("jpeg_quality")]
+    assert (quality[found.without_comb] > 80).all()
+    inside = combed & ~found.outside
+    assert np.abs(quality - from_comb)[inside].max() < 3
     low, high = np.transpose([(axis.low, axis.high) for axis in estimator.bins.space.axes])
     assert ((found.parameters >= low) & (found.parameters <= high)).all()
