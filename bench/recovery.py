@@ -199,7 +199,7 @@ def real_table(estimator: fd.DegradationEstimator, wider: fd.DegradationEstimato
         )
     lines += [
         "",
-        f"{found.outside.sum()} of {len(photos)} are called outside at the level of 1 % each; if all were inside, so many "
+        f"{found.outside.sum()} of {len(photos)} are called outside at the level of 1 % each; if all were inside, so many",
         f"would be with probability {found.all_inside_p_value:.1g}. Over a space whose JPEG quality ends at 100 instead:",
         ", ".join(p.name for p, out in zip(photos.paths, wider.outside(photos.images), strict=True) if out) + ".",
     ]
