@@ -197,11 +197,12 @@ def real_table(estimator: fd.DegradationEstimator, wider: fd.DegradationEstimato
             f"| {path.name} | {cells} | {'no' if found.without_comb[i] else 'yes'} | "
             f"{found.outside_p_values[i]:.3f}{' **outside**' if found.outside[i] else ''} |"
         )
+    still = [p.name for p, out in zip(photos.paths, wider.outside(photos.images), strict=True) if out]
     lines += [
         "",
-        f"{found.outside.sum()} of {len(photos)} are called outside at the level of 1 % each; if all were inside, so many",
-        f"would be with probability {found.all_inside_p_value:.1g}. Over a space whose JPEG quality ends at 100 instead:",
-        ", ".join(p.name for p, out in zip(photos.paths, wider.outside(photos.images), strict=True) if out) + ".",
+        f"{found.outside.sum()} of {len(photos)} are called outside at the level of 1 % each; if all were inside, "
+        f"so many would be with probability {found.all_inside_p_value:.1g}.",
+        f"Over a space whose JPEG quality ends at 100 instead: {', '.join(still)}.",
     ]
     return "\n".join(lines)
 

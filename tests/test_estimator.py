@@ -309,7 +309,7 @@ def test_centroid_bins():
 
 def test_a_space_of_thousands_of_bins():
     bins = fd.GridBins(fd.DegradationSpace.preset("dense"))
-    fitted = fd.DegradationEstimator(bins, n_samples=1_500).fit(photographs())
+    fitted = fd.DegradationEstimator(bins, n_samples=3_000).fit(photographs())
     rng = np.random.default_rng(0)
     truth = np.column_stack([rng.uniform(1, 2, 8), rng.uniform(20, 30, 8), np.full(8, 3)])
     images = [fd.degrade(portrait(), blur_sigma=b, noise_sigma=n, downsampling=d, rng=rng) for b, n, d in truth]
