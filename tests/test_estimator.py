@@ -155,6 +155,7 @@ def test_outside_of_the_space(fitted, second_setting):
         "quality 8": fd.degrade(photo, blur_sigma=1, downsampling=4, noise_sigma=10, jpeg_quality=8, rng=0),
         "white noise": rng.integers(0, 256, (100, 100)).astype(np.uint8),  # in colour its luma would vary by 49 only
         "constant": np.full((100, 100, 3), 128, np.uint8),
+        "one pixel": np.full((1, 1, 3), 9, np.uint8),
     }
     # two clean photographs make a weak test
     found = fitted.infer([*inside, *strangers.values()], outside_level=0.05)
