@@ -158,9 +158,7 @@ def outsiders(photos: Sequence[np.ndarray], n: int = 60) -> dict[str, list[np.nd
         "inside, then enlarged 2 × (bicubic)": [
             cv2.resize(x, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC) for x in mild
         ],
-        "inside, then denoised (non-local means)": [
-            cv2.fastNlMeansDenoisingColored(x, None, 10, 10, 5, 15) for x in inside
-        ],
+        "inside, then denoised (non-local means)": [_denoised(x) for x in inside],
         "inside, then median 3 × 3": [cv2.medianBlur(x, 3) for x in inside],
         "inside, then sharpened": [cv2.addWeighted(x, 2.5, cv2.GaussianBlur(x, (0, 0), 1.0), -1.5, 0) for x in mild],
         "noise of 80": chain(small, noise_sigma=80, jpeg_quality=80),
@@ -173,6 +171,12 @@ def outsiders(photos: Sequence[np.ndarray], n: int = 60) -> dict[str, list[np.nd
         ],
         "not degraded at all": [x[:128, :192] for x in whole],
     }
+
+
+def _denoised(x: np.ndarray) -> np.ndarray:
+    if x.ndim == 2:
+        return cv2.fastNlMeansDenoising(x, None, 10, 5, 15)
+    return cv2.fastNlMeansDenoisingColored(x, None, 10, 10, 5, 15)
 
 
 def outside_table(estimator: fd.DegradationEstimator, photos: Sequence[np.ndarray]) -> str:
