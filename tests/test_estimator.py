@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 import fastdeg as fd
 from fastdeg.images import inference
 from fastdeg.images.features import luma
+from fastdeg.images.network import Network
 from fastdeg.images.regression import Components, Likelihood, Polynomial, Regression
 from fastdeg.images.support import bin_support
 from fastdeg.images.synthesis import patches_of
@@ -426,6 +427,22 @@ def test_likelihood_learns_means_widths_and_tails():
     sample = np.array([[0.25, 0.5]])
     log_density = model.log_density(sample, z, np.array([1]))[0]
     assert np.abs(z[log_density.argmax()] - [0.5, 0.5]).max() < 0.1
+
+
+def test_networks_learn_and_do_not_see_their_own_fold():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3_000, 5))
+    z = np.column_stack([0.5 + 0.2 * np.tanh(x[:, 0] + x[:, 1]), 0.5 + 0.1 * x[:, 2] * x[:, 3]])
+    folds = np.arange(3_000) % 4
+    network, held_out = Network.fit(x, z, folds, 0, 2)
+    assert (np.sqrt(((held_out - z) ** 2).mean(axis=0)) < 0.3 * z.std(axis=0)).all()
+    np.testing.assert_array_equal(Network.fit(x, z, folds, 0, 1)[1], held_out)
+    other = z.copy()
+    other[folds == 2] = rng.random((750, 2))
+    said = Network.fit(x, other, folds, 0, 2)[1]
+    np.testing.assert_array_equal(said[folds == 2], held_out[folds == 2])  # not even by way of the targets
+    assert np.abs(said - held_out)[folds != 2].max() > 0.01
+    assert network(x).shape == z.shape
 
 
 def test_more_patches_sharpen_the_likelihood_only_as_far_as_content_allows():
