@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,8 @@ from fastdeg.distribution import BinnedDistribution
 Float = NDArray[np.float64]
 
 N_POINTS = 20
+_FAR = 3.5  # largest ratio of two tau one after the other: from farther away, a solution is no good start
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,15 +92,58 @@ class TradeoffPath:
         return self.crafted.worst_axis_coverage
 
 
-def ends(problem: Problem, solve: Solve) -> tuple[float, float]:
+class TwoHalves:
+    """Runs two calls, the second in a thread of its own where ``concurrently``, else after the first."""
+
+    def __init__(self, concurrently: bool) -> None:
+        self.concurrently = concurrently
+        self._stop = threading.Event()
+
+    def __call__(self, one: Callable[[], T], other: Callable[[], T]) -> tuple[T, T]:
+        """Return both results; where one call fails, the other ends at its next `check`."""
+        if not self.concurrently:
+            return one(), other()
+
+        def in_thread() -> T:
+            try:
+                return other()
+            except BaseException:
+                self._stop.set()
+                raise
+
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(in_thread)
+            try:
+                first = one()
+            except _Stopped:
+                second.result()
+                raise
+            except BaseException:
+                self._stop.set()
+                raise
+            return first, second.result()
+
+    def check(self, *_: Any) -> None:
+        """End the call that makes this one where the other has failed; a `Progress`."""
+        if self._stop.is_set():
+            raise _Stopped
+
+
+class _Stopped(Exception):
+    """The other half has failed."""
+
+
+def ends(problem: Problem, solve_upper: Solve, solve_lower: Solve, halves: TwoHalves) -> tuple[float, float]:
     """Return the tau at which p has left its tau = 0 by 1 % of total variation, and that at which it is the prior to
     1 %."""
-    start, end = solve(0.0).p, limit(problem)
+    start, end = solve_lower(0.0).p, limit(problem)
     scale = typical_tau(problem)
     if total_variation(start, end) <= NEAR:
         return scale / 10, scale
-    last = _crossing(4 * scale, lambda tau: NEAR / max(total_variation(solve(tau).p, end), 1e-300))
-    first = _crossing(min(scale / 16, last), lambda tau: total_variation(solve(tau).p, start) / NEAR)
+    last, first = halves(
+        lambda: _crossing(4 * scale, lambda tau: NEAR / max(total_variation(solve_upper(tau).p, end), 1e-300)),
+        lambda: _crossing(scale / 16, lambda tau: total_variation(solve_lower(tau).p, start) / NEAR),
+    )
     return first, max(last, first * 1.01)
 
 
@@ -120,7 +167,7 @@ def _crossing(tau: float, rising: Callable[[float], float]) -> float:
             share = below[1] / (below[1] - above[1])
             tau = below[0] * (above[0] / below[0]) ** min(max(share, 0.1), 0.9)
         else:
-            tau *= float(np.exp(np.clip(-value, -np.log(8), np.log(8))))
+            tau *= float(np.clip(np.exp(-value), 1 / _FAR, _FAR))
     return tau
 
 

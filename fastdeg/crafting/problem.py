@@ -61,12 +61,15 @@ class PlanTransport:
         What the costs come from; None where they are given.
     flow : GridTransport or None
         The same term as a flow, on grids with the city-block metric.
+    by_flow : bool
+        Whether the methods for flows are the faster ones where the forest of flows determines p.
     """
 
     costs: Float
     masses: Float
     geometry: Geometry | None = None
     flow: GridTransport | None = None
+    by_flow: bool = False
 
     @property
     def absent(self) -> bool:
