@@ -19,8 +19,8 @@ Float = NDArray[np.float64]
 
 LARGEST_PLAN = 600_000  # arcs up to which a grid's transport is a plan between bins, not a flow along edges
 FEW_SINKS = 64  # up to here it is a plan on larger grids too,
-MANY_ARCS_A_BIN = 120  # fewer count as so many where
-LARGEST_COSTS = 40_000_000  # where its ground costs fit in memory: 0.3 GB
+LARGEST_COSTS = 40_000_000  # where its ground costs fit in memory: 0.3 GB;
+MANY_BINS = 5_000  # beyond, flows are still the faster way where p follows from them
 TRUE_METRICS = ("euclidean", "cityblock", "chebyshev")  # with the triangle inequality
 METRICS = (*TRUE_METRICS, "sqeuclidean")
 
@@ -210,7 +210,7 @@ def _transport(
         plan = n_arcs <= LARGEST_PLAN or (len(sinks) <= FEW_SINKS and n_arcs <= LARGEST_COSTS)
         if flow and not plan:
             return on_edges, metric
-        by_flow = flow and max(n_arcs, MANY_ARCS_A_BIN * len(usable)) > LARGEST_PLAN
+        by_flow = flow and (n_arcs > LARGEST_PLAN or len(usable) > MANY_BINS)
     masses = target.pmf[sinks]
     if cost is not None:
         return PlanTransport(np.ascontiguousarray(weight * costs[np.ix_(usable, sinks)].T), masses), metric
