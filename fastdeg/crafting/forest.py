@@ -15,9 +15,7 @@ Float = NDArray[np.float64]
 MOST_AXES = 16  # two bits for each in the ties of a cell
 _UNIT = 2.0**-52  # masses that are multiples of it have exact sums
 _SETTLED = 100  # rounds of dropping flows; each makes the trees fewer, or smaller
-_LEVELS = np.array(
-    [0.3, 0.03, 0.003, 0.0]
-)  # excesses over the longest step above which arcs enter, one after the other
+_SMALL = 1e-3  # excess over the longest step below which it does not matter which arc enters first
 _TOLERANCE = 1e-13  # of the potential's rise, over the longest step
 _MOST_VISITS = 1_000  # of each cell on average, before pivoting gives up
 _AT_ONCE = 20_000_000  # visits of cells between looks at the keyboard: a third of a second
@@ -58,12 +56,12 @@ class Forest:
 
     def optimise(self, exponents: Float) -> bool:
         """Pivot until flows and potential are optimal; False where that takes too long."""
-        levels, visited = _LEVELS * float(self.steps.max()), 0
+        small, visited = _SMALL * float(self.steps.max()), 0
         if not self._settle(exponents):
             return False
         while visited < _MOST_VISITS * len(self.p):
             visits, excess = kernels.pivots(
-                self.shape, self.strides, self.steps, self.tau, exponents, self.masses, levels, self.tolerance,
+                self.shape, self.strides, self.steps, self.tau, exponents, self.masses, small, self.tolerance,
                 _AT_ONCE, self.ties, self.potential, self.p,
             )  # fmt: skip
             visited += visits + len(self.p)
@@ -72,7 +70,6 @@ class Forest:
                 return True
             if not stands and not self._settle(exponents):
                 return False
-            levels = levels[-1:]
         return False
 
     def flow_cost(self) -> float:

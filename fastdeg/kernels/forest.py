@@ -282,49 +282,60 @@ def enter(axis, x, length, tau, ties, strides, jumps, cells, receiver, giver):
 
 
 @kernel
-def pivots(shape, strides, steps, tau, exponents, q, levels, tolerance, most, ties, potential, p):
+def sweep(shape, strides, steps, tau, threshold, most, ties, jumps, cells, receiver, giver):
+    """Let all arcs enter along which the potential rises by more than its step and a threshold, one after the other.
+
+    Returns the number of cells visited, whether an arc entered, and the largest excess that was left as it was.
+    """
+    n_axes, row = len(shape), shape[len(shape) - 1]
+    visits, entered, excess = 0, False, 0.0
+    index = np.zeros(n_axes, np.int64)
+    for first in range(0, len(cells), row):
+        for axis in range(n_axes):
+            last = axis == n_axes - 1
+            if not last and index[axis] + 1 == shape[axis]:
+                continue
+            for c in range(row - 1 if last else row):
+                x = first + c
+                length = steps[axis, c if last else index[axis]]
+                over = abs(cells[x + strides[axis], POTENTIAL] - cells[x, POTENTIAL]) - length
+                if over > threshold and visits <= most:
+                    visited, success = enter(axis, x, length, tau, ties, strides, jumps, cells, receiver, giver)
+                    visits += visited
+                    if success:
+                        entered = True
+                        over = 0.0
+                excess = max(excess, over)
+        axis = n_axes - 2
+        while axis >= 0:
+            index[axis] += 1
+            if index[axis] < shape[axis]:
+                break
+            index[axis] = 0
+            axis -= 1
+    return visits, entered, excess
+
+
+@kernel
+def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, ties, potential, p):
     """Pivot until no potential rises by more than its step, up to a tolerance, or about ``most`` cells are visited.
 
-    ``levels``: excesses above which arcs enter, one after the other. Returns the number of cells visited, and the
-    largest excess that is left.
+    The largest excesses come first, down to ``small`` ones. Returns the number of cells visited, and the largest
+    excess that is left.
     """
-    n_cells, n_axes = len(p), len(shape)
     cells = pack(potential, p, q, exponents)
     jumps = new_jumps(strides)
-    receiver, giver = new_part(n_cells), new_part(n_cells)
-    row = shape[n_axes - 1]
-    visits = 0
-    excess = 0.0
-    for level in levels:
-        threshold = max(level, tolerance)
-        entered = True
-        while entered and visits <= most:
-            entered = False
-            excess = 0.0
-            index = np.zeros(n_axes, np.int64)
-            for first in range(0, n_cells, row):
-                for axis in range(n_axes):
-                    last = axis == n_axes - 1
-                    if not last and index[axis] + 1 == shape[axis]:
-                        continue
-                    for c in range(row - 1 if last else row):
-                        x = first + c
-                        length = steps[axis, c if last else index[axis]]
-                        over = abs(cells[x + strides[axis], POTENTIAL] - cells[x, POTENTIAL]) - length
-                        if over > threshold and visits <= most:
-                            visited, success = enter(axis, x, length, tau, ties, strides, jumps, cells, receiver, giver)
-                            visits += visited
-                            if success:
-                                entered = True
-                                over = 0.0
-                        excess = max(excess, over)
-                axis = n_axes - 2
-                while axis >= 0:
-                    index[axis] += 1
-                    if index[axis] < shape[axis]:
-                        break
-                    index[axis] = 0
-                    axis -= 1
+    receiver, giver = new_part(len(p)), new_part(len(p))
+    threshold, visits = np.inf, 0
+    while True:
+        visited, entered, excess = sweep(
+            shape, strides, steps, tau, threshold, most - visits, ties, jumps, cells, receiver, giver
+        )
+        visits += visited
+        if visits > most or (not entered and threshold <= tolerance):
+            break
+        if not entered:
+            threshold = 0.5 * excess if excess > small else tolerance
     unpack(cells, potential, p)
     return visits, excess
 
