@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 
 from fastdeg import _checks, baselines
 from fastdeg.crafting.generalization import Solve, limit, typical_tau
@@ -17,6 +18,8 @@ from fastdeg.crafting.problem import Problem
 from fastdeg.crafting.result import NEAR, CraftResult, total_variation
 from fastdeg.crafting.setup import TRUE_METRICS, Setup
 from fastdeg.crafting.simplex import entropy_term
+from fastdeg.crafting.solver import as_flow
+from fastdeg.crafting.splitting import GridState
 from fastdeg.distribution import BinnedDistribution
 
 Float = NDArray[np.float64]
@@ -204,13 +207,13 @@ def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
         mixtures=_curve(
             setup,
             mixtures,
-            _mixture_distances(setup, weights),
+            _mixture_distances(setup, weights, results[-1]._state),
             [_kl(mixture.pmf, prior.pmf) for mixture in mixtures],
         ),
     )
 
 
-def _mixture_distances(setup: Setup, weights: list[float]) -> list[float]:
+def _mixture_distances(setup: Setup, weights: list[float], state: Any) -> list[float]:
     """Return w_F FD² + w_W W of mixtures to the target; nan where they have mass on bins that p may not use.
 
     W((1 − λ) q + λ prior, q) is λ W(prior, q) for a metric, which leaves common mass where it is.
@@ -229,12 +232,20 @@ def _mixture_distances(setup: Setup, weights: list[float]) -> list[float]:
         distance = problem.frechet_weight * max(problem.frechet.value(p), 0.0)
         if moving and setup.metric in TRUE_METRICS:
             if whole is None:
-                whole = problem.transport.exact(prior[usable] / prior[usable].sum())
+                whole = _exact(problem, prior[usable] / prior[usable].sum(), state)
             distance += weight * whole
         elif moving:
             distance += problem.transport.exact(p / p.sum())
         distances.append(distance)
     return distances
+
+
+def _exact(problem: Problem, p: Float, state: Any) -> float:
+    """Return the exact cost of transport from p to q, found from where the solution for a p nearby ended."""
+    flow = as_flow(problem.with_tau(1.0))
+    if flow is None or not isinstance(state, GridState) or state.polish is None:
+        return problem.transport.exact(p)
+    return flow.exact(p, near=state.polish.tree)
 
 
 def _kl(p: Float, prior: Float) -> float:
@@ -246,14 +257,16 @@ def _kl(p: Float, prior: Float) -> float:
 
 def _matching_weight(q: Float, prior: Float, kl: float) -> float:
     """Return the λ at which KL((1 − λ) q + λ prior ‖ prior), which falls with λ, is ``kl``."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _kl((1 - middle) * q + middle * prior, prior) > kl:
-            low = middle
-        else:
-            high = middle
-    return high
+
+    def excess(weight: float) -> float:
+        return _kl((1 - weight) * q + weight * prior, prior) - kl
+
+    first = excess(0.0)
+    if first <= 0:
+        return 0.0
+    if np.isinf(first) or excess(1.0) >= 0:
+        return 1.0
+    return float(brentq(excess, 0.0, 1.0, xtol=1e-12))
 
 
 def _curve(

@@ -18,6 +18,7 @@ from fastdeg.crafting.forest import MOST_AXES, Forest
 from fastdeg.crafting.grid_frechet import RowQuadratics
 from fastdeg.crafting.problem import LARGEST_EXACT, GridTransport, Problem
 from fastdeg.distances._grid import solve_grid
+from fastdeg.distances._network import n_pivots
 from fastdeg.kernels import admm, polish
 from fastdeg.kernels.transport.tree import Tree, copy_tree
 
@@ -28,6 +29,7 @@ _SETTLED = 1e-13  # relative error of the moments
 _FORBIDDEN = 1e-12  # mass outside the bins that p may use
 _ROUNDS = 8
 _EXACT_ROUNDS = 3
+_FEW_PIVOTS = 50  # of an exact transport solve, from which on another one will not change much
 _FAR = 4.0  # ratio of two tau beyond which one's forest is no start for the other
 _FLAT = 2.0  # range of the potential over tau below which p depends so little on flows that those for a fixed p help
 
@@ -104,9 +106,12 @@ class Polish:
         for round_ in range(_ROUNDS):
             solved = self._newton(*self.forest.trees(), z)
             for _ in range(_EXACT_ROUNDS if round_ == 0 else 0):
-                if solved is not None and np.ptp(self.forest.potential) < _FLAT * self.problem.tau:
-                    self._plant_exact(flows)
-                    solved = self._newton(*self.forest.trees(), solved)
+                if solved is None or np.ptp(self.forest.potential) > _FLAT * self.problem.tau:
+                    break
+                pivots = self._plant_exact(flows)
+                solved = self._newton(*self.forest.trees(), solved)
+                if pivots <= _FEW_PIVOTS:
+                    break
             if solved is None:
                 break
             z = solved
@@ -120,8 +125,8 @@ class Polish:
                 break
         return best
 
-    def _plant_exact(self, flows: Flows | None) -> None:
-        """Take the forest of exact flows for the present p."""
+    def _plant_exact(self, flows: Flows | None) -> int:
+        """Take the forest of exact flows for the present p; return the number of pivots that led there."""
         transport, shape, p = self.transport, self.transport.shape, self.forest.p
         preference = None
         if self.tree is None and flows is not None:
@@ -131,8 +136,10 @@ class Polish:
             )
         p, q = p / p.sum(), transport.target
         arrays = p.reshape(shape), q.reshape(shape)
+        before = 0 if self.tree is None else n_pivots(self.tree)
         _, self.tree = solve_grid(*arrays, transport.coordinates, self.threads, preference, self.tree)
         self.forest.plant_tree(self.tree)
+        return n_pivots(self.tree) - before
 
     def _certified(self, z: Float) -> tuple[Polished | None, float]:
         """Return the forest's p with its transport cost and a feasible potential, and the gap."""
