@@ -171,9 +171,7 @@ def subtract_divergence(shape, steps, inverse_rates, times, flows, right):
 
 
 @parallel_kernel(fastmath=REASSOCIATE)
-def reflect(
-    target, log_prior, a, lower, upper, push, state, y, x, x2, shape, steps, inverse_rates, flows, right, sums
-):
+def reflect(target, log_prior, a, lower, upper, push, state, y, x, x2, shape, steps, inverse_rates, flows, right, sums):
     """The prox of p at s, and what the reflections 2y − s of p and of the flows lack of div m = p − q.
 
     y = argmin over [lower, upper] of a y (log y − log prior) + push y + ½ (y − s)², from the last y;
@@ -191,7 +189,11 @@ def reflect(
         for block in range(task * BLOCKS_PER_TASK, min(n_blocks, (task + 1) * BLOCKS_PER_TASK)):
             plane, first = block // n_parts * m * n, block % n_parts * rows
             begin, end = plane + first * n, plane + min(m, first + rows) * n
-            s, q, new = state[begin:end], target[begin:end], y[begin:end]  # indices that count from 0: vector instructions
+            s, q, new = (
+                state[begin:end],
+                target[begin:end],
+                y[begin:end],
+            )  # indices that count from 0: vector instructions
             wanted, root, error = scratch[0, : end - begin], scratch[1, : end - begin], scratch[2, : end - begin]
             for j in range(len(s)):
                 wanted[j] = s[j]

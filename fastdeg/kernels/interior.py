@@ -52,23 +52,22 @@ def to_bins(first, sink, ratio, values, out):
 
 @kernel
 def laplacian(first, sink, ratio, scale, matrix):
-    """matrix[j, k] −= Σ over bins of scale² w_j w_k for j > k: a bin joins its sinks (which rise within a bin)."""
+    """matrix[j, k] += Σ over bins of scale · w_j w_k for j > k: a bin joins its sinks (which rise within a bin)."""
     for i in range(len(first) - 1):
-        square = scale[i] * scale[i]
         own, to = ratio[first[i] : first[i + 1]], sink[first[i] : first[i + 1]]
         n = len(own)
         if n > 0 and to[n - 1] - to[0] == n - 1:  # sinks in a row
             for a in range(n):
                 row = matrix[to[a], to[0] :]
-                value = square * own[a]
+                value = scale[i] * own[a]
                 for b in range(a):
-                    row[b] -= value * own[b]
+                    row[b] += value * own[b]
         else:
             for a in range(n):
                 row = matrix[to[a]]
-                value = square * own[a]
+                value = scale[i] * own[a]
                 for b in range(a):
-                    row[to[b]] -= value * own[b]
+                    row[to[b]] += value * own[b]
 
 
 @kernel

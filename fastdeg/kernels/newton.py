@@ -20,7 +20,7 @@ from fastdeg.kernels.interior import (
     to_sinks,
     update,
 )
-from fastdeg.kernels.mixture import combine, moment_curvature, moments, slope, spectrum, times
+from fastdeg.kernels.mixture import combine, moment_curvature, moments, slope, spectrum
 
 TO_BOUNDARY = 0.95
 SMALLEST = 1e-290
@@ -350,45 +350,58 @@ def hessian_at(term, p, at, diagonal, factor):
     if factor.shape[1] > 0:
         root = np.empty((factor.shape[1], factor.shape[1]))
         moment_curvature(at.roots, at.vectors, at.mean, root)
-        times(term.features, root, np.sqrt(term.weight), factor)
+        root *= np.sqrt(term.weight)
+        np.dot(term.features, root, factor)
 
 
-@kernel(fastmath=REASSOCIATE)
+@kernel
+def scaled_rows(matrix, scale):
+    """diag(scale) matrix."""
+    out = np.empty(matrix.shape)
+    for i in range(len(matrix)):
+        for j in range(matrix.shape[1]):
+            out[i, j] = scale[i] * matrix[i, j]
+    return out
+
+
+@kernel
 def low_rank_inner(factor, work):
-    """inner = 1 + Uᵀ Δp for the right-hand sides U, in the lower half."""
-    inner = work.inner
-    n_columns = factor.shape[1]
-    inner[:] = 0.0
-    for k in range(n_columns):
-        inner[k, k] = 1.0
+    """inner = 1 + Uᵀ Δp for the right-hand sides U."""
+    weights = np.empty(len(factor))
     for i in range(len(factor)):
-        weight = work.sources[i] / work.denominator[i]
-        for k in range(n_columns):
-            value = weight * factor[i, k]
-            for m in range(k + 1):
-                inner[k, m] += value * factor[i, m]
-    for j in range(len(work.from_bins)):
-        for k in range(n_columns):
-            value = work.responses[k, j]
-            for m in range(k + 1):
-                inner[k, m] -= value * work.from_bins[j, m]
+        weights[i] = work.sources[i] / work.denominator[i]
+    np.dot(factor.T, scaled_rows(factor, weights), work.inner)
+    responses = np.dot(work.responses, work.from_bins)
+    for k in range(len(responses)):
+        for m in range(len(responses)):
+            work.inner[k, m] -= responses[k, m]
+        work.inner[k, k] += 1.0
 
 
 @kernel
 def factor_system(graph, factor, matrix, work):
     """Laplacian and low-rank part, factored; returns whether both are positive definite."""
-    for i in range(len(work.back)):
-        work.back[i] = np.sqrt(work.diagonal[i] / work.denominator[i])
-    matrix[:] = 0.0
-    laplacian(graph.first, graph.sink, work.ratios, work.back, matrix)
+    n_bins, n_sinks = len(work.back), len(matrix)
+    complete = len(graph.sink) == n_bins * n_sinks  # the ratios are a matrix then, and its sums are products
+    ratios = work.ratios[: n_bins * n_sinks * complete].reshape(n_bins * complete, n_sinks)
+    for i in range(n_bins):
+        work.back[i] = -work.diagonal[i] / work.denominator[i]
+    if complete:
+        np.dot(ratios.T, scaled_rows(ratios, work.back), matrix)
+    else:
+        matrix[:] = 0.0
+        laplacian(graph.first, graph.sink, work.ratios, work.back, matrix)
     close_laplacian(work.own, matrix)
     if not factor_lower(matrix):
         return False
     if factor.shape[1] == 0:
         return True
-    for i in range(len(work.back)):
+    for i in range(n_bins):
         work.back[i] = 1.0 / work.denominator[i]
-    to_sinks(graph.first, graph.sink, work.ratios, work.back, factor, work.from_bins)
+    if complete:
+        np.dot(ratios.T, scaled_rows(factor, work.back), work.from_bins)
+    else:
+        to_sinks(graph.first, graph.sink, work.ratios, work.back, factor, work.from_bins)
     for k in range(factor.shape[1]):
         response = work.responses[k]
         for j in range(len(response)):
