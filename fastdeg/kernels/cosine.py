@@ -54,11 +54,11 @@ def product(matrix, x, out):
                     out[i + 1, j] = out[i + 1, j] + b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
     if n % 2:
         i = n - 1
+        out[i] = 0.0
         for k in range(0, whole, 4):
             a0, a1, a2, a3 = matrix[i, k], matrix[i, k + 1], matrix[i, k + 2], matrix[i, k + 3]
             for j in range(x.shape[1]):
-                old = out[i, j] if k else 0 * a0
-                out[i, j] = old + a0 * x[k, j] + a1 * x[k + 1, j] + a2 * x[k + 2, j] + a3 * x[k + 3, j]
+                out[i, j] = out[i, j] + a0 * x[k, j] + a1 * x[k + 1, j] + a2 * x[k + 2, j] + a3 * x[k + 3, j]
     for i in range(n):
         if whole == 0:
             out[i] = 0.0
