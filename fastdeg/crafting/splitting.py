@@ -21,7 +21,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from fastdeg.crafting.blocks import Flows, Moments, Pmf, Term, split_linear
+from fastdeg.crafting.blocks import Flows, Moments, Pmf, Term, reflect, split_linear
 from fastdeg.crafting.polish import Polish, Polished, PolishState
 from fastdeg.crafting.problem import GridTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
@@ -121,8 +121,7 @@ class GridSplitting:
     def _reflect(self) -> tuple[NDArray[Any], Float, Float]:
         """Update y; return what 2 y − s lacks of the two constraints, and its z."""
         right = self.potential  # the buffer of the last λ
-        mismatch = self.pmf.prox(self.features, right)
-        self.flows.subtract_divergence(right, 2.0)
+        mismatch = reflect(self.flows, self.pmf, self.features, right)
         reflected = np.concatenate([term.reflect() for term in self.terms])
         return right, mismatch - reflected, reflected
 
@@ -175,7 +174,7 @@ class GridSplitting:
         p = transport.extract(self.pmf.y)
         p = project(p, problem.lower, problem.upper) if problem.bounded.any() or not p.any() else p / p.sum()
         error = transport.embed(p) - transport.target
-        flows.subtract_divergence(error, 1.0)
+        flows.subtract_divergence(error)
         conductance = np.where(flows.shape > 1, 1 / flows.lengths, 1.0)
         poisson = CosineTransform(transport.shape, np.float64, self.threads)
         poisson.forward(error)
