@@ -209,7 +209,7 @@ def tradeoff_path(
             taus = np.geomspace(first, last, _path.N_POINTS)
         else:
             taus = _path.checked(generalizations)
-        middle = 0 if flow is None else len(taus) // 2
+        middle = 0 if flow is None else 3 * len(taus) // 5  # points near the prior take longer
         halves(
             lambda: follow(range(len(taus) - 1, middle - 1, -1), upper, progress),
             lambda: follow(range(middle), lower, None if halves.concurrently else progress),

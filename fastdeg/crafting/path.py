@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
+from scipy.special import xlogy
 
 from fastdeg import _checks, baselines
 from fastdeg.crafting.generalization import Solve, limit, typical_tau
@@ -139,15 +140,19 @@ class _Stopped(Exception):
 def ends(problem: Problem, solve_upper: Solve, solve_lower: Solve, halves: TwoHalves) -> tuple[float, float]:
     """Return the tau at which p has left its tau = 0 by 1 % of total variation, and that at which it is the prior to
     1 %."""
-    start, end = solve_lower(0.0).p, limit(problem)
-    scale = typical_tau(problem)
-    if total_variation(start, end) <= NEAR:
-        return scale / 10, scale
-    last, first = halves(
-        lambda: _crossing(4 * scale, lambda tau: NEAR / max(total_variation(solve_upper(tau).p, end), 1e-300)),
-        lambda: _crossing(scale / 16, lambda tau: total_variation(solve_lower(tau).p, start) / NEAR),
-    )
-    return first, max(last, first * 1.01)
+    end, scale = limit(problem), typical_tau(problem)
+
+    def lower() -> float:
+        start = solve_lower(0.0).p
+        if total_variation(start, end) <= NEAR:
+            return np.inf
+        return _crossing(scale / 64, lambda tau: total_variation(solve_lower(tau).p, start) / NEAR)
+
+    def upper() -> float:
+        return _crossing(12 * scale, lambda tau: NEAR / max(total_variation(solve_upper(tau).p, end), 1e-300))
+
+    last, first = halves(upper, lower)
+    return (first, max(last, first * 1.01)) if first < np.inf else (scale / 10, scale)
 
 
 def _crossing(tau: float, rising: Callable[[float], float]) -> float:
@@ -257,16 +262,19 @@ def _kl(p: Float, prior: Float) -> float:
 
 def _matching_weight(q: Float, prior: Float, kl: float) -> float:
     """Return the λ at which KL((1 − λ) q + λ prior ‖ prior), which falls with λ, is ``kl``."""
+    here = q > 0
+    if (prior[here] == 0).any():
+        return 1.0  # with any of q, the divergence is infinite
+    ratio, weights = q[here] / prior[here], prior[here]
+    elsewhere = 1 - float(weights.sum())  # where q is 0, the mixture over the prior is λ
 
     def excess(weight: float) -> float:
-        return _kl((1 - weight) * q + weight * prior, prior) - kl
+        mixed = (1 - weight) * ratio + weight
+        return float(weights @ (mixed * np.log(mixed))) + elsewhere * float(xlogy(weight, weight)) - kl
 
-    first = excess(0.0)
-    if first <= 0:
+    if excess(0.0) <= 0:
         return 0.0
-    if np.isinf(first) or excess(1.0) >= 0:
-        return 1.0
-    return float(brentq(excess, 0.0, 1.0, xtol=1e-12))
+    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(1.0) < 0 else 1.0
 
 
 def _curve(

@@ -31,7 +31,7 @@ _ROUNDS = 8
 _EXACT_ROUNDS = 3
 _FEW_PIVOTS = 50  # of an exact transport solve, from which on another one will not change much
 _FAR = 4.0  # ratio of two tau beyond which one's forest is no start for the other
-_FLAT = 2.0  # range of the potential over tau below which p depends so little on flows that those for a fixed p help
+_FLAT = 1.5  # range of the potential over tau below which p depends so little on flows that those for a fixed p help
 
 
 @dataclass(frozen=True)
