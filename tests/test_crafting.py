@@ -686,3 +686,47 @@ def test_a_flow_starts_from_that_of_a_near_generalization(monkeypatch):
     assert warm.converged
     assert abs(warm.objective - cold.objective) < 2e-6
     assert warm.n_iter <= cold.n_iter
+
+
+@pytest.mark.parametrize("shape", [(7,), (1, 3), (5, 4), (3, 45, 30), (4, 1, 1200), (2, 3, 4, 5)])
+@pytest.mark.parametrize("tau", [0.0, 0.3])
+def test_reflections_of_grids_cut_into_blocks(shape, tau):
+    """Against NumPy: the prox of p by bisection, the divergence by differences along the axes."""
+    from fastdeg.kernels import admm
+
+    rng = np.random.default_rng(0)
+    n_cells, n_axes = int(np.prod(shape)), len(shape)
+    target, state, push, prior = rng.random((4, n_cells))
+    lower, upper = 0.2 * rng.random(n_cells), 0.2 + 0.6 * rng.random(n_cells)
+    steps, inverse_rates = rng.random((n_axes, max(shape))), rng.random(n_axes)
+    flows = rng.normal(size=(n_axes, *shape))
+    for k in range(n_axes):
+        np.moveaxis(flows[k], k, 0)[-1] = 0.0  # nothing flows beyond the end
+    x = rng.random(shape[-1])
+    y, right, sums = rng.random(n_cells), np.empty(n_cells), np.empty((n_cells // shape[-1], 3))
+    admm.reflect(
+        target, np.log(prior), tau, lower, upper, push, state, y, x, x**2, np.array(shape), steps, inverse_rates,
+        flows.reshape(n_axes, -1), right, sums, threads=1,
+    )  # fmt: skip
+    low, high = np.full(n_cells, 1e-300), np.full(n_cells, 10.0)
+    for _ in range(200):
+        middle = (low + high) / 2
+        rising = tau * (np.log(middle / prior) + 1) + push + middle - state > 0
+        low, high = np.where(rising, low, middle), np.where(rising, middle, high)
+    expected = np.clip(low, lower, upper)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-7)  # one step from a near guess is exact to 1e-9
+    reflected = 2 * y - state
+    rows = reflected.reshape(-1, shape[-1])
+    np.testing.assert_allclose(sums, np.stack((rows.sum(1), rows @ x, rows @ x**2), axis=1), atol=1e-13)
+    divergence = np.zeros(shape)
+    for k in range(n_axes):
+        m, out = np.moveaxis(flows[k], k, 0), np.moveaxis(divergence, k, 0)
+        m = m[:-1]
+        threshold = (steps[k, : shape[k] - 1] * inverse_rates[k]).reshape(-1, *(1,) * (n_axes - 1))
+        m = m - 2 * np.clip(m, -threshold, threshold)
+        out[:-1] += m
+        out[1:] -= m
+    np.testing.assert_allclose(right, reflected - target - divergence.ravel(), atol=1e-13)
+    shrunk = right.copy()
+    admm.subtract_divergence(np.array(shape), steps, inverse_rates, 2.0, flows.reshape(n_axes, -1), shrunk, threads=1)
+    np.testing.assert_allclose(shrunk, right - divergence.ravel(), atol=1e-13)

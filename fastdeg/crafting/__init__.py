@@ -17,8 +17,10 @@ from fastdeg.crafting.path import Curve, TradeoffPath
 from fastdeg.crafting.problem import PlanTransport
 from fastdeg.crafting.result import CraftResult, finish, warn_of_extremes
 from fastdeg.crafting.setup import Setup, build
-from fastdeg.crafting.solver import Progress, Solution, single_blas_thread, solve
+from fastdeg.crafting.solver import Progress, Solution, as_flow, single_blas_thread, solve
+from fastdeg.crafting.splitting import solves_serially
 from fastdeg.distribution import BinnedDistribution
+from fastdeg.kernels._jit import thread_count
 
 __all__ = ["CraftResult", "Curve", "TradeoffPath", "craft", "tradeoff_path"]
 
@@ -180,21 +182,41 @@ def tradeoff_path(
         raise TypeError(f"tradeoff_path: unknown option {unknown.pop()!r}")
     options |= craft_options
     progress = options.pop("progress")
+    threads = options["threads"]
     limits = _limits(*(options.pop(key) for key in ("time_limit", "tol", "max_iter", "warm_start", "threads")))
-    setup = build(target, **options, threads=limits["threads"])
+    setup = build(target, **options, threads=threads)
+    # two halves, each from its end, the prior and the target; plans go down from the prior all the way
+    flow = as_flow(setup.problem.with_tau(1.0))
+    upper, lower = limits, limits if flow is None else dict(limits)
+    halves = _path.TwoHalves(flow is not None and solves_serially(flow) and thread_count(threads) > 1)
+    results: dict[int, CraftResult] = {}
+
+    def follow(points: Sequence[int], keep: dict[str, Any], told: Progress | None) -> None:
+        for k in points:
+            result = _solve(setup, float(taus[k]), keep, halves.check)
+            results[k] = result if k == len(taus) - 1 else dataclasses.replace(result, _state=None)
+            if told is not None:
+                told(len(results) / len(taus), f"tau {taus[k]:.3g}, gap {result.gap:.1e}")
+
     with single_blas_thread():
         if generalizations is None:
-            first, last = _path.ends(setup.problem, lambda tau: _rough(setup, tau, limits, 1e-4))
+            first, last = _path.ends(
+                setup.problem,
+                lambda tau: _rough(setup, tau, upper, 1e-4, halves.check),
+                lambda tau: _rough(setup, tau, lower, 1e-4, halves.check),
+                halves,
+            )
             taus = np.geomspace(first, last, _path.N_POINTS)
         else:
             taus = _path.checked(generalizations)
-        results: list[CraftResult] = []
-        for k, tau in enumerate(taus[::-1]):  # from the prior, where the solution is smooth, to the target
-            result = _solve(setup, float(tau), limits, None)
-            results.insert(0, dataclasses.replace(result, _state=None) if k else result)
-            if progress is not None:
-                progress((k + 1) / len(taus), f"tau {tau:.3g}, gap {result.gap:.1e}")
-        return _path.assemble(setup, results)
+        middle = 0 if flow is None else 3 * len(taus) // 5  # points near the prior take longer
+        halves(
+            lambda: follow(range(len(taus) - 1, middle - 1, -1), upper, progress),
+            lambda: follow(range(middle), lower, None if halves.concurrently else progress),
+        )
+        if progress is not None and halves.concurrently:
+            progress(1.0, f"{len(taus)} points")
+        return _path.assemble(setup, [results[k] for k in range(len(taus))])
 
 
 def _limits(
@@ -219,11 +241,13 @@ def _tau(setup: Setup, generalization: float | str, limits: dict[str, Any]) -> f
     return _checks.number(generalization, "generalization", 0)
 
 
-def _rough(setup: Setup, tau: float, limits: dict[str, Any], coarse: float = 1e-5) -> Solution:
+def _rough(
+    setup: Setup, tau: float, limits: dict[str, Any], coarse: float = 1e-5, progress: Progress | None = None
+) -> Solution:
     """Solve well enough to choose tau by, from where the last call ended; ``coarse`` is the tolerance on grids."""
     few = isinstance(setup.problem.transport, PlanTransport)
     tol = max(limits["tol"], min(1e-6, 1e-3 * tau) if few else coarse)
-    return _run(setup, tau, limits | {"tol": tol}, limits)
+    return _run(setup, tau, limits | {"tol": tol}, limits, progress)
 
 
 def _run(

@@ -38,9 +38,9 @@ class Flows:
         self.before: Float | None = None
         self.launch = {"threads": threads, "work": 20 * n_cells}
 
-    def subtract_divergence(self, right: NDArray[Any], times: float) -> None:
-        """right −= div(2 y − s) for ``times`` = 2, div y for 1."""
-        admm.subtract_divergence(self.shape, self.steps, 1 / self.rates, times, self.s, right, **self.launch)
+    def subtract_divergence(self, right: NDArray[Any]) -> None:
+        """right −= div y."""
+        admm.subtract_divergence(self.shape, self.steps, 1 / self.rates, 1.0, self.s, right, **self.launch)
 
     def relax(self, potential: NDArray[Any]) -> None:
         admm.flow_relax(self.shape, self.steps, 1 / self.rates, RELAXATION, potential, self.s, **self.launch)
@@ -78,15 +78,6 @@ class Pmf:
         self.before: tuple[Float, Float] | None = None
         self.launch = {"threads": threads, "work": 60 * len(self.s)}
 
-    def prox(self, features: RowQuadratics, right: NDArray[Any]) -> Float:
-        """Update y; right = 2 y − s − q; return Aᵀ(2 y − s)."""
-        sums = np.empty((len(features.constant), 3))
-        admm.pmf_prox(
-            self.target, self.log_prior, self.tau / self.rate, self.lower, self.upper, self.rest / self.rate, self.s,
-            self.y, right, features.x, features.x2, sums, **self.launch,
-        )  # fmt: skip
-        return features.contract(sums)
-
     def relax(self, potential: NDArray[Any], features: RowQuadratics, w: Float) -> None:
         admm.pmf_relax(
             1 / self.rate, RELAXATION, potential, self.y, features.x, features.x2, features.coefficients(w), self.s,
@@ -105,6 +96,16 @@ class Pmf:
         self.s = self.y + (self.s - self.y) / factor
         self.rate *= factor
         self.before = None
+
+
+def reflect(flows: Flows, pmf: Pmf, features: RowQuadratics, right: NDArray[Any]) -> Float:
+    """Update y of p; right = (2 y − s) − q − div(2 y − s of the flows); return Aᵀ(2 y − s)."""
+    sums = np.empty((len(features.constant), 3))
+    admm.reflect(
+        pmf.target, pmf.log_prior, pmf.tau / pmf.rate, pmf.lower, pmf.upper, pmf.rest / pmf.rate, pmf.s, pmf.y,
+        features.x, features.x2, flows.shape, flows.steps, 1 / flows.rates, flows.s, right, sums, **pmf.launch,
+    )  # fmt: skip
+    return features.contract(sums)
 
 
 class Term:

@@ -74,7 +74,7 @@ class NewtonSystem:
             matrix = dsyrk(-1.0, scaled.T, lower=0).T  # lower half in C order
         else:
             matrix = np.zeros((n_sinks, n_sinks))
-            kernels.laplacian(arcs.first, arcs.sink, work.ratios, scale, matrix)
+            kernels.laplacian(arcs.first, arcs.sink, work.ratios, -(scale**2), matrix)
         kernels.close_laplacian(work.own, matrix)
         factor, failure = dpotrf(matrix.T, lower=0, overwrite_a=1, clean=0)
         return None if failure else lambda right: dpotrs(factor, right, lower=0)[0]

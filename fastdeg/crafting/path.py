@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import xlogy
 
 from fastdeg import _checks, baselines
 from fastdeg.crafting.generalization import Solve, limit, typical_tau
@@ -15,11 +19,15 @@ from fastdeg.crafting.problem import Problem
 from fastdeg.crafting.result import NEAR, CraftResult, total_variation
 from fastdeg.crafting.setup import TRUE_METRICS, Setup
 from fastdeg.crafting.simplex import entropy_term
+from fastdeg.crafting.solver import as_flow
+from fastdeg.crafting.splitting import GridState
 from fastdeg.distribution import BinnedDistribution
 
 Float = NDArray[np.float64]
 
 N_POINTS = 20
+_FAR = 3.5  # largest ratio of two tau one after the other: from farther away, a solution is no good start
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,16 +96,63 @@ class TradeoffPath:
         return self.crafted.worst_axis_coverage
 
 
-def ends(problem: Problem, solve: Solve) -> tuple[float, float]:
+class TwoHalves:
+    """Runs two calls, the second in a thread of its own where ``concurrently``, else after the first."""
+
+    def __init__(self, concurrently: bool) -> None:
+        self.concurrently = concurrently
+        self._stop = threading.Event()
+
+    def __call__(self, one: Callable[[], T], other: Callable[[], T]) -> tuple[T, T]:
+        """Return both results; where one call fails, the other ends at its next `check`."""
+        if not self.concurrently:
+            return one(), other()
+
+        def in_thread() -> T:
+            try:
+                return other()
+            except BaseException:
+                self._stop.set()
+                raise
+
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(in_thread)
+            try:
+                first = one()
+            except _Stopped:
+                second.result()
+                raise
+            except BaseException:
+                self._stop.set()
+                raise
+            return first, second.result()
+
+    def check(self, *_: Any) -> None:
+        """End the call that makes this one where the other has failed; a `Progress`."""
+        if self._stop.is_set():
+            raise _Stopped
+
+
+class _Stopped(Exception):
+    """The other half has failed."""
+
+
+def ends(problem: Problem, solve_upper: Solve, solve_lower: Solve, halves: TwoHalves) -> tuple[float, float]:
     """Return the tau at which p has left its tau = 0 by 1 % of total variation, and that at which it is the prior to
     1 %."""
-    start, end = solve(0.0).p, limit(problem)
-    scale = typical_tau(problem)
-    if total_variation(start, end) <= NEAR:
-        return scale / 10, scale
-    last = _crossing(4 * scale, lambda tau: NEAR / max(total_variation(solve(tau).p, end), 1e-300))
-    first = _crossing(min(scale / 16, last), lambda tau: total_variation(solve(tau).p, start) / NEAR)
-    return first, max(last, first * 1.01)
+    end, scale = limit(problem), typical_tau(problem)
+
+    def lower() -> float:
+        start = solve_lower(0.0).p
+        if total_variation(start, end) <= NEAR:
+            return np.inf
+        return _crossing(scale / 64, lambda tau: total_variation(solve_lower(tau).p, start) / NEAR)
+
+    def upper() -> float:
+        return _crossing(12 * scale, lambda tau: NEAR / max(total_variation(solve_upper(tau).p, end), 1e-300))
+
+    last, first = halves(upper, lower)
+    return (first, max(last, first * 1.01)) if first < np.inf else (scale / 10, scale)
 
 
 def _crossing(tau: float, rising: Callable[[float], float]) -> float:
@@ -120,7 +175,7 @@ def _crossing(tau: float, rising: Callable[[float], float]) -> float:
             share = below[1] / (below[1] - above[1])
             tau = below[0] * (above[0] / below[0]) ** min(max(share, 0.1), 0.9)
         else:
-            tau *= float(np.exp(np.clip(-value, -np.log(8), np.log(8))))
+            tau *= float(np.clip(np.exp(-value), 1 / _FAR, _FAR))
     return tau
 
 
@@ -157,13 +212,13 @@ def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
         mixtures=_curve(
             setup,
             mixtures,
-            _mixture_distances(setup, weights),
+            _mixture_distances(setup, weights, results[-1]._state),
             [_kl(mixture.pmf, prior.pmf) for mixture in mixtures],
         ),
     )
 
 
-def _mixture_distances(setup: Setup, weights: list[float]) -> list[float]:
+def _mixture_distances(setup: Setup, weights: list[float], state: Any) -> list[float]:
     """Return w_F FD² + w_W W of mixtures to the target; nan where they have mass on bins that p may not use.
 
     W((1 − λ) q + λ prior, q) is λ W(prior, q) for a metric, which leaves common mass where it is.
@@ -182,12 +237,20 @@ def _mixture_distances(setup: Setup, weights: list[float]) -> list[float]:
         distance = problem.frechet_weight * max(problem.frechet.value(p), 0.0)
         if moving and setup.metric in TRUE_METRICS:
             if whole is None:
-                whole = problem.transport.exact(prior[usable] / prior[usable].sum())
+                whole = _exact(problem, prior[usable] / prior[usable].sum(), state)
             distance += weight * whole
         elif moving:
             distance += problem.transport.exact(p / p.sum())
         distances.append(distance)
     return distances
+
+
+def _exact(problem: Problem, p: Float, state: Any) -> float:
+    """Return the exact cost of transport from p to q, found from where the solution for a p nearby ended."""
+    flow = as_flow(problem.with_tau(1.0))
+    if flow is None or not isinstance(state, GridState) or state.polish is None:
+        return problem.transport.exact(p)
+    return flow.exact(p, near=state.polish.tree)
 
 
 def _kl(p: Float, prior: Float) -> float:
@@ -199,14 +262,19 @@ def _kl(p: Float, prior: Float) -> float:
 
 def _matching_weight(q: Float, prior: Float, kl: float) -> float:
     """Return the λ at which KL((1 − λ) q + λ prior ‖ prior), which falls with λ, is ``kl``."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _kl((1 - middle) * q + middle * prior, prior) > kl:
-            low = middle
-        else:
-            high = middle
-    return high
+    here = q > 0
+    if (prior[here] == 0).any():
+        return 1.0  # with any of q, the divergence is infinite
+    ratio, weights = q[here] / prior[here], prior[here]
+    elsewhere = 1 - float(weights.sum())  # where q is 0, the mixture over the prior is λ
+
+    def excess(weight: float) -> float:
+        mixed = (1 - weight) * ratio + weight
+        return float(weights @ (mixed * np.log(mixed))) + elsewhere * float(xlogy(weight, weight)) - kl
+
+    if excess(0.0) <= 0:
+        return 0.0
+    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(1.0) < 0 else 1.0
 
 
 def _curve(

@@ -1,8 +1,9 @@
 """Polishing: from the active flows of a splitting to the distribution and the potential that they determine.
 
-Where flow runs, the potential falls by the length of the step. So the cells that flows join, one group, share one
-unknown constant, and p, which minimises the tangent problem, keeps in each group the mass that q has there. Given the
-groups, that is a closed form in each group and Newton's method in the few moments, in place of hundreds of iterations.
+Where flow runs, the potential rises by the length of the step. So the cells that flows join, one tree, share one
+unknown constant, and p, which minimises the tangent problem, keeps in each tree the mass that q has there. Given the
+forest, that is a closed form in each tree and Newton's method in the few moments; given the moments' slope, a network
+simplex finds the forest. In turn they take a few rounds, in place of hundreds of iterations.
 """
 
 from __future__ import annotations
@@ -12,20 +13,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.crafting.blocks import Flows
+from fastdeg.crafting.blocks import Flows, split_linear
+from fastdeg.crafting.forest import MOST_AXES, Forest
 from fastdeg.crafting.grid_frechet import RowQuadratics
 from fastdeg.crafting.problem import LARGEST_EXACT, GridTransport, Problem
 from fastdeg.distances._grid import solve_grid
+from fastdeg.distances._network import n_pivots
 from fastdeg.kernels import admm, polish
 from fastdeg.kernels.transport.tree import Tree, copy_tree
 
 Float = NDArray[np.float64]
 
-_LEVELS = np.array([64.0, 16.0, 4.0, 2.0, 1.25, 1.0])
 _NEWTON_STEPS = 12
 _SETTLED = 1e-13  # relative error of the moments
 _FORBIDDEN = 1e-12  # mass outside the bins that p may use
-_ROUNDS = 4
+_ROUNDS = 8
+_EXACT_ROUNDS = 3
+_FEW_PIVOTS = 50  # of an exact transport solve, from which on another one will not change much
+_FAR = 4.0  # ratio of two tau beyond which one's forest is no start for the other
+_FLAT = 1.5  # range of the potential over tau below which p depends so little on flows that those for a fixed p help
 
 
 @dataclass(frozen=True)
@@ -37,155 +43,142 @@ class Polished:
     phi: Float
     dual_transport: float
     moments: Float
+    moment_error: float
 
 
 @dataclass(frozen=True)
 class PolishState:
-    """Exact flows, potential and moments of a solution, with the steps of its grid."""
+    """Forest, potential and moments of a solution, the steps of its grid, and its last exact flows for a fixed p."""
 
-    tree: Tree
+    tau: float
+    ties: NDArray[np.uint32]
     potential: Float
     moments: Float
     steps: Float
+    tree: Tree | None
+
+    def near(self, problem: Problem, transport: GridTransport) -> bool:
+        """Return whether another problem has the same grid and a tau that is not too far away."""
+        same = np.array_equal(self.steps, transport.steps) and len(self.potential) == len(transport.target)
+        return same and 1 / _FAR < self.tau / problem.tau < _FAR
 
 
 class Polish:
-    """Polishes the flows of one problem, in which p has no bounds and tau is positive.
-
-    ``slope`` and ``rest``: of the linear part of FD², from `split_linear`.
-    """
+    """Polishes the flows of one problem, in which p has no bounds and tau is positive."""
 
     def __init__(
-        self,
-        problem: Problem,
-        transport: GridTransport,
-        features: RowQuadratics,
-        slope: Float,
-        rest: Float,
-        threads: int | None,
+        self, problem: Problem, transport: GridTransport, features: RowQuadratics, threads: int | None
     ) -> None:
         self.problem, self.transport, self.features, self.threads = problem, transport, features, threads
-        self.slope, self.rest, self.shape = slope, rest, np.array(transport.shape)
-        self.tree: Tree | None = None  # of the last exact flows
-        self.potential, self.z = np.zeros(0), np.zeros(len(features.square))  # of the last solution
+        self.slope, self.rest = split_linear(problem, transport)
+        self.forest = Forest(transport, problem.tau)
+        self.tree: Tree | None = None  # of the last exact flows for a fixed p
+        self.z: Float | None = None  # of the last solution
         self.log_prior = np.log(np.maximum(transport.embed(problem.prior), 1e-300))
 
     @staticmethod
     def applies(problem: Problem, transport: GridTransport) -> bool:
-        """Return whether p follows from potentials in closed form, and exact transport takes little time."""
-        return problem.tau > 0 and not problem.bounded.any() and len(transport.target) <= LARGEST_EXACT
+        """Return whether p follows from potentials in closed form, and the forest is not too large."""
+        free = problem.tau > 0 and not problem.bounded.any()
+        return free and len(transport.target) <= LARGEST_EXACT and len(transport.shape) <= MOST_AXES
 
     def __call__(self, flows: Flows, z: Float, enough: float) -> Polished | None:
-        """Return the best of a few rounds, starting at moments z; None where no gap as small as ``enough`` is near."""
-        leader, offset = np.arange(len(self.log_prior)), np.zeros(len(self.log_prior))
-        polish.tie_active(self.shape, self.transport.steps, 1 / flows.rates, flows.s, _LEVELS, leader, offset)
-        return self._rounds(leader, offset, z, flows, enough)
+        """Return the best of a few rounds, starting at moments z; None where they come to nothing."""
+        self.forest.plant_flows(flows.s, 1 / flows.rates, self._exponents(z))
+        return self._rounds(z, flows, enough)
 
-    def go_on(self, state: PolishState, flows: Flows, enough: float) -> Polished | None:
-        """Start from where the polishing ended for another tau."""
-        if state.moments.shape != self.z.shape or not np.array_equal(state.steps, self.transport.steps):
-            return None  # another grid or another target
-        self.tree, self.potential = copy_tree(state.tree), state.potential
-        return self._rounds(*self._tied_by_tree(), state.moments, flows, enough)
+    def go_on(self, state: PolishState, enough: float) -> Polished | None:
+        """Start from where the polishing of a problem nearby ended."""
+        self.forest.ties[:], self.forest.potential[:] = state.ties, state.potential
+        self.tree = None if state.tree is None else copy_tree(state.tree)
+        return self._rounds(state.moments, None, enough)
 
     def state(self) -> PolishState | None:
         """Return what the polishing for another tau can start from."""
-        return None if self.tree is None else PolishState(self.tree, self.potential, self.z, self.transport.steps)
+        if self.z is None:
+            return None
+        forest = self.forest
+        return PolishState(forest.tau, forest.ties, forest.potential, self.z, self.transport.steps, self.tree)
 
-    def _tied_by_tree(self) -> tuple[NDArray[np.int64], Float]:
-        """Return the groups of what flows of the last exact solution join without slack."""
-        leader, offset = np.arange(len(self.log_prior)), np.zeros(len(self.log_prior))
-        tolerance = 1e-9 * self.transport.steps.max()
-        polish.tie_tree(self.tree, self.transport.weight, self.potential, tolerance, leader, offset)
-        return leader, offset
-
-    def _rounds(
-        self, leader: NDArray[np.int64], offset: Float, z: Float, flows: Flows, enough: float
-    ) -> Polished | None:
-        """Solve, and group anew by the exact flows, as long as that halves the gap; return the best."""
+    def _rounds(self, z: Float, flows: Flows | None, enough: float) -> Polished | None:
+        """Solve for the moments and for the forest in turn, as long as that halves the gap; return the best."""
         best, least_gap = None, np.inf
-        for _ in range(_ROUNDS):
-            solved = self._solve(leader, offset, z)
+        for round_ in range(_ROUNDS):
+            solved = self._newton(*self.forest.trees(), z)
+            for _ in range(_EXACT_ROUNDS if round_ == 0 else 0):
+                if solved is None or np.ptp(self.forest.potential) > _FLAT * self.problem.tau:
+                    break
+                pivots = self._plant_exact(flows)
+                solved = self._newton(*self.forest.trees(), solved)
+                if pivots <= _FEW_PIVOTS:
+                    break
             if solved is None:
                 break
-            p, self.potential, self.z = solved
-            polished, gap = self._certified(p, self.potential, self.z, flows, enough)
+            z = solved
+            if not self.forest.optimise(self._exponents(z)):
+                break
+            polished, gap = self._certified(z)
             if polished is None or gap > least_gap / 2:
                 break
-            best, least_gap = polished, gap
+            best, least_gap, self.z = polished, gap, z
             if gap <= enough:
                 break
-            leader, offset = self._tied_by_tree()
-            z = self.z
         return best
 
-    def _certified(
-        self, p: Float, potential: Float, z: Float, flows: Flows, enough: float
-    ) -> tuple[Polished | None, float]:
-        """Return p with its exact transport cost and a feasible potential, and the gap."""
-        problem, transport, shape = self.problem, self.transport, self.transport.shape
-        inner = transport.extract(p)
-        if inner.sum() < 1 - _FORBIDDEN:  # a group without a bin that p may use
-            return None, np.inf
-        inner = inner / inner.sum()
-        p, phi = transport.embed(inner), potential.copy()
-        for axis in range(len(shape)):
-            admm.lower_to_lipschitz(self.shape, transport.steps, axis, phi, threads=self.threads, work=4 * len(phi))
-        inner_phi, dual_transport = transport.extract(phi), -float(phi @ transport.target)
-        bound = problem.lower_bound(z, inner_phi, dual_transport)
-        if problem.objective(inner, float(phi @ p) + dual_transport) - bound > enough:
-            return None, np.inf  # even if the potential were optimal for p
+    def _plant_exact(self, flows: Flows | None) -> int:
+        """Take the forest of exact flows for the present p; return the number of pivots that led there."""
+        transport, shape, p = self.transport, self.transport.shape, self.forest.p
         preference = None
-        if self.tree is None:
+        if self.tree is None and flows is not None:
             preference = np.empty(sum(len(p) // n * (n - 1) for n in shape))
-            polish.edge_order(self.shape, transport.steps, 1 / flows.rates, flows.s, potential, preference)
-        q = transport.target.reshape(shape)
-        exact, self.tree = solve_grid(p.reshape(shape), q, transport.coordinates, self.threads, preference, self.tree)
-        cost = transport.weight * exact.value
-        return Polished(inner, cost, inner_phi, dual_transport, z), problem.objective(inner, cost) - bound
-
-    def _solve(self, leader: NDArray[np.int64], offset: Float, z: Float) -> tuple[Float, Float, Float] | None:
-        """Return p, its potential and its moments, given the groups of cells."""
-        transport, n_cells = self.transport, len(leader)
-        own, potential, mass = np.empty(n_cells, np.int32), np.empty(n_cells), np.empty(n_cells)
-        count = polish.number_groups(leader, offset, transport.target, own, potential, mass)
-        mass, inside, group = mass[:count].copy(), own >= 0, own
-        for steps in (1, _NEWTON_STEPS):
-            solved = self._newton(potential, group, mass, z, steps)
-            if solved is None:
-                return None
-            _, shift, z = solved
-            potential, group = self._extended(potential + self.problem.tau * shift[group], own, inside)
-        solved = self._newton(potential, group, mass, z, _NEWTON_STEPS)
-        if solved is None:
-            return None
-        p, shift, z = solved
-        return p, potential + self.problem.tau * shift[group], z
-
-    def _extended(
-        self, potential: Float, own: NDArray[np.int32], inside: NDArray[np.bool_]
-    ) -> tuple[Float, NDArray[np.int32]]:
-        """Let cells that are in no group join the one that they reach at the lowest cost."""
-        reached, group = np.where(inside, potential, polish.LOOSE), own.copy()
-        for axis in range(len(self.shape)):
-            polish.extend_groups(
-                self.shape, self.transport.steps, axis, reached, group, threads=self.threads, work=8 * len(own)
+            polish.edge_order(
+                self.forest.shape, transport.steps, 1 / flows.rates, flows.s, self.forest.potential, preference
             )
-        return np.where(inside, potential, reached), np.where(inside, own, group)
+        p, q = p / p.sum(), transport.target
+        arrays = p.reshape(shape), q.reshape(shape)
+        before = 0 if self.tree is None else n_pivots(self.tree)
+        _, self.tree = solve_grid(*arrays, transport.coordinates, self.threads, preference, self.tree)
+        self.forest.plant_tree(self.tree)
+        return n_pivots(self.tree) - before
 
-    def _newton(
-        self, potential: Float, group: NDArray[np.int32], mass: Float, z: Float, steps: int
-    ) -> tuple[Float, Float, Float] | None:
-        """Return the p of the tangent problem at its own moments, shifts of the groups' potentials, and moments."""
-        problem, features, frechet = self.problem, self.features, self.problem.frechet
+    def _certified(self, z: Float) -> tuple[Polished | None, float]:
+        """Return the forest's p with its transport cost and a feasible potential, and the gap."""
+        problem, transport, forest = self.problem, self.transport, self.forest
+        inner = transport.extract(forest.p)
+        if inner.sum() < 1 - _FORBIDDEN:
+            return None, np.inf
+        inner, phi = inner / inner.sum(), forest.potential.copy()
+        for axis in range(len(transport.shape)):
+            admm.lower_to_lipschitz(forest.shape, transport.steps, axis, phi, threads=self.threads, work=4 * len(phi))
+        inner_phi, dual_transport, cost = transport.extract(phi), -float(phi @ transport.target), forest.flow_cost()
+        gap = problem.objective(inner, cost) - problem.lower_bound(z, inner_phi, dual_transport)
+        wrong = float(np.abs(self.features.contract(self.features.sums(forest.p)) - z).max(initial=0.0))
+        return Polished(inner, cost, inner_phi, dual_transport, z, wrong), gap
+
+    def _costs(self, spectrum: tuple[Float, Float, Float], base: Float | None) -> Float:
+        """Return the costs of p in the tangent problem at the given moments, on top of a base."""
+        features, problem = self.features, self.problem
+        slope = (
+            self.slope + problem.frechet_weight * problem.frechet.slope(*spectrum) if len(self.slope) else self.slope
+        )
+        return features.expand(features.coefficients(slope), base, self.threads)
+
+    def _exponents(self, z: Float) -> Float:
+        base = self.rest if len(self.rest) else None
+        return self.log_prior - self._costs(self.problem.frechet.spectrum(z), base) / self.problem.tau
+
+    def _newton(self, group: NDArray[np.int32], mass: Float, z: Float) -> Float | None:
+        """Bring p and the potential of the forest to the minimum of the problem for given trees; return its moments.
+
+        None where Newton's method leads out of the domain.
+        """
+        problem, features, frechet, potential = self.problem, self.features, self.problem.frechet, self.forest.potential
         base = potential + self.rest if len(self.rest) else potential
         p, shift = np.empty(len(potential)), np.empty(len(mass))
-        for made in range(steps):
+        for made in range(_NEWTON_STEPS):
             spectrum = frechet.spectrum(z)
-            slope = self.slope + problem.frechet_weight * frechet.slope(*spectrum) if len(z) else z
-            costs = features.expand(features.coefficients(slope), base, self.threads)
-            polish.fill_groups(self.log_prior - costs / problem.tau, group, mass, p, shift)
-            if not len(z) or made == steps - 1:
+            polish.fill_groups(self.log_prior - self._costs(spectrum, base) / problem.tau, group, mass, p, shift)
+            if not len(z) or made == _NEWTON_STEPS - 1:
                 break
             error = features.contract(features.sums(p, threads=self.threads)) - z
             if np.abs(error).max() <= _SETTLED * np.abs(z).max():
@@ -196,7 +189,8 @@ class Polish:
             if not np.isfinite(step).all() or not frechet.inside(z + step):
                 return None
             z = z + step
-        return p, shift, z
+        self.forest.p, self.forest.potential = p, potential + problem.tau * shift[group]
+        return z
 
     def _covariance(self, p: Float, group: NDArray[np.int32], mass: Float) -> Float:
         """Return the covariance of the features within the groups."""

@@ -12,8 +12,10 @@ from scipy.spatial.distance import cdist
 
 from fastdeg.crafting.frechet_term import FrechetTerm
 from fastdeg.crafting.simplex import entropy_term, linear_entropic_minimum
-from fastdeg.distances.transport import emd, emd_grid
+from fastdeg.distances._grid import solve_grid
+from fastdeg.distances.transport import emd
 from fastdeg.kernels.interior import c_transform, row_transform
+from fastdeg.kernels.transport.tree import Tree, copy_tree
 
 Float = NDArray[np.float64]
 
@@ -61,12 +63,15 @@ class PlanTransport:
         What the costs come from; None where they are given.
     flow : GridTransport or None
         The same term as a flow, on grids with the city-block metric.
+    by_flow : bool
+        Whether the methods for flows are the faster ones where the forest of flows determines p.
     """
 
     costs: Float
     masses: Float
     geometry: Geometry | None = None
     flow: GridTransport | None = None
+    by_flow: bool = False
 
     @property
     def absent(self) -> bool:
@@ -183,10 +188,11 @@ class GridTransport:
         """Return values of the whole grid at the usable bins."""
         return values if self._in_order else values[self.cells]
 
-    def exact(self, p: Float, threads: int | None = None) -> float:
-        """Return the cost of an optimal flow from p to q."""
+    def exact(self, p: Float, threads: int | None = None, near: Tree | None = None) -> float:
+        """Return the cost of an optimal flow from p to q, found from the tree of the flows to a p nearby, if any."""
         a, b = self.embed(p).reshape(self.shape), self.target.reshape(self.shape)
-        return self.weight * float(emd_grid(a, b, spacing=list(self.coordinates), threads=threads).value)
+        tree = None if near is None else copy_tree(near)
+        return self.weight * solve_grid(a, b, self.coordinates, threads, tree=tree)[0].value
 
     def independent(self, p: Float) -> float:
         """Return the cost of the plan in which sources and sinks are independent."""

@@ -19,7 +19,8 @@ Float = NDArray[np.float64]
 
 LARGEST_PLAN = 600_000  # arcs up to which a grid's transport is a plan between bins, not a flow along edges
 FEW_SINKS = 64  # up to here it is a plan on larger grids too,
-LARGEST_COSTS = 40_000_000  # where its ground costs fit in memory: 0.3 GB
+LARGEST_COSTS = 40_000_000  # where its ground costs fit in memory: 0.3 GB;
+MANY_BINS = 5_000  # beyond, flows are still the faster way where p follows from them
 TRUE_METRICS = ("euclidean", "cityblock", "chebyshev")  # with the triangle inequality
 METRICS = (*TRUE_METRICS, "sqeuclidean")
 
@@ -202,13 +203,14 @@ def _transport(
     if weight == 0:  # any plan will do: one sink takes all
         return PlanTransport(np.zeros((1, len(usable))), np.ones(1)), metric
     sinks = np.flatnonzero(target.pmf > 0)
-    on_edges = None
+    on_edges, by_flow = None, False
     if isinstance(target.bins, GridBins) and metric == "cityblock":
         on_edges = GridTransport.on(*_axes(target.bins), weight, target.pmf, usable)
         n_arcs = len(sinks) * len(usable)
         plan = n_arcs <= LARGEST_PLAN or (len(sinks) <= FEW_SINKS and n_arcs <= LARGEST_COSTS)
         if flow and not plan:
             return on_edges, metric
+        by_flow = flow and (n_arcs > LARGEST_PLAN or len(usable) > MANY_BINS)
     masses = target.pmf[sinks]
     if cost is not None:
         return PlanTransport(np.ascontiguousarray(weight * costs[np.ix_(usable, sinks)].T), masses), metric
@@ -216,4 +218,4 @@ def _transport(
     positions = np.searchsorted(usable, sinks)
     inside = (positions < len(usable)).all() and (usable[np.minimum(positions, len(usable) - 1)] == sinks).all()
     geometry = Geometry(centers[usable], centers[sinks], metric, weight, positions if inside else None)
-    return PlanTransport(geometry.costs(), masses, geometry, on_edges), metric
+    return PlanTransport(geometry.costs(), masses, geometry, on_edges, by_flow), metric

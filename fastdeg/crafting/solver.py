@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Protocol
 
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from fastdeg.crafting import levels
+from fastdeg.crafting.continuation import Continuation
 from fastdeg.crafting.interior import InteriorPoint, Start
 from fastdeg.crafting.moment_newton import MomentNewton
+from fastdeg.crafting.polish import Polish
 from fastdeg.crafting.problem import GridTransport, Primal, Problem
 from fastdeg.crafting.splitting import GridSplitting
 
@@ -119,15 +121,38 @@ def solve(
     return solution
 
 
-def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Callable[[], Method]]:
-    """Return the methods for a problem, in the order to try them: the next one where one can make no more steps."""
+def as_flow(problem: Problem) -> GridTransport | None:
+    """Return the transport as a flow where the methods for flows are the ones to use."""
     transport = problem.transport
     if isinstance(transport, GridTransport):
-        return [lambda: GridSplitting(problem, transport, threads, warm_start)]
+        return transport
+    if transport.by_flow and transport.flow is not None and Polish.applies(problem, transport.flow):
+        return transport.flow
+    return None
+
+
+def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Callable[[], Method]]:
+    """Return the methods for a problem, in the order to try them: the next one where one can make no more steps."""
+    transport, flow = problem.transport, as_flow(problem)
+    by_flow: list[Callable[[], Method]] = []
+    if flow is not None:
+        on_edges = replace(problem, transport=flow)
+
+        def splitting() -> Method:
+            return GridSplitting(on_edges, flow, threads, warm_start)
+
+        def continuation() -> Method:
+            return Continuation(on_edges, flow, warm_start, threads)
+
+        by_flow = [continuation, splitting] if Continuation.applies(on_edges, flow, warm_start) else [splitting]
+    if isinstance(transport, GridTransport):
+        return by_flow
 
     def interior() -> Method:
         return InteriorPoint(problem, transport, threads)
 
+    if by_flow:
+        return [*by_flow, interior]
     if transport.absent and problem.tau > 0 and problem.n_bins > FEW_BINS:
         return [lambda: MomentNewton(problem, threads), interior]
 

@@ -21,7 +21,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from fastdeg.crafting.blocks import Flows, Moments, Pmf, Term, split_linear
+from fastdeg.crafting.blocks import Flows, Moments, Pmf, Term, reflect, split_linear
 from fastdeg.crafting.polish import Polish, Polished, PolishState
 from fastdeg.crafting.problem import GridTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
@@ -32,12 +32,22 @@ Float = NDArray[np.float64]
 
 _CHUNK = 25  # iterations between certificates, at first
 _LONGEST_CHUNK = 50
-_FIRST_POLISH = 75  # iterations; earlier, the flows tell too little
+_FIRST_POLISH = 50  # iterations; earlier, the flows tell too little
 _BALANCE_AT = (10, 20, 40)
 _BALANCE_EVERY = 50
 _FEW_CELLS = 50_000  # up to here the launch of threads costs as much as it saves
 _MANY_CELLS = 200_000  # from here on the first iterations have their transforms in float32; certificates never
 _ROUGH_ITERATIONS = 300  # after them the penalties may be so large that the rounding of float32 shows in the bound
+
+
+def solves_serially(transport: GridTransport) -> bool:
+    """Return whether a grid is so small that one thread does the work."""
+    return len(transport.target) <= _FEW_CELLS
+
+
+def useful_threads(transport: GridTransport, threads: int | None) -> int | None:
+    """Return how many threads to use on a grid."""
+    return 1 if solves_serially(transport) else threads
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class GridSplitting:
         warm_start: Any = None,
         further: Sequence[Term] = (),
     ) -> None:
-        threads = 1 if len(transport.target) <= _FEW_CELLS else threads
+        threads = useful_threads(transport, threads)
         self.problem, self.transport, self.threads = problem, transport, threads
         start = project(problem.prior, problem.lower, problem.upper)
         slope, rest = split_linear(problem, transport)
@@ -84,13 +94,12 @@ class GridSplitting:
         self.potential: NDArray[Any] = np.zeros(n_cells, np.float32 if rough else np.float64)
         self.polish = None
         if not self.further and Polish.applies(problem, transport):
-            self.polish = Polish(problem, transport, features, slope, rest, threads)
+            self.polish = Polish(problem, transport, features, threads)
         self.polished: Polished | None = None
         self.polish_at = _FIRST_POLISH
         self.n_iter = 0
         self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
         self.cold = not (isinstance(warm_start, GridState) and warm_start.flows.shape == self.flows.s.shape)
-        self.polish_from: PolishState | None = None
         if not self.cold:
             self._restore(warm_start)
         self._set_penalties()
@@ -112,8 +121,7 @@ class GridSplitting:
     def _reflect(self) -> tuple[NDArray[Any], Float, Float]:
         """Update y; return what 2 y − s lacks of the two constraints, and its z."""
         right = self.potential  # the buffer of the last λ
-        mismatch = self.pmf.prox(self.features, right)
-        self.flows.subtract_divergence(right, 2.0)
+        mismatch = reflect(self.flows, self.pmf, self.features, right)
         reflected = np.concatenate([term.reflect() for term in self.terms])
         return right, mismatch - reflected, reflected
 
@@ -141,11 +149,7 @@ class GridSplitting:
     # what the solver's loop asks for
 
     def advance(self, enough: float, at_most: int) -> int:
-        """Make a chunk of iterations; the first one from another solution is its polishing, which may be enough."""
-        if self.polish is not None and self.polish_from is not None:
-            self.polished = self.polish.go_on(self.polish_from, self.flows, enough)
-            self.polish_from = None
-            return 1
+        """Make a chunk of iterations, and polish where it is time to."""
         chunk = min(max(_CHUNK, self.n_iter // 8), _LONGEST_CHUNK, at_most)
         if self.n_iter >= _ROUGH_ITERATIONS and self.potential.dtype != np.float64:
             self.potential = self.potential.astype(np.float64)
@@ -170,7 +174,7 @@ class GridSplitting:
         p = transport.extract(self.pmf.y)
         p = project(p, problem.lower, problem.upper) if problem.bounded.any() or not p.any() else p / p.sum()
         error = transport.embed(p) - transport.target
-        flows.subtract_divergence(error, 1.0)
+        flows.subtract_divergence(error)
         conductance = np.where(flows.shape > 1, 1 / flows.lengths, 1.0)
         poisson = CosineTransform(transport.shape, np.float64, self.threads)
         poisson.forward(error)
@@ -227,7 +231,6 @@ class GridSplitting:
         pmf.y, pmf.s = state.pmf[0].copy(), state.pmf[0] + (state.pmf[1] - state.pmf[0]) * (state.pmf_rate / pmf.rate)
         if state.moments[0].shape == moments.y.shape:  # else another target's moments
             y, s = state.moments
-            self.polish_from = state.polish
             moments.y, moments.s = y, y + np.linalg.solve(moments.metric, state.metric @ (s - y))
 
 

@@ -12,6 +12,9 @@ from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
 from fastdeg.kernels.elementary import positive_log
 
 ROWS_PER_BLOCK = 16
+CELLS_PER_BLOCK = 400
+BLOCKS_PER_TASK = 8
+FEW = 16  # a block with fewer far roots than one in so many solves these one by one
 _NEAR = 0.02  # residual up to which one step of the entropic prox is exact to 1e-9, to rounding once that settles
 _LEAST_LOG = -690.0  # exp of it is as good as zero
 
@@ -22,7 +25,7 @@ def omega_step(w, x):
     residual = x - w - positive_log(w)
     one = 1.0 + w
     q = 2.0 * one * (one + residual * (2.0 / 3.0))
-    return w * (1.0 + residual / one * (q - residual) / (q - 2.0 * residual)), residual
+    return w + w * (residual * (q - residual)) / (one * (q - 2.0 * residual)), residual
 
 
 @kernel
@@ -34,78 +37,42 @@ def omega(x):
     return w
 
 
-@parallel_kernel(fastmath=REASSOCIATE)
-def pmf_prox(target, log_prior, a, lower, upper, push, state, y, right, x, x2, sums):
-    """y = argmin over [lower, upper] of a y (log y − log prior) + push y + ½ (y − s)², from the last y.
+@kernel(fastmath=REASSOCIATE)
+def solve_roots(wanted, root, error):
+    """root ← the w with w + log w = wanted, from a guess at them; ``error`` is scratch."""
+    for _ in range(3):
+        far = 0
+        for j in range(len(root)):
+            root[j], error[j] = omega_step(max(root[j], 1e-300), max(wanted[j], _LEAST_LOG))
+            far += not abs(error[j]) <= _NEAR
+        if far < len(root) // FEW:
+            break
+    if far:
+        for j in range(len(root)):
+            if not abs(error[j]) <= _NEAR:
+                root[j] = omega(max(wanted[j], _LEAST_LOG))
 
-    right = (2y − s) − q, and the row sums of (2y − s) against 1, x, x². The minimiser without bounds is a w with
-    w + log w = (s − push) / a − 1 + log prior − log a.
+
+@kernel
+def bound(values, low, high, out):
+    """out = min(max(values, low), high), with bounds of one entry or of as many.
+
+    Not in place: that becomes a store under a condition, which is slow.
     """
-    n = len(x)
-    n_rows = len(state) // n
-    inverse = 1.0 / a if a > 0 else 0.0
-    shift = -1.0 - np.log(a) if a > 0 else 0.0
-    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
-        root, wanted, error = np.empty(n), np.empty(n), np.empty(n)
-        for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
-            here = slice(row * n, (row + 1) * n)  # views, and indices that count from 0, make vector instructions
-            s, q, new, out = state[here], target[here], y[here], right[here]
-            for j in range(n):
-                wanted[j] = s[j]
-            if len(push):
-                add(wanted, push[here], -1.0)
-            if a > 0:
-                for j in range(n):
-                    wanted[j] = wanted[j] * inverse + shift
-                if len(log_prior) > 1:
-                    add(wanted, log_prior[here], 1.0)
-                else:
-                    for j in range(n):
-                        wanted[j] += log_prior[0]
-                for j in range(n):
-                    wanted[j] = max(wanted[j], _LEAST_LOG)
-                    root[j] = new[j] * inverse
-                for _ in range(3):
-                    far = 0
-                    for j in range(n):
-                        root[j], error[j] = omega_step(max(root[j], 1e-300), wanted[j])
-                        far += not abs(error[j]) <= _NEAR
-                    if far == 0:
-                        break
-                if far:
-                    for j in range(n):
-                        if not abs(error[j]) <= _NEAR:
-                            root[j] = omega(wanted[j])
-                for j in range(n):
-                    wanted[j] = root[j] * a
-            low, high = lower[here] if len(lower) > 1 else lower, upper[here] if len(upper) > 1 else upper
-            if len(low) > 1:
-                for j in range(n):
-                    wanted[j] = max(wanted[j], low[j])
-            else:
-                for j in range(n):
-                    wanted[j] = max(wanted[j], low[0])
-            if len(high) > 1:
-                for j in range(n):
-                    wanted[j] = min(wanted[j], high[j])
-            else:
-                for j in range(n):
-                    wanted[j] = min(wanted[j], high[0])
-            sum0 = 0.0
-            sum1 = 0.0
-            sum2 = 0.0
-            for j in range(n):
-                new[j] = wanted[j]
-                root[j] = 2.0 * wanted[j] - s[j]
-            for j in range(n):
-                out[j] = root[j] - q[j]
-            for j in range(n):
-                sum0 += root[j]
-                sum1 += root[j] * x[j]
-                sum2 += root[j] * x2[j]
-            sums[row, 0] = sum0
-            sums[row, 1] = sum1
-            sums[row, 2] = sum2
+    if len(low) > 1 or len(high) > 1:
+        for j in range(len(values)):
+            lowest, highest = low[j % len(low)], high[j % len(high)]
+            out[j] = min(max(values[j], lowest), highest)
+    else:
+        lowest, highest = low[0], high[0]
+        for j in range(len(values)):
+            out[j] = min(max(values[j], lowest), highest)
+
+
+@kernel
+def part(values, first, last):
+    """The entries of some cells, or the one of all."""
+    return values[first:last] if len(values) > 1 else values
 
 
 @kernel
@@ -113,6 +80,157 @@ def add(values, others, times):
     """values += times · others."""
     for j in range(len(values)):
         values[j] += times * others[j]
+
+
+@kernel(inline="always")
+def clipped(s, threshold):
+    """s between ±threshold: what the shrinkage takes off."""
+    return min(max(s, -threshold), threshold)
+
+
+@kernel
+def blocks(shape):
+    """How the grid is cut into blocks of whole rows that differ on the last two axes alone.
+
+    Rows along the last axis but one, rows of a block, blocks along that axis.
+    """
+    n, m = shape[-1], shape[-2] if len(shape) > 1 else 1
+    n_parts = max(1, min(m, m * n // CELLS_PER_BLOCK))
+    rows = (m + n_parts - 1) // n_parts
+    return m, rows, (m + rows - 1) // rows
+
+
+@kernel
+def plane_thresholds(shape, steps, inverse_rates):
+    """Of the cells that differ on the last two axes: the thresholds of the flows along these axes, 0 at the end."""
+    n_axes, n, m = len(shape), shape[-1], shape[-2] if len(shape) > 1 else 1
+    thresholds = np.zeros((2, m * n))
+    for c in range(m):
+        for j in range(n - 1):
+            thresholds[0, c * n + j] = steps[n_axes - 1, j] * inverse_rates[n_axes - 1]
+        if c < m - 1:
+            thresholds[1, c * n : (c + 1) * n] = steps[n_axes - 2, c] * inverse_rates[n_axes - 2]
+    return thresholds
+
+
+@kernel
+def add_shrunk(net, s, threshold, times, sign):
+    """net += sign · (s − times · clip(s)), with one threshold."""
+    for j in range(len(net)):
+        net[j] += sign * (s[j] - times * clipped(s[j], threshold))
+
+
+@kernel
+def add_shrunk_each(net, s, thresholds, times, sign):
+    """net += sign · (s − times · clip(s)), with a threshold for each."""
+    for j in range(len(net)):
+        net[j] += sign * (s[j] - times * clipped(s[j], thresholds[j]))
+
+
+@kernel
+def inflow(shape, steps, inverse_rates, thresholds, times, flows, begin, end, net):
+    """net = −div(s − times · clip(s)) at the cells of a block. Flows are 0 at the end of their axis."""
+    n_axes, n, size = len(shape), shape[-1], end - begin
+    inner = thresholds.shape[1]
+    at = begin % inner
+    net[:] = 0.0
+    add_shrunk_each(net, flows[n_axes - 1, begin:end], thresholds[0, at : at + size], times, -1.0)
+    if size > 1:
+        s = flows[n_axes - 1, begin : end - 1]
+        add_shrunk_each(net[1:], s, thresholds[0, at : at + size - 1], times, 1.0)
+    if n_axes > 1:
+        add_shrunk_each(net, flows[n_axes - 2, begin:end], thresholds[1, at : at + size], times, -1.0)
+        skipped = 0 if at else n  # nothing flows into the first row
+        if skipped < size:
+            s = flows[n_axes - 2, begin + skipped - n : end - n]
+            add_shrunk_each(net[skipped:], s, thresholds[1, at + skipped - n : at + size - n], times, 1.0)
+    rest = begin // inner
+    for k in range(n_axes - 3, -1, -1):
+        c = rest % shape[k]
+        rest //= shape[k]
+        if c < shape[k] - 1:
+            add_shrunk(net, flows[k, begin:end], steps[k, c] * inverse_rates[k], times, -1.0)
+        if c > 0:
+            s = flows[k, begin - inner : end - inner]
+            add_shrunk(net, s, steps[k, c - 1] * inverse_rates[k], times, 1.0)
+        inner *= shape[k]
+
+
+@parallel_kernel
+def subtract_divergence(shape, steps, inverse_rates, times, flows, right):
+    """right −= div(s − times · clip(s)): times = 2 for the reflected shrinkage 2y − s, 1 for the shrinkage y."""
+    n = shape[-1]
+    m, rows, n_parts = blocks(shape)
+    thresholds = plane_thresholds(shape, steps, inverse_rates)
+    for block in prange(len(right) // (m * n) * n_parts):
+        plane, first = block // n_parts * m * n, block % n_parts * rows
+        begin, end = plane + first * n, plane + min(m, first + rows) * n
+        net = np.empty(end - begin)
+        inflow(shape, steps, inverse_rates, thresholds, times, flows, begin, end, net)
+        add(right[begin:end], net, 1.0)
+
+
+@parallel_kernel(fastmath=REASSOCIATE)
+def reflect(target, log_prior, a, lower, upper, push, state, y, x, x2, shape, steps, inverse_rates, flows, right, sums):
+    """The prox of p at s, and what the reflections 2y − s of p and of the flows lack of div m = p − q.
+
+    y = argmin over [lower, upper] of a y (log y − log prior) + push y + ½ (y − s)², from the last y;
+    right = (2y − s) − q − div(2y − s of the flows), and the row sums of (2y − s) against 1, x, x². The minimiser
+    without bounds is a w with w + log w = (s − push) / a − 1 + log prior − log a.
+    """
+    n = len(x)
+    inverse = 1.0 / a if a > 0 else 0.0
+    shift = -1.0 - np.log(a) if a > 0 else 0.0
+    m, rows, n_parts = blocks(shape)
+    thresholds = plane_thresholds(shape, steps, inverse_rates)
+    n_blocks = len(state) // (m * n) * n_parts
+    for task in prange((n_blocks + BLOCKS_PER_TASK - 1) // BLOCKS_PER_TASK):
+        scratch = np.empty((3, rows * n))
+        for block in range(task * BLOCKS_PER_TASK, min(n_blocks, (task + 1) * BLOCKS_PER_TASK)):
+            plane, first = block // n_parts * m * n, block % n_parts * rows
+            begin, end = plane + first * n, plane + min(m, first + rows) * n
+            s, q, new = (
+                state[begin:end],
+                target[begin:end],
+                y[begin:end],
+            )  # indices that count from 0: vector instructions
+            wanted, root, error = scratch[0, : end - begin], scratch[1, : end - begin], scratch[2, : end - begin]
+            for j in range(len(s)):
+                wanted[j] = s[j]
+            if len(push):
+                add(wanted, push[begin:end], -1.0)
+            if a > 0:
+                for j in range(len(s)):
+                    wanted[j] = wanted[j] * inverse + shift
+                    root[j] = new[j] * inverse
+                if len(log_prior) > 1:
+                    add(wanted, log_prior[begin:end], 1.0)
+                else:
+                    for j in range(len(s)):
+                        wanted[j] += log_prior[0]
+                solve_roots(wanted, root, error)
+                for j in range(len(s)):
+                    wanted[j] = root[j] * a
+            bound(wanted, part(lower, begin, end), part(upper, begin, end), new)
+            for j in range(len(s)):
+                root[j] = 2.0 * new[j] - s[j]
+            for row in range(begin // n, end // n):
+                reflected = root[row * n - begin : (row + 1) * n - begin]
+                sum0 = 0.0
+                sum1 = 0.0
+                sum2 = 0.0
+                for j in range(n):
+                    sum0 += reflected[j]
+                    sum1 += reflected[j] * x[j]
+                    sum2 += reflected[j] * x2[j]
+                sums[row, 0] = sum0
+                sums[row, 1] = sum1
+                sums[row, 2] = sum2
+            net = error
+            inflow(shape, steps, inverse_rates, thresholds, 2.0, flows, begin, end, net)
+            out = right[begin:end]
+            for j in range(len(s)):
+                out[j] = root[j] - q[j] + net[j]
 
 
 @parallel_kernel
@@ -130,52 +248,6 @@ def pmf_relax(inverse_rate, relaxation, potential, y, x, x2, coefficients, state
             for j in range(n):
                 pull = (level[j] - (c0 + c1 * x[j] + c2 * x2[j])) * inverse_rate
                 s[j] += relaxation * (prox[j] - s[j] + pull)
-
-
-@kernel(inline="always")
-def clipped(s, threshold):
-    """s between ±threshold: what the shrinkage takes off."""
-    return min(max(s, -threshold), threshold)
-
-
-@kernel
-def add_shrunk(net, s, threshold, times, sign):
-    """net += sign · (s − times · clip(s))."""
-    for j in range(len(net)):
-        net[j] += sign * (s[j] - times * clipped(s[j], threshold))
-
-
-@parallel_kernel
-def subtract_divergence(shape, steps, inverse_rates, times, flows, right):
-    """right −= div(s − times · clip(s)): times = 2 for the reflected shrinkage 2y − s, 1 for the shrinkage y."""
-    n_axes, n = len(shape), shape[-1]
-    n_rows = flows.shape[1] // n
-    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
-        net = np.empty(n)
-        thresholds = steps[n_axes - 1, : n - 1] * inverse_rates[n_axes - 1]
-        for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
-            start = row * n
-            s = flows[n_axes - 1, start : start + n]
-            net[n - 1] = 0.0
-            for j in range(n - 1):
-                net[j] = -(s[j] - times * clipped(s[j], thresholds[j]))
-            after = net[1:]
-            for j in range(n - 1):
-                after[j] += s[j] - times * clipped(s[j], thresholds[j])
-            stride = n
-            rest = row
-            for k in range(n_axes - 2, -1, -1):
-                c = rest % shape[k]
-                rest //= shape[k]
-                if c < shape[k] - 1:
-                    add_shrunk(net, flows[k, start : start + n], steps[k, c] * inverse_rates[k], times, -1.0)
-                if c > 0:
-                    inflow = flows[k, start - stride : start - stride + n]
-                    add_shrunk(net, inflow, steps[k, c - 1] * inverse_rates[k], times, 1.0)
-                stride *= shape[k]
-            out = right[start : start + n]
-            for j in range(n):
-                out[j] += net[j]
 
 
 @parallel_kernel

@@ -1,7 +1,7 @@
 """Passes of the interior-point method over the arcs of a plan.
 
 Arcs are listed by bin: those of bin i are first[i] ≤ e < first[i + 1], arc e goes to sink[e]. x and s are the plan and
-the slacks.
+the slacks, `inverse` holds 1 / s.
 """
 
 import numpy as np
@@ -52,23 +52,22 @@ def to_bins(first, sink, ratio, values, out):
 
 @kernel
 def laplacian(first, sink, ratio, scale, matrix):
-    """matrix[j, k] −= Σ over bins of scale² w_j w_k for j > k: a bin joins its sinks (which rise within a bin)."""
+    """matrix[j, k] += Σ over bins of scale · w_j w_k for j > k: a bin joins its sinks (which rise within a bin)."""
     for i in range(len(first) - 1):
-        square = scale[i] * scale[i]
         own, to = ratio[first[i] : first[i + 1]], sink[first[i] : first[i + 1]]
         n = len(own)
         if n > 0 and to[n - 1] - to[0] == n - 1:  # sinks in a row
             for a in range(n):
                 row = matrix[to[a], to[0] :]
-                value = square * own[a]
+                value = scale[i] * own[a]
                 for b in range(a):
-                    row[b] -= value * own[b]
+                    row[b] += value * own[b]
         else:
             for a in range(n):
                 row = matrix[to[a]]
-                value = square * own[a]
+                value = scale[i] * own[a]
                 for b in range(a):
-                    row[to[b]] -= value * own[b]
+                    row[to[b]] += value * own[b]
 
 
 @kernel
@@ -87,17 +86,17 @@ def close_laplacian(own, matrix):
 
 
 @kernel(fastmath=FINITE)
-def predictor_length(first, sink, x, s, dphi, dpsi):
+def predictor_length(first, sink, x, inverse, dphi, dpsi):
     """For dx = −x + x / s (dφ + dψ), ds = −(dφ + dψ): the largest of −dx / x and −ds / s, and Σ dx ds."""
     least = 0.0
     most = 0.0
     products = 0.0
     for i in range(len(first) - 1):
         begin, end = first[i], first[i + 1]
-        to, plan, slack = sink[begin:end], x[begin:end], s[begin:end]
+        to, plan, reciprocal = sink[begin:end], x[begin:end], inverse[begin:end]
         for e in range(len(to)):
             shift = dphi[i] + dpsi[to[e]]
-            relative = shift / slack[e]  # −ds / s, and 1 − (−dx / x)
+            relative = shift * reciprocal[e]  # −ds / s, and 1 − (−dx / x)
             least = min(least, relative)
             most = max(most, relative)
             products += plan[e] * (1.0 - relative) * shift
@@ -105,16 +104,17 @@ def predictor_length(first, sink, x, s, dphi, dpsi):
 
 
 @kernel(fastmath=REASSOCIATE)
-def corrector_target(first, sink, x, s, weights, target, dphi, dpsi, moved, sources, sinks):
+def corrector_target(first, sink, x, inverse, weights, target, dphi, dpsi, moved, sources, sinks):
     """moved = (target ω − dx ds) / s − x for the predictor's dx and ds, with its sums over sinks and over sources."""
     sinks[:] = 0.0
     for i in range(len(first) - 1):
         begin, end = first[i], first[i + 1]
-        to, plan, slack, weight, out = sink[begin:end], x[begin:end], s[begin:end], weights[begin:end], moved[begin:end]
+        to, plan, reciprocal = sink[begin:end], x[begin:end], inverse[begin:end]
+        weight, out = weights[begin:end], moved[begin:end]
         for e in range(len(to)):
             shift = dphi[i] + dpsi[to[e]]
-            inverse = 1.0 / slack[e]
-            out[e] = (target * weight[e] - plan[e] * (1.0 - shift * inverse) * shift) * inverse - plan[e]
+            product = plan[e] * (1.0 - shift * reciprocal[e]) * shift
+            out[e] = (target * weight[e] - product) * reciprocal[e] - plan[e]
         own = 0.0
         for e in range(len(to)):
             own += out[e]
@@ -123,18 +123,19 @@ def corrector_target(first, sink, x, s, weights, target, dphi, dpsi, moved, sour
 
 
 @kernel(fastmath=FINITE)
-def corrector_length(first, sink, x, s, ratio, dphi, dpsi, moved):
+def corrector_length(first, sink, x, inverse, ratio, dphi, dpsi, moved):
     """moved becomes dx = moved + ratio (dφ + dψ); returns the largest of −dx / x and −ds / s."""
     worst = 0.0
     for i in range(len(first) - 1):
         begin, end = first[i], first[i + 1]
-        to, plan, slack, ratios, out = sink[begin:end], x[begin:end], s[begin:end], ratio[begin:end], moved[begin:end]
+        to, plan, reciprocal = sink[begin:end], x[begin:end], inverse[begin:end]
+        ratios, out = ratio[begin:end], moved[begin:end]
         for e in range(len(to)):
             shift = dphi[i] + dpsi[to[e]]
             dx = out[e] + ratios[e] * shift
             out[e] = dx
             worst = max(worst, -dx / plan[e])
-            worst = max(worst, shift / slack[e])
+            worst = max(worst, shift * reciprocal[e])
     return worst
 
 

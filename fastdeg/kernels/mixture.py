@@ -143,16 +143,3 @@ def combine(features, weights, base, scale, out):
         for k in range(len(weights)):
             total += weights[k] * row[k]
         out[i] = scale * total
-
-
-@kernel(fastmath=REASSOCIATE)
-def times(features, matrix, scale, out):
-    """out = scale · A matrix."""
-    for i in range(len(out)):
-        target = out[i]
-        target[:] = 0.0
-        for k in range(matrix.shape[0]):
-            value = scale * features[i, k]
-            row = matrix[k]
-            for j in range(len(target)):
-                target[j] += value * row[j]

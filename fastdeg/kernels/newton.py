@@ -20,7 +20,7 @@ from fastdeg.kernels.interior import (
     to_sinks,
     update,
 )
-from fastdeg.kernels.mixture import combine, moment_curvature, moments, slope, spectrum, times
+from fastdeg.kernels.mixture import combine, moment_curvature, moments, slope, spectrum
 
 TO_BOUNDARY = 0.95
 SMALLEST = 1e-290
@@ -83,6 +83,7 @@ class At(NamedTuple):
 class Work(NamedTuple):
     """Arrays of arcs, of bins, of sinks, of bounded bins, and of the low-rank part."""
 
+    inverse: np.ndarray  # 1 / s
     ratios: np.ndarray
     moved: np.ndarray
     residual: np.ndarray
@@ -111,7 +112,7 @@ class Work(NamedTuple):
 
 def workspace(n_arcs, n_bins, n_sinks, n_bounded, n_columns):
     """Arrays for a problem with a Hessian of so many columns besides the diagonal."""
-    sizes = [n_arcs] * 2 + [n_bins] * 10 + [n_sinks] * 4 + [n_bounded] * 4
+    sizes = [n_arcs] * 3 + [n_bins] * 10 + [n_sinks] * 4 + [n_bounded] * 4
     shapes = [(n_sinks, n_columns), (n_columns, n_sinks), (n_columns, n_columns), (n_columns,)]
     return Work(*(np.empty(shape) for shape in sizes + shapes))
 
@@ -125,11 +126,13 @@ def linearise(graph, bounds, point, gradient, work):
     work.missing[:] = graph.masses
     for i in range(len(first) - 1):
         begin, end = first[i], first[i + 1]
-        plan, slack, ratios, to = x[begin:end], s[begin:end], work.ratios[begin:end], sink[begin:end]
+        plan, slack, to = x[begin:end], s[begin:end], sink[begin:end]
+        inverse, ratios = work.inverse[begin:end], work.ratios[begin:end]
         own = 0.0
         carried = 0.0
         for e in range(len(plan)):
-            ratios[e] = plan[e] / slack[e]
+            inverse[e] = 1.0 / slack[e]
+            ratios[e] = plan[e] * inverse[e]
             own += ratios[e]
             carried += plan[e]
             gap += plan[e] * slack[e]
@@ -228,8 +231,8 @@ def bounds_length(bounds, point, work, worst):
 @kernel
 def corrector_right(graph, bounds, point, gap, work):
     """The right-hand side of the second direction: to x s = target · ω, less the predictor's products (Mehrotra)."""
-    first, sink, x, s = graph.first, graph.sink, point.x, point.s
-    worst, products = predictor_length(first, sink, x, s, work.dphi, work.dpsi)
+    first, sink, x, inverse = graph.first, graph.sink, point.x, work.inverse
+    worst, products = predictor_length(first, sink, x, inverse, work.dphi, work.dpsi)
     worst = bounds_length(bounds, point, work, worst)
     total = 1.0
     for k in range(len(bounds.at)):
@@ -238,7 +241,9 @@ def corrector_right(graph, bounds, point, gap, work):
     length = min(1.0, 1.0 / worst)
     left = ((1.0 - length) * gap + length * length * products) / gap
     target = max(left * left * left, 1e-6) * gap / total
-    corrector_target(first, sink, x, s, graph.weights, target, work.dphi, work.dpsi, work.moved, work.row, work.column)
+    corrector_target(
+        first, sink, x, inverse, graph.weights, target, work.dphi, work.dpsi, work.moved, work.row, work.column
+    )
     for i in range(len(work.b)):
         work.b[i] = -work.residual[i]
         work.row[i] = work.excess[i] - work.row[i]
@@ -257,7 +262,9 @@ def corrector_right(graph, bounds, point, gap, work):
 @kernel
 def step_length(graph, bounds, point, work):
     """How far to go: a little less than to the boundary. The arcs' share of the direction is then in `moved`."""
-    worst = corrector_length(graph.first, graph.sink, point.x, point.s, work.ratios, work.dphi, work.dpsi, work.moved)
+    worst = corrector_length(
+        graph.first, graph.sink, point.x, work.inverse, work.ratios, work.dphi, work.dpsi, work.moved
+    )
     worst = bounds_length(bounds, point, work, worst)
     return 1.0 if worst <= 1.0 else TO_BOUNDARY / worst
 
@@ -350,45 +357,58 @@ def hessian_at(term, p, at, diagonal, factor):
     if factor.shape[1] > 0:
         root = np.empty((factor.shape[1], factor.shape[1]))
         moment_curvature(at.roots, at.vectors, at.mean, root)
-        times(term.features, root, np.sqrt(term.weight), factor)
+        root *= np.sqrt(term.weight)
+        np.dot(term.features, root, factor)
 
 
-@kernel(fastmath=REASSOCIATE)
+@kernel
+def scaled_rows(matrix, scale):
+    """diag(scale) matrix."""
+    out = np.empty(matrix.shape)
+    for i in range(len(matrix)):
+        for j in range(matrix.shape[1]):
+            out[i, j] = scale[i] * matrix[i, j]
+    return out
+
+
+@kernel
 def low_rank_inner(factor, work):
-    """inner = 1 + Uᵀ Δp for the right-hand sides U, in the lower half."""
-    inner = work.inner
-    n_columns = factor.shape[1]
-    inner[:] = 0.0
-    for k in range(n_columns):
-        inner[k, k] = 1.0
+    """inner = 1 + Uᵀ Δp for the right-hand sides U."""
+    weights = np.empty(len(factor))
     for i in range(len(factor)):
-        weight = work.sources[i] / work.denominator[i]
-        for k in range(n_columns):
-            value = weight * factor[i, k]
-            for m in range(k + 1):
-                inner[k, m] += value * factor[i, m]
-    for j in range(len(work.from_bins)):
-        for k in range(n_columns):
-            value = work.responses[k, j]
-            for m in range(k + 1):
-                inner[k, m] -= value * work.from_bins[j, m]
+        weights[i] = work.sources[i] / work.denominator[i]
+    np.dot(factor.T, scaled_rows(factor, weights), work.inner)
+    responses = np.dot(work.responses, work.from_bins)
+    for k in range(len(responses)):
+        for m in range(len(responses)):
+            work.inner[k, m] -= responses[k, m]
+        work.inner[k, k] += 1.0
 
 
 @kernel
 def factor_system(graph, factor, matrix, work):
     """Laplacian and low-rank part, factored; returns whether both are positive definite."""
-    for i in range(len(work.back)):
-        work.back[i] = np.sqrt(work.diagonal[i] / work.denominator[i])
-    matrix[:] = 0.0
-    laplacian(graph.first, graph.sink, work.ratios, work.back, matrix)
+    n_bins, n_sinks = len(work.back), len(matrix)
+    complete = len(graph.sink) == n_bins * n_sinks  # the ratios are a matrix then, and its sums are products
+    ratios = work.ratios[: n_bins * n_sinks * complete].reshape(n_bins * complete, n_sinks)
+    for i in range(n_bins):
+        work.back[i] = -work.diagonal[i] / work.denominator[i]
+    if complete:
+        np.dot(ratios.T, scaled_rows(ratios, work.back), matrix)
+    else:
+        matrix[:] = 0.0
+        laplacian(graph.first, graph.sink, work.ratios, work.back, matrix)
     close_laplacian(work.own, matrix)
     if not factor_lower(matrix):
         return False
     if factor.shape[1] == 0:
         return True
-    for i in range(len(work.back)):
+    for i in range(n_bins):
         work.back[i] = 1.0 / work.denominator[i]
-    to_sinks(graph.first, graph.sink, work.ratios, work.back, factor, work.from_bins)
+    if complete:
+        np.dot(ratios.T, scaled_rows(factor, work.back), work.from_bins)
+    else:
+        to_sinks(graph.first, graph.sink, work.ratios, work.back, factor, work.from_bins)
     for k in range(factor.shape[1]):
         response = work.responses[k]
         for j in range(len(response)):

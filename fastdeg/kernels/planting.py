@@ -1,0 +1,125 @@
+"""Where forests come from: active flows of a splitting, the spanning tree of a transport problem, potentials."""
+
+import numpy as np
+
+from fastdeg.kernels._jit import kernel
+from fastdeg.kernels.forest import LOOSE, new_jumps, new_part, pack, sum_up, tie, walk
+from fastdeg.kernels.transport.tree import ROOT
+
+LEVELS = np.array([64.0, 16.0, 4.0, 2.0, 1.25, 1.0])  # between these ratios the order is that of the edges
+
+
+@kernel
+def _root(leader, offset, x):
+    """Root of x and the potential of x above it; the way there is halved."""
+    above = 0.0
+    while leader[x] != x:
+        up = leader[x]
+        offset[x] += offset[up]
+        leader[x] = leader[up]
+        above += offset[x]
+        x = leader[x]
+    return x, above
+
+
+@kernel
+def attach(shape, strides, steps, ties, potential):
+    """Tie each loose cell to the neighbour through which a flow reaches it at the lowest potential."""
+    n_cells, n_axes = len(ties), len(shape)
+    source = np.full(n_cells, -1, np.int32)
+    loose = potential >= LOOSE
+    lowered = True
+    while lowered:
+        lowered = False
+        for way in range(2):
+            for step in range(n_cells):
+                x = step if way == 0 else n_cells - 1 - step
+                if loose[x]:
+                    for axis in range(n_axes):
+                        c = x // strides[axis] % shape[axis]
+                        if c > 0 and potential[x - strides[axis]] + steps[axis, c - 1] < potential[x]:
+                            potential[x] = potential[x - strides[axis]] + steps[axis, c - 1]
+                            source[x] = 2 * axis + 1
+                            lowered = True
+                        if c + 1 < shape[axis] and potential[x + strides[axis]] + steps[axis, c] < potential[x]:
+                            potential[x] = potential[x + strides[axis]] + steps[axis, c]
+                            source[x] = 2 * axis
+                            lowered = True
+    for x in range(n_cells):
+        if source[x] >= 0:
+            axis = source[x] // 2
+            tie(ties, strides, axis, x if source[x] % 2 == 0 else x - strides[axis])
+
+
+@kernel
+def plant_flows(shape, strides, steps, inverse_rates, flows, ties, potential):
+    """Tie the ends of the flows that shrinkage leaves, |s| > threshold, those of the largest s / threshold first.
+
+    An arc that would close a circle is left out. The potential of each tree is relative to that of one of its cells.
+    """
+    n_axes, n_cells = len(shape), len(ties)
+    leader = np.arange(n_cells)
+    offset = np.zeros(n_cells)
+    ties[:] = 0
+    above = np.inf
+    for level in LEVELS:
+        for k in range(n_axes):
+            for i in range(n_cells):
+                c = i // strides[k] % shape[k]
+                threshold = steps[k, c] * inverse_rates[k]
+                s = flows[k, i]
+                if c + 1 < shape[k] and level * threshold < abs(s) <= above * threshold:
+                    j = i + strides[k]
+                    root_i, above_i = _root(leader, offset, i)
+                    root_j, above_j = _root(leader, offset, j)
+                    if root_i != root_j:
+                        leader[root_i] = root_j
+                        offset[root_i] = (steps[k, c] if s > 0 else -steps[k, c]) - above_i + above_j
+                        tie(ties, strides, k, i)
+        above = level
+    for x in range(n_cells):
+        _, potential[x] = _root(leader, offset, x)
+
+
+@kernel
+def plant_tree(shape, strides, steps, tree, ties, potential):
+    """Tie the ends of the arcs of a spanning tree that carry flow, and take its potential."""
+    n_cells = len(ties)
+    ties[:] = 0
+    root = np.int64(tree.info[ROOT])
+    x = root
+    for _ in range(n_cells):
+        y = np.int64(tree.parent[x])
+        if x == root:
+            potential[x] = 0.0
+        else:
+            low, high = min(x, y), max(x, y)
+            axis = 0
+            while strides[axis] != high - low or shape[axis] == 1:
+                axis += 1
+            length = steps[axis, low // strides[axis] % shape[axis]]
+            # the arc runs from the demand to the supply: p − q
+            potential[x] = potential[y] + (length if tree.direction[x] == 1 else -length)
+            if tree.flow[x] > n_cells:  # less is what makes the masses non-degenerate
+                tie(ties, strides, axis, low)
+        x = np.int64(tree.next[x])
+
+
+@kernel
+def number_trees(strides, q, ties, group, mass):
+    """Number the trees: the one of each cell, and their mass of q; return how many."""
+    n_cells = len(ties)
+    cells = pack(q, q, q, q)
+    jumps = new_jumps(strides)
+    part = new_part(n_cells)
+    count = 0
+    group[:] = -1
+    for x in range(n_cells):
+        if group[x] < 0:
+            size = walk(ties, jumps, x, cells, part)
+            sum_up(part, size)
+            for k in range(size):
+                group[part.order[k]] = count
+            mass[count] = part.target[0]
+            count += 1
+    return count

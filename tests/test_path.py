@@ -1,0 +1,81 @@
+"""Trade-off paths from both ends: the same bits one after the other and at once, and what happens when one fails."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from problems_craft import two_blobs
+
+import fastdeg as fd
+from fastdeg.crafting.path import TwoHalves
+
+
+@pytest.fixture
+def target(monkeypatch):
+    """On a grid that is solved by flows."""
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    axes = [fd.Axis.regular(name, 0, 1, n) for name, n in (("a", 8), ("b", 9), ("c", 10))]
+    return fd.BinnedDistribution.from_samples(fd.GridBins(fd.DegradationSpace(axes)), two_blobs(500))
+
+
+def test_the_path_is_the_same_on_one_thread_and_on_more(target):
+    paths = [fd.tradeoff_path(target, threads=threads) for threads in (1, 2, 3, 7)]
+    assert all(result.converged for result in paths[0].results)
+    for path in paths[1:]:
+        assert path.generalizations.tobytes() == paths[0].generalizations.tobytes()
+        for result, first in zip(path.results, paths[0].results, strict=True):
+            assert result.distribution.pmf.tobytes() == first.distribution.pmf.tobytes()
+            assert result.lower_bound == first.lower_bound
+
+
+@pytest.mark.filterwarnings("ignore:the crafted distribution is all but:UserWarning")
+def test_points_of_a_path_are_those_of_cold_solves(target):
+    taus = np.geomspace(0.01, 1, 7)
+    path = fd.tradeoff_path(target, taus)
+    for tau, result in zip(taus, path.results, strict=True):
+        cold = fd.craft(target, generalization=float(tau))
+        assert abs(result.objective - cold.objective) < 2e-6
+        assert result.n_iter < cold.n_iter or tau in (taus[0], taus[-1])
+
+
+def test_progress_tells_of_all_points(target):
+    seen = []
+    fd.tradeoff_path(target, np.geomspace(0.01, 1, 7), progress=lambda done, message: seen.append(done))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+
+def test_an_interrupt_ends_both_halves(target):
+    def interrupt(done, message):
+        raise KeyboardInterrupt
+
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        fd.tradeoff_path(target, np.geomspace(0.01, 1, 7), progress=interrupt)
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("concurrently", [True, False])
+def test_results_of_both_halves_come_back(concurrently):
+    assert TwoHalves(concurrently)(lambda: 1, lambda: 2) == (1, 2)
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_failure_of_one_half_ends_the_other_and_is_raised(failing):
+    halves = TwoHalves(concurrently=True)
+
+    def fail():
+        raise ZeroDivisionError
+
+    def go_on():
+        for _ in range(10_000):
+            halves.check()
+            time.sleep(0.001)
+
+    calls = [go_on, go_on]
+    calls[failing] = fail
+    start = time.perf_counter()
+    with pytest.raises(ZeroDivisionError):
+        halves(*calls)
+    assert time.perf_counter() - start < 5
