@@ -145,6 +145,20 @@ def test_a_solution_for_another_tau_is_polished_at_once(as_flows, tau):
     assert abs(warm.objective - cold.objective) < 2e-6
 
 
+@pytest.mark.parametrize("kind", [24, "dense"])
+def test_the_solution_for_another_target_and_prior_is_a_start(as_flows, kind):
+    near = craft(target=grid_target(500), generalization=0.1)
+    q = grid_target(kind)
+    usable = np.ones(q.n_bins)
+    usable[::5] = 0
+    prior = fd.BinnedDistribution(q.bins, usable / usable.sum())
+    for options in ({}, {"prior": prior}):
+        cold = craft(target=q, generalization=0.1, **options)
+        warm = craft(target=q, generalization=0.1, warm_start=near, **options)
+        assert warm.converged
+        assert abs(warm.objective - cold.objective) < 2e-6
+
+
 def test_a_tau_far_away_is_no_start(as_flows):
     q = grid_target(500)
     near = craft(target=q, generalization=0.003)

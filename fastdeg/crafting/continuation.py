@@ -53,8 +53,7 @@ class Continuation:
         """Return a feasible potential, its value on the target, and the moments at which to take the tangent."""
         if self.polished is not None:
             return self.polished.phi, self.polished.dual_transport, self.polished.moments
-        assert self.start.polish is not None
-        return np.zeros(self.problem.n_bins), 0.0, self.start.polish.moments
+        return np.zeros(self.problem.n_bins), 0.0, self.problem.frechet.target_moments
 
     def residuals(self) -> dict[str, float]:
         """There is one copy of p, which follows from the potential at the moments of the tangent."""

@@ -41,6 +41,10 @@ class Forest:
     def plant_flows(self, flows: Float, inverse_rates: Float, exponents: Float) -> None:
         """Take the arcs of flows that shrinkage leaves, and attach the cells that no mass of the target reaches."""
         planting.plant_flows(self.shape, self.strides, self.steps, inverse_rates, flows, self.ties, self.potential)
+        self.attach_loose(exponents)
+
+    def attach_loose(self, exponents: Float) -> None:
+        """Attach the cells that no mass of the target reaches."""
         self._fill(exponents, slice(None))
         self._balance(exponents, drop=False)
 

@@ -48,12 +48,12 @@ class Polished:
 
 @dataclass(frozen=True)
 class PolishState:
-    """Forest, potential and moments of a solution, the steps of its grid, and its last exact flows for a fixed p."""
+    """Forest, potential and p of a solution, the steps of its grid, and its last exact flows for a fixed p."""
 
     tau: float
     ties: NDArray[np.uint32]
     potential: Float
-    moments: Float
+    p: Float
     steps: Float
     tree: Tree | None
 
@@ -73,7 +73,7 @@ class Polish:
         self.slope, self.rest = split_linear(problem, transport)
         self.forest = Forest(transport, problem.tau)
         self.tree: Tree | None = None  # of the last exact flows for a fixed p
-        self.z: Float | None = None  # of the last solution
+        self.solved = False
         self.log_prior = np.log(np.maximum(transport.embed(problem.prior), 1e-300))
 
     @staticmethod
@@ -91,14 +91,16 @@ class Polish:
         """Start from where the polishing of a problem nearby ended."""
         self.forest.ties[:], self.forest.potential[:] = state.ties, state.potential
         self.tree = None if state.tree is None else copy_tree(state.tree)
-        return self._rounds(state.moments, None, enough)
+        z = self._moments(state.p)
+        self.forest.attach_loose(self._exponents(z))  # of another target, trees may be left without mass
+        return self._rounds(z, None, enough)
 
     def state(self) -> PolishState | None:
         """Return what the polishing for another tau can start from."""
-        if self.z is None:
+        if not self.solved:
             return None
         forest = self.forest
-        return PolishState(forest.tau, forest.ties, forest.potential, self.z, self.transport.steps, self.tree)
+        return PolishState(forest.tau, forest.ties, forest.potential, forest.p, self.transport.steps, self.tree)
 
     def _rounds(self, z: Float, flows: Flows | None, enough: float) -> Polished | None:
         """Solve for the moments and for the forest in turn, as long as that halves the gap; return the best."""
@@ -120,7 +122,7 @@ class Polish:
             polished, gap = self._certified(z)
             if polished is None or gap > least_gap / 2:
                 break
-            best, least_gap, self.z = polished, gap, z
+            best, least_gap, self.solved = polished, gap, True
             if gap <= enough:
                 break
         return best
@@ -152,7 +154,7 @@ class Polish:
             admm.lower_to_lipschitz(forest.shape, transport.steps, axis, phi, threads=self.threads, work=4 * len(phi))
         inner_phi, dual_transport, cost = transport.extract(phi), -float(phi @ transport.target), forest.flow_cost()
         gap = problem.objective(inner, cost) - problem.lower_bound(z, inner_phi, dual_transport)
-        wrong = float(np.abs(self.features.contract(self.features.sums(forest.p)) - z).max(initial=0.0))
+        wrong = float(np.abs(self._moments(forest.p) - z).max(initial=0.0))
         return Polished(inner, cost, inner_phi, dual_transport, z, wrong), gap
 
     def _costs(self, spectrum: tuple[Float, Float, Float], base: Float | None) -> Float:
@@ -163,6 +165,9 @@ class Polish:
         )
         return features.expand(features.coefficients(slope), base, self.threads)
 
+    def _moments(self, p: Float) -> Float:
+        return self.features.contract(self.features.sums(p, threads=self.threads))
+
     def _exponents(self, z: Float) -> Float:
         base = self.rest if len(self.rest) else None
         return self.log_prior - self._costs(self.problem.frechet.spectrum(z), base) / self.problem.tau
@@ -172,7 +177,7 @@ class Polish:
 
         None where Newton's method leads out of the domain.
         """
-        problem, features, frechet, potential = self.problem, self.features, self.problem.frechet, self.forest.potential
+        problem, frechet, potential = self.problem, self.problem.frechet, self.forest.potential
         base = potential + self.rest if len(self.rest) else potential
         p, shift = np.empty(len(potential)), np.empty(len(mass))
         for made in range(_NEWTON_STEPS):
@@ -180,7 +185,7 @@ class Polish:
             polish.fill_groups(self.log_prior - self._costs(spectrum, base) / problem.tau, group, mass, p, shift)
             if not len(z) or made == _NEWTON_STEPS - 1:
                 break
-            error = features.contract(features.sums(p, threads=self.threads)) - z
+            error = self._moments(p) - z
             if np.abs(error).max() <= _SETTLED * np.abs(z).max():
                 break
             root = frechet.moment_curvature(*spectrum)
