@@ -62,9 +62,13 @@ def rises(forest, shape):
         yield np.abs(np.diff(potential, axis=k)) - steps
 
 
-@pytest.mark.parametrize("first", range(0, 800, 100))
-def test_primal_and_dual_objectives_meet(first):
-    for seed in range(first, first + 100):
+# where the order of sums, or a part without mass behind a flow of the size of rounding, decides
+DELICATE = [1803, 2506, 2523, 3037, 3251, 3855, 4305, 5745, 5766, 6895, 7792, 8396, 8978, 9160, 10017]
+
+
+@pytest.mark.parametrize("seeds", [*(range(first, first + 100) for first in range(0, 800, 100)), DELICATE])
+def test_primal_and_dual_objectives_meet(seeds):
+    for seed in seeds:
         forest, exponents, costs = solve(seed)
         tau, p, n = forest.tau, forest.p, len(costs)
         assert p.min() >= 0

@@ -120,7 +120,7 @@ class Polish:
             if not self.forest.optimise(self._exponents(z)):
                 break
             polished, gap = self._certified(z)
-            if polished is None or gap > least_gap / 2:
+            if polished is None or not gap <= least_gap / 2:
                 break
             best, least_gap, self.solved = polished, gap, True
             if gap <= enough:

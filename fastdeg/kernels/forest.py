@@ -249,7 +249,7 @@ def enter(axis, x, length, tau, ties, strides, jumps, cells, receiver, giver):
         moved = m_i * np.expm1(log_i)
         moved_i = max(receiver.mass[0] * limit_i - m_i, 0.0) if end_i > 0 else np.inf
         moved_j = max(m_j - giver.mass[0] * limit_j, 0.0) if end_j > 0 else np.inf
-        if moved <= min(moved_i, moved_j):
+        if moved <= min(moved_i, moved_j) or (end_i == 0 and end_j == 0):
             scale(receiver, n_i, owed_i + log_i, tau, cells)
             scale(giver, n_j, owed_j + log_j, tau, cells)
             tie(ties, strides, axis, x)
