@@ -176,7 +176,7 @@ def solve_matrix(a: Floats, b: Floats, cost: Floats, threads: int | None = None)
     found = price_matrix(cost, u, v, np.inf, -np.inf, columns, column_costs, row_min, threads=threads)
     arcs.append(found, columns, column_costs, transposed=False)
     arcs.append(price_columns(cost, u, v, -np.inf, rows, row_costs), rows, row_costs, transposed=True)
-    largest = float(np.abs(cost).max())
+    largest = max(float(cost.max()), -float(cost.min()))  # without a copy of its size
     for round_ in range(MOST_ROUNDS):
         tolerance = rounding(tree, largest)
         before = n_pivots(tree)
