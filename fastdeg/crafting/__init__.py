@@ -183,13 +183,12 @@ def tradeoff_path(
         raise TypeError(f"tradeoff_path: unknown option {unknown.pop()!r}")
     options |= craft_options
     progress = options.pop("progress")
-    threads = options["threads"]
     limits = _limits(*(options.pop(key) for key in ("time_limit", "tol", "max_iter", "warm_start", "threads")))
-    setup = build(target, **options, threads=threads)
+    setup = build(target, **options, threads=limits["threads"])
     # two halves, each from its end, the prior and the target; plans go down from the prior all the way
     flow = as_flow(setup.problem.with_tau(1.0))
     upper, lower = limits, limits if flow is None else dict(limits)
-    halves = _path.TwoHalves(flow is not None and solves_serially(flow) and thread_count(threads) > 1)
+    halves = _path.TwoHalves(flow is not None and solves_serially(flow) and thread_count(limits["threads"]) > 1)
     results: dict[int, CraftResult] = {}
 
     def follow(points: Sequence[int], keep: dict[str, Any], told: Progress | None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg.crafting.blocks import split_linear
 from fastdeg.crafting.polish import Polish, Polished
 from fastdeg.crafting.problem import GridTransport, Primal, Problem
 from fastdeg.crafting.spectral import moment_features
@@ -21,8 +22,10 @@ class Continuation:
 
     def __init__(self, problem: Problem, transport: GridTransport, state: GridState, threads: int | None) -> None:
         self.problem, self.transport, self.start = problem, transport, state
+        assert state.polish is not None
+        self.near = state.polish
         features, threads = moment_features(problem.frechet, transport), useful_threads(transport, threads)
-        self.polish = Polish(problem, transport, features, threads)
+        self.polish = Polish(problem, transport, features, *split_linear(problem, transport), threads)
         self.polished: Polished | None = None
         self.tried = False
 
@@ -37,9 +40,8 @@ class Continuation:
         """Polish; there is nothing more to do then."""
         if self.tried:
             return 0
-        assert self.start.polish is not None
         self.tried = True
-        self.polished = self.polish.go_on(self.start.polish, enough)
+        self.polished = self.polish.go_on(self.near, enough)
         return int(self.polished is not None)
 
     def primal(self) -> Primal:
@@ -61,4 +63,4 @@ class Continuation:
         return {"primal_residual": 0.0, "dual_residual": wrong}
 
     def state(self) -> GridState:
-        return replace(self.start, polish=self.polish.state() or self.start.polish)
+        return replace(self.start, polish=self.polish.state() or self.near)

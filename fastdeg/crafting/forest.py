@@ -19,7 +19,6 @@ _SMALL = 1e-3  # excess over the longest step below which it does not matter whi
 _TOLERANCE = 1e-13  # of the potential's rise, over the longest step
 _MOST_VISITS = 1_000  # of each cell on average, before pivoting gives up
 _AT_ONCE = 20_000_000  # visits of cells between looks at the keyboard: a third of a second
-_LARGEST_EXPONENT = 690.0
 
 
 class Forest:
@@ -97,7 +96,7 @@ class Forest:
 
     def _fill(self, exponents: Float, cells: NDArray[np.bool_] | slice) -> None:
         exponent = exponents[cells] - self.potential[cells] / self.tau
-        self.p[cells] = np.exp(np.clip(exponent, -_LARGEST_EXPONENT, _LARGEST_EXPONENT))
+        self.p[cells] = np.exp(np.clip(exponent, -kernels.LARGEST_EXPONENT, kernels.LARGEST_EXPONENT))
 
 
 def _with_exact_sums(masses: Float) -> Float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.crafting.blocks import Flows, split_linear
+from fastdeg.crafting.blocks import Flows
 from fastdeg.crafting.forest import MOST_AXES, Forest
 from fastdeg.crafting.grid_frechet import RowQuadratics
 from fastdeg.crafting.problem import LARGEST_EXACT, GridTransport, Problem
@@ -64,13 +64,22 @@ class PolishState:
 
 
 class Polish:
-    """Polishes the flows of one problem, in which p has no bounds and tau is positive."""
+    """Polishes the flows of one problem, in which p has no bounds and tau is positive.
+
+    ``slope`` and ``rest``: of the linear part of FD², from `split_linear`.
+    """
 
     def __init__(
-        self, problem: Problem, transport: GridTransport, features: RowQuadratics, threads: int | None
+        self,
+        problem: Problem,
+        transport: GridTransport,
+        features: RowQuadratics,
+        slope: Float,
+        rest: Float,
+        threads: int | None,
     ) -> None:
         self.problem, self.transport, self.features, self.threads = problem, transport, features, threads
-        self.slope, self.rest = split_linear(problem, transport)
+        self.slope, self.rest = slope, rest
         self.forest = Forest(transport, problem.tau)
         self.tree: Tree | None = None  # of the last exact flows for a fixed p
         self.solved = False

@@ -94,7 +94,7 @@ class GridSplitting:
         self.potential: NDArray[Any] = np.zeros(n_cells, np.float32 if rough else np.float64)
         self.polish = None
         if not self.further and Polish.applies(problem, transport):
-            self.polish = Polish(problem, transport, features, threads)
+            self.polish = Polish(problem, transport, features, slope, rest, threads)
         self.polished: Polished | None = None
         self.polish_at = _FIRST_POLISH
         self.n_iter = 0

@@ -189,11 +189,8 @@ def reflect(target, log_prior, a, lower, upper, push, state, y, x, x2, shape, st
         for block in range(task * BLOCKS_PER_TASK, min(n_blocks, (task + 1) * BLOCKS_PER_TASK)):
             plane, first = block // n_parts * m * n, block % n_parts * rows
             begin, end = plane + first * n, plane + min(m, first + rows) * n
-            s, q, new = (
-                state[begin:end],
-                target[begin:end],
-                y[begin:end],
-            )  # indices that count from 0: vector instructions
+            # views, and indices that count from 0, make vector instructions
+            s, q, new = state[begin:end], target[begin:end], y[begin:end]
             wanted, root, error = scratch[0, : end - begin], scratch[1, : end - begin], scratch[2, : end - begin]
             for j in range(len(s)):
                 wanted[j] = s[j]

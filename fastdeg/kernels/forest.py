@@ -21,15 +21,16 @@ from numpy.typing import NDArray
 
 from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.elementary import bounded_exp
+from fastdeg.kernels.transport.grid import advance
 
 POTENTIAL, MASS, TARGET, EXPONENT = 0, 1, 2, 3  # what `cells` holds of each cell, side by side: φ, p, q, exponent
 LOWER_BITS = np.uint32(0x55555555)  # of ties: those for upper neighbours
 BITS_APART = np.uint32(37)  # a prime by which all powers of two below 2³² leave other remainders
 LOOSE = 1e150  # potential of a cell that is in no tree yet
-NEARLY = 1 + 1e-9
+LARGEST_EXPONENT = 690.0  # in size, where p is computed
+NEARLY = 1 + 1e-9  # with it a product tells, but for rounding, whether a division is worth it
 _FAR = 2.5  # logarithm of the factor up to which p is multiplied; beyond, it is computed anew
 _FARTHEST = 300.0  # logarithm of the factor by which p lags behind at most
-_LARGEST = 690.0  # size of an exponent
 
 
 @kernel
@@ -147,6 +148,18 @@ def sum_up(part, count):
 
 
 @kernel
+def next_tree(ties, jumps, x, cells, part, seen):
+    """Fill the part with the tree of a cell, and its sums; return the number of its cells, 0 where seen before."""
+    if seen[x]:
+        return 0
+    count = walk(ties, jumps, x, cells, part)
+    sum_up(part, count)
+    for k in range(count):
+        seen[part.order[k]] = True
+    return count
+
+
+@kernel
 def sum_up_to_grow(part, count):
     """Sum up; by which factor p of the tree may grow before a flow ends, and the place of that flow's lower end."""
     up, mass, target, rises = part.up, part.mass, part.target, part.rises
@@ -192,7 +205,7 @@ def scale(part, count, log_factor, tau, cells):
             cells[x, MASS] *= factor
         else:
             exponent = cells[x, EXPONENT] - cells[x, POTENTIAL] / tau
-            cells[x, MASS] = bounded_exp(min(max(exponent, -_LARGEST), _LARGEST))
+            cells[x, MASS] = bounded_exp(min(max(exponent, -LARGEST_EXPONENT), LARGEST_EXPONENT))
 
 
 @kernel
@@ -306,13 +319,7 @@ def sweep(shape, strides, steps, tau, threshold, most, ties, jumps, cells, recei
                         entered = True
                         over = 0.0
                 excess = max(excess, over)
-        axis = n_axes - 2
-        while axis >= 0:
-            index[axis] += 1
-            if index[axis] < shape[axis]:
-                break
-            index[axis] = 0
-            axis -= 1
+        advance(index[:-1], shape[:-1])
     return visits, entered, excess
 
 
@@ -353,13 +360,10 @@ def settle(strides, tau, exponents, q, drop, ties, potential, p):
     seen = np.zeros(n_cells, np.bool_)
     dropped, loose = 0, 0
     for x in range(n_cells):
-        if seen[x]:
+        count = next_tree(ties, jumps, x, cells, part, seen)
+        if count == 0:
             continue
-        count = walk(ties, jumps, x, cells, part)
-        sum_up(part, count)
         order, mass, target, rises = part.order, part.mass, part.target, part.rises
-        for k in range(count):
-            seen[order[k]] = True
         if not target[0] > 0:
             for k in range(count):
                 ties[order[k]] = 0
@@ -390,12 +394,7 @@ def flow_cost(strides, q, ties, potential, p):
     seen = np.zeros(n_cells, np.bool_)
     cost = 0.0
     for x in range(n_cells):
-        if not seen[x]:
-            count = walk(ties, jumps, x, cells, part)
-            sum_up(part, count)
-            for k in range(count):
-                seen[part.order[k]] = True
-                if k > 0:
-                    rise = abs(potential[part.order[part.up[k]]] - potential[part.order[k]])
-                    cost += rise * abs(part.target[k] - part.mass[k])
+        for k in range(1, next_tree(ties, jumps, x, cells, part, seen)):
+            rise = abs(potential[part.order[part.up[k]]] - potential[part.order[k]])
+            cost += rise * abs(part.target[k] - part.mass[k])
     return cost

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.forest import LOOSE, new_jumps, new_part, pack, sum_up, tie, walk
+from fastdeg.kernels.forest import LOOSE, new_jumps, new_part, next_tree, pack, tie
 from fastdeg.kernels.transport.tree import ROOT
 
 LEVELS = np.array([64.0, 16.0, 4.0, 2.0, 1.25, 1.0])  # between these ratios the order is that of the edges
@@ -112,12 +112,11 @@ def number_trees(strides, q, ties, group, mass):
     cells = pack(q, q, q, q)
     jumps = new_jumps(strides)
     part = new_part(n_cells)
+    seen = np.zeros(n_cells, np.bool_)
     count = 0
-    group[:] = -1
     for x in range(n_cells):
-        if group[x] < 0:
-            size = walk(ties, jumps, x, cells, part)
-            sum_up(part, size)
+        size = next_tree(ties, jumps, x, cells, part, seen)
+        if size > 0:
             for k in range(size):
                 group[part.order[k]] = count
             mass[count] = part.target[0]

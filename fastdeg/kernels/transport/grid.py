@@ -43,12 +43,12 @@ def grid_edges(shape, coordinates):
                 costs[e] = coordinates[first + index[k] + 1] - coordinates[first + index[k]]
                 e += 1
             first += shape[k]
-        _advance(index, shape)
+        advance(index, shape)
     return tails, heads, costs
 
 
 @kernel
-def _advance(index, shape):
+def advance(index, shape):
     """The next grid point in C order."""
     k = shape.shape[0] - 1
     while k >= 0:
@@ -68,7 +68,7 @@ def halve_grid(masses, shape, coordinates):
     index = np.zeros(n_axes, np.int64)
     for x in range(masses.shape[0]):
         merged[_cell(index, coarse_shape)] += masses[x]
-        _advance(index, shape)
+        advance(index, shape)
     middles = np.empty(coarse_shape.sum())
     first = 0
     t = 0
@@ -133,7 +133,7 @@ def edge_preference(tails, heads, costs, shape, coordinates, coarse_shape, middl
                 first += shape[k]
             if weight > 0:
                 potential[x] += weight * coarse.potential[point]
-        _advance(index, shape)
+        advance(index, shape)
     far = 10 * costs.max()
     preference = np.empty(costs.shape[0])
     for e in range(costs.shape[0]):
