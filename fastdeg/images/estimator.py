@@ -28,8 +28,10 @@ from fastdeg.images.degradation import (
 )
 from fastdeg.images.features import feature_weights, jpeg_grid_offset, luma, luma_features
 from fastdeg.images.inference import Bootstrap, Identifiability, Inference, ReferenceCounts
-from fastdeg.images.model import DegradationModel, group_means
+from fastdeg.images.model import DegradationModel
+from fastdeg.images.pooling import group_means
 from fastdeg.images.reading import Summaries
+from fastdeg.images.softness import blur_columns, softened
 from fastdeg.images.support import BinSupport, bin_support
 from fastdeg.images.synthesis import SMALLEST_PATCH, Embedding, Recipe, embedded, patches_of, synthesize
 
@@ -160,6 +162,7 @@ class DegradationEstimator(BaseEstimator):
                 weights=feature_weights(len(images)) if self.features is None else None,
                 tested_weights=feature_weights(0) if self.features is None else None,
                 comb_weights=feature_weights(len(images), comb=True) if self.features is None else None,
+                by_lower_half=blur_columns(recipe.names),
                 threads=threads or os.cpu_count() or 1,
             )
         self.n_images_ = len(images)
@@ -415,8 +418,15 @@ class DegradationEstimator(BaseEstimator):
         return fit, BinnedDistribution(self.bins, weights, n_samples=len(log_likelihood))
 
     def _bin_log_likelihood(self, summaries: Summaries) -> Float:
-        support = self._support()
-        return support.average(self.model_.log_density(summaries, support.points))
+        support, space = self._support(), self.bins.space
+        assert space is not None
+        if self.degrade is not None:  # what its axes mean is the user's
+            return support.average(self.model_.log_density(summaries, support.points))
+        log_density = np.full((len(summaries.values), len(support.points)), -np.inf)
+        for share, parameters in softened(space.unstandardize(support.points), axis_names(self.bins)):
+            alike = np.clip(space.standardize(parameters), 0, 1)
+            log_density = np.logaddexp(log_density, np.log(share) + self.model_.log_density(summaries, alike))
+        return support.average(log_density)
 
     def _parameters(self, summaries: Summaries) -> tuple[Float, Float]:
         space = self.bins.space

@@ -78,12 +78,14 @@ class DegradationModel:
         weights: Float | None = None,
         tested_weights: Float | None = None,
         comb_weights: Float | None = None,
+        by_lower_half: NDArray[np.bool_],
         threads: int = 1,
     ) -> DegradationModel:
         """Learn from synthetic patches and their standardised parameters z, (n, d).
 
         ``weights``: of the features, where the parameters are read; ``tested_weights``: in the test of what is outside;
-        ``comb_weights``: where they are read of patches with the comb of a JPEG quantisation.
+        ``comb_weights``: where they are read of patches with the comb of a JPEG quantisation. ``by_lower_half``, (d,):
+        which parameters content can only raise, so that the lower half of a photograph's patches tells them.
         """
         features, groups, inside = synthetic.features, synthetic.groups, ~synthetic.uncompressed
         ones = np.ones(features.shape[1])
@@ -92,13 +94,14 @@ class DegradationModel:
         labels = np.unique(groups, return_inverse=True)[1]
         folds = (labels % min(N_FOLDS, labels.max() + 1)).astype(np.int64)
         a = components(features)
-        reading, s = Reading.fit(components, a, z, groups, folds, rng, threads)
+        reading, s = Reading.fit(components, a, z, groups, folds, by_lower_half, rng, threads)
         comb_reading = None
         if comb_weights is not None:
             combed, _ = read_combs(features, np.arange(len(features)), len(features))
             if combed[inside].mean() >= LEAST_COMBED:
+                said = with_comb(features[combed])
                 comb_reading, _ = Reading.fit(
-                    with_comb, with_comb(features[combed]), z[combed], groups[combed], folds[combed], rng, threads
+                    with_comb, said, z[combed], groups[combed], folds[combed], by_lower_half, rng, threads
                 )
 
         features, groups, z, s = features[inside], groups[inside], z[inside], s[inside]
@@ -135,14 +138,15 @@ class DegradationModel:
         owners: which photograph each row of the features is a patch of.
         """
         s = self.reading(features)
-        values, combed = group_means(s, owners, n), np.zeros(n, dtype=bool)
+        values, combed = self.reading.likelihood.summaries(s, owners, n), np.zeros(n, dtype=bool)
         if self.comb_reading is not None:
             combed, qualities = read_combs(features, owners, n)
             own = combed[owners]
             if own.any():
                 readable = features[own]
                 readable[:, COMB_QUALITY] = qualities[owners[own]]
-                values[combed] = group_means(self.comb_reading(readable), owners[own], n)[combed]
+                said = self.comb_reading.likelihood.summaries(self.comb_reading(readable), owners[own], n)
+                values[combed] = said[combed]
         return Summaries(values, np.bincount(owners, minlength=n), combed), s
 
     def _likelihoods(self, summaries: Summaries) -> list[tuple[NDArray[np.bool_], Likelihood]]:
@@ -310,12 +314,6 @@ def _tail_shares(normal: Float, values: Float) -> Float:
     n = len(normal)
     below = [np.searchsorted(np.sort(a), b, side="left") for a, b in zip(normal.T, values.T, strict=True)]
     return (1 + n - np.stack(below, axis=1)) / (1 + n)
-
-
-def group_means(x: Float, owners: NDArray[np.int64], n: int) -> Float:
-    """Return the mean of the rows of each owner, (n, d), zero where it has none."""
-    totals = np.stack([np.bincount(owners, column, minlength=n) for column in x.T], axis=1)
-    return totals / np.maximum(np.bincount(owners, minlength=n), 1)[:, None]
 
 
 _PARTS: dict[str, Any] = {"reading": Reading, "comb_reading": Reading, "tested": Components}

@@ -34,6 +34,7 @@ class Reading:
         z: Float,
         groups: NDArray[np.int64],
         folds: NDArray[np.int64],
+        by_lower_half: NDArray[np.bool_],
         rng: np.random.Generator,
         threads: int,
     ) -> tuple[Reading, Float]:
@@ -41,7 +42,7 @@ class Reading:
         regression, s = Regression.fit(a[:, :N_LEADING], z, folds, rng)
         network, other = Network.fit(a, z, folds, int(rng.integers(2**31)), threads)
         s = (s + other) / 2
-        return cls(components, regression, network, Likelihood.fit(s, z, groups)), s
+        return cls(components, regression, network, Likelihood.fit(s, z, groups, by_lower_half)), s
 
     def __call__(self, features: NDArray[Any]) -> Float:
         """Return the regressions' word on each patch, (n, d)."""
@@ -65,7 +66,7 @@ class Summaries:
     Attributes
     ----------
     values : ndarray, shape (n, d)
-        Means over each photograph's patches, in standardised parameters.
+        Of each photograph's patches together, in standardised parameters.
     n_patches : ndarray of int, shape (n,)
     combed : ndarray of bool, shape (n,)
         Those of which the comb of a JPEG quantisation was read too.

@@ -20,6 +20,12 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from fastdeg.images.arrays import Arrays
+from fastdeg.images.pooling import (
+    group_means,
+    lower_half_expectations,
+    lower_half_means,
+    lower_half_variances,
+)
 
 Float = NDArray[np.float64]
 
@@ -158,7 +164,11 @@ class Polynomial(Arrays):
 
 @dataclass(frozen=True)
 class Likelihood(Arrays):
-    """Smooth density of the summaries s (m) given the parameters z (d)."""
+    """Smooth density of the summaries s (m) given the parameters z (d).
+
+    A photograph's summary is the mean over its patches; in the columns that content can only raise, over the lower half
+    of them, put right by how much lower that half of a normal sample is.
+    """
 
     mean_exponents: NDArray[np.int64]
     mean_coefficients: Float  # (K, m)
@@ -167,9 +177,12 @@ class Likelihood(Arrays):
     precision: Float  # (m, m), inverse of the correlations
     degrees_of_freedom: Float  # ()
     shared: Float  # (m,), share of the variance that patches of one image have in common
+    by_lower_half: NDArray[np.bool_]  # (m,)
 
     @classmethod
-    def fit(cls, s: Float, z: Float, groups: NDArray[np.int64]) -> Likelihood:
+    def fit(
+        cls, s: Float, z: Float, groups: NDArray[np.int64], by_lower_half: NDArray[np.bool_] | None = None
+    ) -> Likelihood:
         few = max(10, len(s) // 60)
         for_mean = Polynomial.of_degree(z.shape[1], 5, min(LARGEST_POLYNOMIAL, few))
         for_variance = Polynomial.of_degree(z.shape[1], 3, min(LARGEST_POLYNOMIAL, few // 2))
@@ -185,8 +198,9 @@ class Likelihood(Arrays):
         distances = np.einsum("ni,ij,nj->n", scores, precision, scores)
         nu = max(DEGREES_OF_FREEDOM, key=lambda v: _student_fit(distances, s.shape[1], v))
         return cls(
-            for_mean.exponents, coefficients, for_variance.exponents, log_variances, precision, np.array(nu), shared
-        )
+            for_mean.exponents, coefficients, for_variance.exponents, log_variances, precision, np.array(nu), shared,
+            np.zeros(s.shape[1], bool) if by_lower_half is None else by_lower_half,
+        )  # fmt: skip
 
     def mean(self, z: Float) -> Float:
         """Return the expected summaries at z, (n, m)."""
@@ -198,11 +212,25 @@ class Likelihood(Arrays):
         return np.exp(0.5 * np.clip(log_variance, -14, 4))
 
     def shrinkage(self, n_patches: NDArray[np.int64]) -> Float:
-        """Return the share of one patch's variance that remains in the mean over n_patches, (n, m)."""
-        return self.shared + (1 - self.shared) / np.asarray(n_patches)[:, None]
+        """Return the share of one patch's variance that remains in the summary of n_patches, (n, m)."""
+        counts = np.asarray(n_patches)
+        own = np.where(self.by_lower_half, lower_half_variances(counts)[:, None], 1 / counts[:, None])
+        return self.shared + (1 - self.shared) * own
+
+    def summaries(self, s: Float, owners: NDArray[np.int64], n: int) -> Float:
+        """Return the summaries of n photographs from those of their patches, (n, m); owners: whose each patch is."""
+        out = group_means(s, owners, n)
+        lower = self.by_lower_half
+        if lower.any():
+            half = lower_half_means(s[:, lower], owners, n)
+            around = out.copy()
+            around[:, lower] = half
+            below = lower_half_expectations(np.bincount(owners, minlength=n))[:, None] * np.sqrt(1 - self.shared[lower])
+            out[:, lower] = half - below * self.deviation(np.clip(around, 0, 1))[:, lower]
+        return out
 
     def log_density(self, s: Float, z: Float, n_patches: NDArray[np.int64]) -> Float:
-        """Return log p(s | z) up to a constant, (n, k), of images whose summaries average n_patches patches."""
+        """Return log p(s | z) up to a constant, (n, k), of images of so many patches."""
         mean, deviation = self.mean(z), self.deviation(z)
         shrinkage = np.sqrt(self.shrinkage(n_patches))
         root = np.linalg.cholesky(self.precision)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fastdeg.images.degradation import Degradation, check_image, corrupt, to_float, to_uint8
 from fastdeg.images.features import MANY_IMAGES, luma, luma_features
 from fastdeg.images.resampling import shrink_at_once, shrink_by_area
+from fastdeg.images.softness import PARTLY, out_of_focus
 
 Embedding = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
 
@@ -175,7 +176,7 @@ def _samples(
 
 
 def _varied(piece: NDArray[Any], side: float, factor: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Cut a random square of about ``side`` clean pixels, rescaled, mirrored, turned, its tones stretched."""
+    """Cut a random square of about ``side`` clean pixels and vary its size, orientation, focus and tones."""
     scale = rng.uniform(*SCALES)
     height, width = (min(length, int(side / scale)) for length in piece.shape[:2])
     top, left = rng.integers(piece.shape[0] - height + 1), rng.integers(piece.shape[1] - width + 1)
@@ -192,6 +193,8 @@ def _varied(piece: NDArray[Any], side: float, factor: float, rng: np.random.Gene
         x = shrink_by_area(x, size)
     else:
         x = cv2.resize(x, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    if rng.random() < PARTLY:
+        x = out_of_focus(x, rng)
     contrast, brightness = rng.uniform(*CONTRASTS), rng.uniform(*BRIGHTNESSES)
     return cv2.addWeighted(x, contrast, x, 0, 128 * (1 - contrast) + brightness)
 

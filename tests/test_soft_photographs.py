@@ -1,0 +1,101 @@
+"""Photographs that are out of focus, in parts or as a whole, and how patches are put together."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from problems_images import SETTINGS, paper_bins, photographs, portrait, references, setting_truth
+
+import fastdeg as fd
+from fastdeg.images import pooling, softness
+from fastdeg.images.regression import Likelihood
+
+
+def test_halves_and_means_are_the_naive_ones():
+    rng = np.random.default_rng(0)
+    owners = np.repeat([0, 2, 3, 4], [1, 5, 8, 3])
+    x = rng.normal(size=(len(owners), 2)).round(1)
+    order = rng.permutation(len(owners))
+    means = pooling.group_means(x[order], owners[order], 5)
+    halves = pooling.lower_half_means(x[order], owners[order], 5)
+    np.testing.assert_array_equal(means[1], 0)
+    for i in (0, 2, 3, 4):
+        own = np.sort(x[owners == i], axis=0)
+        np.testing.assert_allclose(means[i], own.mean(axis=0))
+        np.testing.assert_allclose(halves[i], own[: -(-len(own) // 2)].mean(axis=0))
+
+
+def test_moments_of_the_lower_half_of_normal_samples():
+    rng = np.random.default_rng(0)
+    counts = np.array([1, 2, 3, 8, 30])
+    halves = [np.sort(rng.standard_normal((40_000, n)), axis=1)[:, : -(-n // 2)].mean(axis=1) for n in counts]
+    expected = [h.mean() for h in halves]
+    np.testing.assert_allclose(pooling.lower_half_expectations(counts), expected, atol=0.025)
+    variances = np.array([h.var() for h in halves])
+    even = counts != 3  # the middle one of a few counts with the half, which makes it a little less
+    np.testing.assert_allclose(pooling.lower_half_variances(counts)[even], variances[even], rtol=0.03)
+    assert 1 < pooling.lower_half_variances(counts)[2] / variances[2] < 1.25
+
+
+def test_some_soft_patches_of_a_photograph_hardly_count():
+    rng = np.random.default_rng(0)
+    owners = np.repeat(np.arange(500), 8)
+    z = rng.uniform(0.2, 0.8, (500, 2))[owners]
+    own = 0.08 * rng.standard_normal((4_000, 2))
+    s = z + 0.05 * rng.standard_normal((500, 2))[owners] + own
+    model = Likelihood.fit(s, z, owners, np.array([True, False]))
+    sharp = model.summaries(s, owners, 500)
+    np.testing.assert_allclose((sharp - z[::8]).mean(axis=0), 0, atol=0.01)
+    # how far the summaries lie off is what the likelihood takes for granted
+    spread = np.sqrt(model.shrinkage(np.full(500, 8))) * model.deviation(z[::8])
+    assert ((sharp - z[::8]) / spread).std(axis=0) == pytest.approx([1, 1], abs=0.12)
+    soft = s.copy()
+    soft[owners * 0 + np.arange(4_000) % 8 < 3] += 0.4  # three of eight patches read too strong
+    shift = model.summaries(soft, owners, 500) - sharp
+    assert shift[:, 1].mean() == pytest.approx(0.15)
+    assert shift[:, 0].mean() < 0.06
+
+
+def test_out_of_focus_blurs_parts_and_leaves_the_rest():
+    picture = np.ascontiguousarray(portrait()[:320, :320])
+    shares = []
+    for seed in range(8):
+        blurred = softness.out_of_focus(picture, np.random.default_rng(seed))
+        assert blurred.shape == picture.shape
+        assert blurred.dtype == np.uint8
+        same = (blurred == picture).all(axis=2)
+        patches = same[:320, :320].reshape(20, 16, 20, 16).all(axis=(1, 3))
+        shares.append(patches.mean())
+        sharpness = [np.abs(cv2.Laplacian(x, cv2.CV_32F)).mean() for x in (blurred, picture)]
+        assert sharpness[0] < 0.97 * sharpness[1]
+    assert min(shares) < 0.3
+    assert max(shares) > 0.4
+
+
+def test_a_soft_photograph_looks_like_a_stronger_blur():
+    """The premise of `softened`, on real pictures: blur upon blur is one blur, variances added."""
+    axes = ("noise_sigma", "blur_sigma")
+    (share, same), *alike = softness.softened(np.array([[3.0, 1.0]]), axes)
+    np.testing.assert_array_equal(same, [[3.0, 1.0]])
+    assert share + sum(w for w, _ in alike) == pytest.approx(1)
+    for (_, found), sigma in zip(alike, softness.WHOLLY_SIGMA, strict=True):
+        assert found[0, 0] == 3.0
+        soft = fd.degrade(cv2.GaussianBlur(portrait(), (0, 0), sigma), blur_sigma=1.0, downsampling=4)
+        as_strong = fd.degrade(portrait(), blur_sigma=found[0, 1], downsampling=4)
+        sharp = fd.degrade(portrait(), blur_sigma=1.0, downsampling=4)
+        error, change = (np.abs(soft - x.astype(float)).mean() for x in (as_strong, sharp))
+        assert error < max(0.5, 0.25 * change)
+    assert softness.softened(np.array([[3.0, 80.0]]), ("noise_sigma", "jpeg_quality"))[0][0] == 1.0
+
+
+def test_a_few_soft_references_do_not_pass_for_a_blur(monkeypatch):
+    fitted = fd.DegradationEstimator(paper_bins(), n_samples=4_000).fit(photographs())
+    soft = cv2.GaussianBlur(portrait(), (0, 0), 2.5)
+    images = references([portrait()], SETTINGS[1], 19, seed=1)[0] + references([soft], SETTINGS[1], 5, seed=2)[0]
+    sharp = setting_truth(1).pmf > 1e-3
+    mass = fitted.estimate(images).pmf[sharp].sum()
+    monkeypatch.setattr(softness, "WHOLLY", 1e-300)
+    without = fitted.estimate(images).pmf[sharp].sum()
+    assert mass > without + 0.05
+    assert mass > 0.8
