@@ -154,12 +154,15 @@ class Polynomial(Arrays):
         return cls(np.array(rows, dtype=np.int64).reshape(len(rows), ndim))
 
     def __call__(self, z: Float) -> Float:
-        centered = 2 * z - 1
-        out = np.ones((len(z), len(self.exponents)))
-        for k in range(z.shape[1]):
-            powers = centered[:, [k]] ** np.arange(self.exponents.max(initial=0) + 1)
-            out *= powers[:, self.exponents[:, k]]
-        return out
+        centered = np.ascontiguousarray((2 * z - 1).T)
+        rows = [tuple(row) for row in self.exponents.tolist()]
+        place = {row: i for i, row in enumerate(rows)}
+        out = np.empty((len(rows), len(z)))
+        out[0] = 1
+        for i, row in enumerate(rows[1:], 1):  # each is one of a lower degree times a variable
+            k = next(k for k, power in enumerate(row) if power)
+            np.multiply(out[place[(*row[:k], row[k] - 1, *row[k + 1 :])]], centered[k], out=out[i])
+        return out.T
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,8 @@ class Likelihood(Arrays):
         log_volume = np.log(deviation).sum(axis=1)
         out = np.empty((len(s), len(z)))
         for i in range(len(s)):  # one image at a time: (k, m) stays small whatever the number of bins
-            distance = (((s[i] - mean) / deviation @ (root / shrinkage[i, :, None])) ** 2).sum(axis=1)
+            scores = (s[i] - mean) / deviation @ (root / shrinkage[i, :, None])
+            distance = np.einsum("km,km->k", scores, scores)
             out[i] = -0.5 * (nu + m) * np.log1p(distance / nu) - log_volume - np.log(shrinkage[i]).sum()
         return out
 
