@@ -140,7 +140,7 @@ def table(rows: Sequence[Recovery]) -> str:
     return "\n".join([*lines, f"| mean | {mass:.2f} | {distance:.3f} ({uniform:.2f}) | | {100 * covered:.0f} % |"])
 
 
-def outsiders(photos: Sequence[np.ndarray], n: int = 60) -> dict[str, list[np.ndarray]]:
+def outsiders(photos: Sequence[np.ndarray], n: int = 216) -> dict[str, list[np.ndarray]]:
     """Return images by kind: some that the space can make, anywhere in it, and some that it cannot."""
     inside, _ = degraded(photos, EVERYWHERE, n, 6)
     mild, _ = degraded(photos, ((0, 2), (0, 10), (70, 90)), n, 7)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 
+import cv2
 import naive_images as naive
 import numpy as np
 import pytest
@@ -115,8 +116,6 @@ def test_threads_do_not_change_the_result():
 
 
 def test_opencv_threads_are_put_back():
-    import cv2
-
     before = cv2.getNumThreads()
     fd.DegradationEstimator(paper_bins(), n_samples=50).fit(photographs()[:1])
     assert cv2.getNumThreads() == before
@@ -168,6 +167,44 @@ def test_outside_of_the_space(fitted, second_setting):
     np.testing.assert_array_equal(fitted.outside(inside, level=1.0), [True] * 24)
     with pytest.raises(ValueError, match="level"):
         fitted.outside(inside, level=2)
+
+
+def test_the_level_of_outside_holds_throughout_the_space(fitted):
+    images, _ = references([portrait()], ((0, 5), (0, 50), (30, 90)), 120, seed=3)
+    p_values = fitted.infer(images).outside_p_values
+    assert (p_values <= 0.01).sum() <= 3
+    assert (p_values <= 0.05).sum() <= 12
+
+
+@pytest.mark.parametrize(
+    "meddle",
+    [
+        lambda x: cv2.resize(x, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC),
+        lambda x: cv2.medianBlur(x, 3),
+        lambda x: cv2.addWeighted(x, 2.5, cv2.GaussianBlur(x, (0, 0), 1.0), -1.5, 0),
+    ],
+    ids=["enlarged", "median filter", "sharpened"],
+)
+def test_what_was_done_to_photographs_afterwards_is_noticed(fitted, meddle):
+    images, _ = references([portrait()], ((0, 2), (0, 10), (70, 90)), 24, seed=3)
+    assert fitted.outside([meddle(x) for x in images], level=0.01).mean() >= 0.7
+
+
+def test_other_kinds_of_degradations_are_noticed(fitted):
+    """Motion instead of a Gaussian blur, impulses instead of Gaussian noise, two compressions."""
+    rng = np.random.default_rng(0)
+    photos = [portrait()[k : k + 400, k : k + 400] for k in range(0, 96, 8)]
+    small = [fd.degrade(x, blur_sigma=1, downsampling=4, rng=rng) for x in photos]
+    moved = [cv2.filter2D(x, -1, np.full((1, 25), 1 / 25)) for x in photos]
+    once = [fd.degrade(x, noise_sigma=5, jpeg_quality=15, rng=rng)[3:, 5:] for x in small]
+    kinds = {
+        "motion": [fd.degrade(x, downsampling=4, noise_sigma=3, jpeg_quality=85, rng=rng) for x in moved],
+        "impulses": [np.where(rng.random(x.shape[:2])[..., None] < 0.05, 255, x).astype(np.uint8) for x in small],
+        "twice compressed": [fd.degrade(x, jpeg_quality=90) for x in once],
+    }
+    for kind, images in kinds.items():
+        assert fitted.outside(images, level=0.05).mean() >= 0.8, kind
+    assert fitted.outside(kinds["impulses"], level=0.01).mean() >= 0.8
 
 
 def test_bootstrap_resamples_images_not_patches(fitted, second_setting):

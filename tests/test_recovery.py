@@ -56,11 +56,14 @@ def test_errors_of_single_images(folders):
 @pytest.mark.slow
 def test_outside_photos_are_named_and_inside_ones_are_not(folders):
     estimator, photos = folders
-    called = {kind: estimator.outside(images, level=0.05).mean() for kind, images in outsiders(photos).items()}
-    assert called.pop("inside the space") <= 0.1  # of 60 images: six at most
+    p_values = {kind: estimator.infer(images).outside_p_values for kind, images in outsiders(photos).items()}
+    inside = p_values.pop("inside the space")
+    assert (inside <= 0.01).mean() <= 0.03  # 216 images, a few of each photograph
+    assert (inside <= 0.05).mean() <= 0.08
     for kind in ("inside, then enlarged 2 × (bicubic)", "inside, then median 3 × 3", "noise of 80", "JPEG quality 8"):
-        assert called[kind] >= 0.8, (kind, called[kind])
-    assert np.mean(list(called.values())) >= 0.5, called
+        assert (p_values[kind] <= 0.01).mean() >= 0.9, kind
+    assert np.mean([(p <= 0.01).mean() for p in p_values.values()]) >= 0.65
+    assert min((p <= 0.05).mean() for p in p_values.values()) >= 0.6
 
 
 @pytest.mark.slow
@@ -75,7 +78,8 @@ def test_real_photos(folders, request):
     combed, from_comb = read_combs(*estimator._patch_features(photos.images))
     np.testing.assert_array_equal(found.without_comb, ~combed)
     # those without a comb were not compressed, which the space always does; the wider one hardly does
-    assert found.outside[combed].mean() < 0.5
+    assert found.outside[~combed].all()
+    assert found.outside[combed].mean() < 0.75  # many were compressed more than once, or enlarged before
     clean = read_images(request.config.getoption("--clean-images")).images
     assert fitted(clean, wider_space()).outside(photos.images).mean() < 0.5
     quality = found.parameters[:, estimator.bins.names.index("jpeg_quality")]

@@ -40,7 +40,6 @@ Progress = Callable[[float, str], None] | None
 
 LEAST_SCALE = 0.1  # of the block statistics: smaller differences also come from how an image is stored
 OUTSIDE_LEVEL = 0.01  # share of the images from inside the space that may be called outside
-TESTED_PATCHES = 16  # of a photo, in the test whether it is outside
 FORMAT = "DegradationEstimator"
 
 
@@ -160,7 +159,7 @@ class DegradationEstimator(BaseEstimator):
                 np.random.default_rng(seeds[1]),
                 least_scale=LEAST_SCALE if self.features is None else 0.0,
                 weights=feature_weights(len(images)) if self.features is None else None,
-                tested_weights=feature_weights(0) if self.features is None else None,
+                tested_weights=feature_weights(len(images), tested=True) if self.features is None else None,
                 comb_weights=feature_weights(len(images), comb=True) if self.features is None else None,
                 by_lower_half=blur_columns(recipe.names),
                 threads=threads or os.cpu_count() or 1,
@@ -400,17 +399,7 @@ class DegradationEstimator(BaseEstimator):
         """Return what the regressions say of each image, and its p-value inside (ones without the test)."""
         features, owners, n = self._patch_features(images)
         summaries, s = self.model_.summaries(features, owners, n)
-        p_values = np.ones(n)
-        if test:
-            with threadpool_limits(1, user_api="blas"):
-                for i in range(n):
-                    own = np.flatnonzero(owners == i)
-                    own = own[np.linspace(0, len(own) - 1, min(len(own), TESTED_PATCHES)).round().astype(int)]
-                    found = self.model_.outside_p_values(self.model_.outside_scores(features[own], s[own]))
-                    # patches of a photo depend on each other: twice the median of p-values is one, however they do
-                    middle = float(np.sort(found)[(len(own) - 1) // 2])
-                    p_values[i] = middle if len(own) == 1 else min(1.0, 2 * middle)
-        return summaries, p_values
+        return summaries, self.model_.outside_p_values(features, s, owners, summaries) if test else np.ones(n)
 
     def _mixture(self, log_likelihood: Float) -> tuple[inference.MixtureFit, BinnedDistribution]:
         fit = inference.fit_mixture(log_likelihood, self.bins.volumes, shape=inference.grid_shape(self.bins))

@@ -28,13 +28,15 @@ COMB_QUALITY, COMB_EVIDENCE = N_FEATURES - 2, N_FEATURES - 1  # places of what t
 MANY_IMAGES = 8  # from this number on, clean images show what photographs can be
 COMB_WEIGHT = 20.0  # of the one number that the comb of the JPEG quantisation gives: more exact than all others
 EDGE_WEIGHT = 2.0  # of the few edge statistics beside the many of the DCT, where components are sought
+TESTED_EDGE_WEIGHT = 4.0  # the same in the test of what is outside: as much as all those of the DCT
 
 
-def feature_weights(n_images: int, *, comb: bool = False) -> NDArray[np.float64]:
+def feature_weights(n_images: int, *, comb: bool = False, tested: bool = False) -> NDArray[np.float64]:
     """Return the weights of the features, (N_FEATURES,), in a fit on so many clean images: those of the DCT alone for
-    few; with the quality that the comb gives, or without."""
-    # few photographs do not show how sharp edges can be: what is learned from them about edges misleads
-    edges = EDGE_WEIGHT if n_images >= MANY_IMAGES else 0.0
+    few; with the quality that the comb gives, or without; or those in the test of what is outside."""
+    edges = TESTED_EDGE_WEIGHT if tested else EDGE_WEIGHT
+    if n_images < MANY_IMAGES:  # few do not show how sharp edges can be: what is learned of edges misleads
+        edges = 0.0
     return np.repeat([1.0, edges, COMB_WEIGHT if comb else 0.0, 0.0], [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, 1, 1])
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg.images.arrays import Arrays
 from fastdeg.images.network import Network
 from fastdeg.images.regression import Components, Likelihood, Regression
 
@@ -18,7 +18,7 @@ N_LEADING = 40  # components that all but the network use
 
 
 @dataclass(frozen=True)
-class Reading:
+class Reading(Arrays):
     """From features to summaries (the mean of two regressions), and the summaries' density given the parameters."""
 
     components: Components
@@ -49,15 +49,6 @@ class Reading:
         a = self.components(features)
         return (self.regression(a[:, :N_LEADING]) + self.network(a)) / 2
 
-    def to_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """Return the arrays under names that start with the prefix."""
-        return {k: v for name in _PARTS for k, v in getattr(self, name).to_arrays(f"{prefix}{name}.").items()}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Reading:
-        """Rebuild from `to_arrays`."""
-        return cls(**{name: kind.from_arrays(arrays, f"{prefix}{name}.") for name, kind in _PARTS.items()})
-
 
 @dataclass(frozen=True)
 class Summaries:
@@ -75,11 +66,3 @@ class Summaries:
     values: Float
     n_patches: NDArray[np.int64]
     combed: NDArray[np.bool_]
-
-
-_PARTS: dict[str, Any] = {
-    "components": Components,
-    "regression": Regression,
-    "network": Network,
-    "likelihood": Likelihood,
-}

@@ -73,13 +73,6 @@ class Components(Arrays):
     def __call__(self, x: NDArray[Any]) -> Float:
         return self.scores(x) @ self.basis
 
-    def split(self, x: NDArray[Any]) -> tuple[Float, Float]:
-        """Return the components (n, C), and the log squared distance of the features from their subspace (n,)."""
-        scores = self.scores(x)
-        a = scores @ self.basis
-        remainder = (scores**2).sum(axis=1) - (a**2).sum(axis=1)  # the basis is orthonormal
-        return a, np.log(np.maximum(remainder, 0) + 1e-3)
-
     def scores(self, x: NDArray[Any]) -> Float:
         """Return the standardised, clipped, weighted features."""
         return np.clip((x - self.mean) / self.scale, -LARGEST_SCORE, LARGEST_SCORE) * self.weights
@@ -125,9 +118,8 @@ class Regression(Arrays):
 
     def design(self, components: Float) -> Float:
         """Return constant, linear part and radial functions, (n, 1 + C + L)."""
-        squares = (components**2).sum(axis=1)[:, None] + (self.landmarks**2).sum(axis=1)
-        radial = np.exp(-self.width * np.maximum(squares - 2 * components @ self.landmarks.T, 0))
-        return np.hstack([np.ones((len(components), 1)), LINEAR_SCALE * components, radial])
+        functions = radial(components, self.landmarks, float(self.width))
+        return np.hstack([np.ones((len(components), 1)), LINEAR_SCALE * components, functions])
 
     def __call__(self, components: Float) -> Float:
         return self.design(components) @ self.coefficients
@@ -193,15 +185,15 @@ class Likelihood(Arrays):
         coefficients: Any = np.linalg.lstsq(basis, s, rcond=None)[0]
         residuals = s - basis @ coefficients
         basis = for_variance(z)
-        log_variances = np.stack([_log_variance(basis, r**2) for r in residuals.T], axis=1)
-        scores = residuals / np.exp(0.5 * basis @ log_variances)
+        variances = log_variances(basis, residuals**2)
+        scores = residuals / np.exp(0.5 * basis @ variances)
         correlation = np.asarray(np.corrcoef(scores, rowvar=False), np.float64).reshape(s.shape[1], s.shape[1])
         precision = np.asarray(np.linalg.inv(0.98 * correlation + 0.02 * np.eye(len(correlation))), np.float64)
         shared: Float = np.array([_intraclass_correlation(u, groups) for u in scores.T])
         distances = np.einsum("ni,ij,nj->n", scores, precision, scores)
         nu = max(DEGREES_OF_FREEDOM, key=lambda v: _student_fit(distances, s.shape[1], v))
         return cls(
-            for_mean.exponents, coefficients, for_variance.exponents, log_variances, precision, np.array(nu), shared,
+            for_mean.exponents, coefficients, for_variance.exponents, variances, precision, np.array(nu), shared,
             np.zeros(s.shape[1], bool) if by_lower_half is None else by_lower_half,
         )  # fmt: skip
 
@@ -248,12 +240,18 @@ class Likelihood(Arrays):
         return out
 
 
-def _log_variance(basis: Float, squares: Float, n_iter: int = 25) -> Float:
-    """Fit log-variances linear in the basis by maximum Gaussian likelihood (scoring), outliers limited."""
+def radial(x: Float, landmarks: Float, width: float) -> Float:
+    """Return Gaussian functions around each landmark, (n, L)."""
+    squares = (x**2).sum(axis=1)[:, None] + (landmarks**2).sum(axis=1)
+    return np.exp(-width * np.maximum(squares - 2 * x @ landmarks.T, 0))
+
+
+def log_variances(basis: Float, squares: Float, n_iter: int = 25) -> Float:
+    """Fit log-variances linear in the basis, (K, m), by maximum Gaussian likelihood (scoring), outliers limited."""
     pseudo_inverse = np.linalg.pinv(basis, rcond=1e-8)
-    floor = 1e-4 * squares.mean() + 1e-12
-    level = np.log(squares.mean() + floor)
-    g = pseudo_inverse @ np.full(len(squares), level)
+    floor = 1e-4 * squares.mean(axis=0) + 1e-12
+    level = np.log(squares.mean(axis=0) + floor)
+    g = pseudo_inverse @ np.broadcast_to(level, squares.shape)
     for _ in range(n_iter):
         ratio = np.minimum(squares / np.exp(np.clip(basis @ g, np.log(floor), 6)), 9.0)
         step = pseudo_inverse @ (ratio - 1)
