@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg.images.resampling import shrink_by_area
+
 Float = NDArray[np.float64]
 
 BLUR_AXES = ("blur_sigma", "blur_sigma_x", "blur_sigma_y")  # in pixels of the clean photograph
@@ -29,10 +31,11 @@ def out_of_focus(x: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     height, width = x.shape[:2]
     factor = max(1.0, sigma / 1.5)  # a strong blur leaves nothing that a smaller picture does not hold
     size = (max(1, round(width / factor)), max(1, round(height / factor)))
-    small = cv2.GaussianBlur(cv2.resize(x, size, interpolation=cv2.INTER_AREA), (0, 0), sigma / factor)
+    small = cv2.GaussianBlur(shrink_by_area(x, size), (0, 0), sigma / factor)
     blurred = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-    field = cv2.resize(rng.standard_normal((5, 5)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    border = np.float32(np.quantile(field[::8, ::8], rng.uniform(*PARTS_SHARE)))
+    coarse = cv2.resize(rng.standard_normal((5, 5)).astype(np.float32), (40, 40), interpolation=cv2.INTER_CUBIC)
+    border = np.float32(np.quantile(coarse, rng.uniform(*PARTS_SHARE)))
+    field = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     in_focus = np.clip(0.5 + 2 * (field - border), 0, 1)
     return np.asarray(cv2.blendLinear(x, blurred, in_focus, 1 - in_focus), np.uint8)
 
