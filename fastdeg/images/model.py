@@ -95,7 +95,8 @@ class DegradationModel:
         s, combed, z, a = s[inside], combed[inside], z[inside], a[inside, :N_LEADING]
         outside = OutsideTest.fit(
             features[inside], s, ~combed if comb_reading else None, _beyond(s, comb_reading or reading),
-            ones if tested_weights is None else tested_weights, folds[inside], rng, least_scale=least_scale / 3,
+            ones if tested_weights is None else tested_weights, folds[inside], rng,
+            least_scale=least_scale / 3, threads=threads,
         )  # fmt: skip
         polynomial = Polynomial.of_degree(z.shape[1], 4, max(5, min(130, len(z) // 60)))
         expected: Any = np.linalg.lstsq(polynomial(z), a, rcond=None)[0]

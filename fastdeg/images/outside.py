@@ -8,6 +8,7 @@ space the regressions' word lies. Each is ranked among the same of synthetic pat
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,27 +48,46 @@ class Trend(Arrays):
 
     @classmethod
     def fit(
-        cls, x: Float32, given: Float, folds: NDArray[np.int64], rng: np.random.Generator, least_scale: float
+        cls,
+        x: Float32,
+        given: Float,
+        folds: NDArray[np.int64],
+        rng: np.random.Generator,
+        *,
+        least_scale: float = 0.0,
+        threads: int = 1,
     ) -> tuple[Trend, Float32]:
         """Return the trend, and what it leaves of each fold where that was left out, in units of its spread."""
         count = max(1, min(N_LANDMARKS, len(given) // 10))
         landmarks = given[np.sort(rng.choice(len(given), count, replace=False))]
         width = np.array(WIDTH / max(2 * float(given.var(axis=0).sum()), 1e-12))
-        mean = x.mean(axis=0)
-        empty = np.empty(0, np.float32)
-        design = cls(landmarks, width, mean, empty, empty).design(given)
-        parts = [(design[folds == k], x[folds == k] - mean, folds == k) for k in np.unique(folds)]
-        grams = [(a.T @ a).astype(np.float64) for a, _, _ in parts]
-        crosses = [(a.T @ b).astype(np.float64) for a, b, _ in parts]
-        gram: Any = sum(grams) + PENALTY * len(x) * np.eye(design.shape[1])
-        cross: Any = sum(crosses)
+        mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+        empty = cls(landmarks, width, mean, *(np.empty(0, np.float32),) * 2)
         left = np.empty_like(x)
-        for (a, b, rows), own_gram, own_cross in zip(parts, grams, crosses, strict=True):
-            others = (gram - own_gram, cross - own_cross) if len(parts) > 1 else (gram, cross)
-            left[rows] = b - a @ scipy.linalg.solve(*others, assume_a="pos").astype(np.float32)
+
+        def sums(rows: NDArray[np.bool_]) -> tuple[Float32, Float32, Float, Float]:
+            design, centered = empty.design(given[rows]), x[rows]
+            centered -= mean
+            return design, centered, (design.T @ design).astype(np.float64), (design.T @ centered).astype(np.float64)
+
+        def remove(
+            rows: NDArray[np.bool_], design: Float32, centered: Float32, own_gram: Float, own_cross: Float
+        ) -> None:
+            others = (gram - own_gram, cross - own_cross) if len(each) > 1 else (gram, cross)
+            centered -= design @ scipy.linalg.solve(*others, assume_a="pos").astype(np.float32)
+            left[rows] = centered
+
+        each = [folds == k for k in np.unique(folds)]
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(sums, each))
+            gram: Any = sum(part[2] for part in parts)
+            gram = gram + PENALTY * len(x) * np.eye(len(gram))
+            cross: Any = sum(part[3] for part in parts)
+            list(pool.map(remove, each, *zip(*parts, strict=True)))
         coefficients = scipy.linalg.solve(gram, cross, assume_a="pos").astype(np.float32)
         scale = np.maximum(left.std(axis=0), np.float32(max(least_scale, 1e-12)))
-        return cls(landmarks, width, mean, coefficients, scale), left / scale
+        left /= scale
+        return cls(landmarks, width, mean, coefficients, scale), left
 
     def design(self, given: Float) -> Float32:
         """Return constant, linear part and radial functions, (n, 1 + c + L)."""
@@ -102,12 +122,10 @@ class OutsideTest(Arrays):
 
     Attributes
     ----------
-    used : ndarray of int, shape (F,)
-        Features that are looked at, and their weights.
     trend : Trend
-        Of these, given what the regressions say.
+        Of the features, given what the regressions say.
     basis : ndarray, shape (F, K)
-        Principal components of what is left of them.
+        Principal components of what is left of them, weighted.
     spread : Spread
         Of these components.
     whitening : ndarray, shape (N_LEADING, N_LEADING)
@@ -120,8 +138,6 @@ class OutsideTest(Arrays):
         Of each synthetic patch.
     """
 
-    used: NDArray[np.int64]
-    weights: Float32
     trend: Trend
     basis: Float32
     spread: Spread
@@ -143,6 +159,7 @@ class OutsideTest(Arrays):
         rng: np.random.Generator,
         *,
         least_scale: float = 0.0,
+        threads: int = 1,
     ) -> OutsideTest:
         """Learn from synthetic patches, of which the regressions said the summaries without having seen them.
 
@@ -162,24 +179,24 @@ class OutsideTest(Arrays):
             Smaller differences between features mean nothing.
         """
         given = np.clip(summaries, 0, 1)
-        used = np.flatnonzero(weights)
-        trend, left = Trend.fit(features[:, used], given, folds, rng, least_scale)
-        left = np.clip(left, -LARGEST_RESIDUAL, LARGEST_RESIDUAL) * weights[used].astype(np.float32)
-        count = min(N_COMPONENTS, len(used))
-        products = (left.T @ left).astype(np.float64)
-        _, vectors = scipy.linalg.eigh(products, subset_by_index=(len(used) - count, len(used) - 1))
-        basis = vectors[:, ::-1].astype(np.float32)
-        spread = Spread.fit(left @ basis, given)
-        components = spread(left @ basis, given)
+        trend, left = Trend.fit(features, given, folds, rng, least_scale=least_scale, threads=threads)
+        np.clip(left, -LARGEST_RESIDUAL, LARGEST_RESIDUAL, out=left)
+        products = (left.T @ left) * (weights[:, None] * weights)
+        n, count = len(weights), min(N_COMPONENTS, int(np.count_nonzero(weights)))
+        _, vectors = scipy.linalg.eigh(products, subset_by_index=(n - count, n - 1))
+        basis = (weights[:, None] * vectors[:, ::-1]).astype(np.float32)
+        scores = left @ basis
+        spread = Spread.fit(scores, given)
+        components = spread(scores, given)
         leading, whitening = whitened(components[:, :N_LEADING], folds)
         x, content = _by_content(components, features, given, missing)
-        content_trend, left = Trend.fit(x, content, folds, rng, 0.0)
+        content_trend, left = Trend.fit(x, content, folds, rng, threads=threads)
         content_spread = Spread.fit(left, content)
         scores = content_spread(left, content)
         others, content_whitening = whitened(scores[:, :-1], folds)
         measures = _measures(leading, others, scores[:, -1], missing, beyond)
         return cls(
-            used, weights[used].astype(np.float32), trend, basis, spread, whitening,
+            trend, basis, spread, whitening,
             content_trend, content_spread, content_whitening, measures.astype(np.float32),
         )  # fmt: skip
 
@@ -197,14 +214,15 @@ class OutsideTest(Arrays):
         features, summaries: of patches; missing, beyond: of photographs; owners: which photograph each patch is of.
         """
         given = np.clip(summaries, 0, 1)
-        left = np.clip(self.trend(features[:, self.used], given), -LARGEST_RESIDUAL, LARGEST_RESIDUAL) * self.weights
+        left = np.clip(self.trend(features, given), -LARGEST_RESIDUAL, LARGEST_RESIDUAL)
         components = self.spread(left @ self.basis, given)
         x, content = _by_content(components, features, given, missing)
-        left = self.content_spread(self.content_trend(x, content), content)
-        scores = [components[:, :N_LEADING] @ self.whitening, left[:, :-1] @ self.content_whitening, left[:, -1:]]
+        scores = self.content_spread(self.content_trend(x, content), content)
         # patches of a photograph have in common what is unusual about it, be it from inside or not
         kept = np.sqrt(SHARED + (1 - SHARED) / np.bincount(owners, minlength=n))
-        leading, others, comb = (group_means(x, owners, n) / kept[:, None] for x in scores)
+        leading = group_means(components[:, :N_LEADING] @ self.whitening, owners, n) / kept[:, None]
+        others = group_means(scores[:, :-1] @ self.content_whitening, owners, n) / kept[:, None]
+        comb = group_means(scores[:, -1:], owners, n) / kept[:, None]
         measures = _measures(leading, others, comb[:, 0], missing, beyond / kept)
         # the best of the ranks is ranked again
         best = _tail_shares(self.measures, measures.astype(np.float32)).min(axis=1)

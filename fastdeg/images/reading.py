@@ -39,7 +39,7 @@ class Reading(Arrays):
         threads: int,
     ) -> tuple[Reading, Float]:
         """Learn from the components a of synthetic patches; return also what is said of each one unseen, (n, d)."""
-        regression, s = Regression.fit(a[:, :N_LEADING], z, folds, rng)
+        regression, s = Regression.fit(a[:, :N_LEADING], z, folds, rng, threads)
         network, other = Network.fit(a, z, folds, int(rng.integers(2**31)), threads)
         s = (s + other) / 2
         return cls(components, regression, network, Likelihood.fit(s, z, groups, by_lower_half)), s

@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any
@@ -17,7 +18,6 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from fastdeg.images.arrays import Arrays
 from fastdeg.images.pooling import (
@@ -33,9 +33,11 @@ N_COMPONENTS = 60
 N_LANDMARKS = 800
 WIDTH = 0.4  # of the radial functions: exponent per mean squared norm of the components
 PENALTY = 0.01
+LEAST_NORM = 1e-6  # that the ridge penalty sees in functions of any landmarks, also of ones that coincide
 LINEAR_SCALE = 0.05  # of the linear part beside the radial functions: what the ridge penalty weighs it with
 LARGEST_SCORE = 5.0  # standardised features beyond are clipped
 LARGEST_POLYNOMIAL = 130  # terms
+ROWS = 512  # of features that are worked on at a time
 DEGREES_OF_FREEDOM = (3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
 
 
@@ -54,12 +56,15 @@ class Components(Arrays):
 
         Features that vary by less than ``least_scale`` are not blown up to unit scale.
         """
-        mean, scale = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
+        mean = x.mean(axis=0, dtype=np.float64)
+        squares = sum((np.square(x[i : i + ROWS] - mean).sum(axis=0) for i in range(0, len(x), ROWS)), np.zeros(1))
+        scale = np.sqrt(squares / len(x))
         scale = np.maximum(np.where(scale > 1e-6, scale, 1.0), least_scale)
-        scores = np.clip((x - mean.astype(x.dtype)) / scale.astype(x.dtype), -LARGEST_SCORE, LARGEST_SCORE)
-        shift = scores.mean(axis=0, dtype=np.float64)
-        scores -= shift.astype(scores.dtype)
-        covariance = (scores.T @ scores).astype(np.float64) / len(x)
+        shift, covariance = np.zeros(len(mean)), np.zeros((len(mean), len(mean)))
+        for _, scores in _standardized(x, mean, scale):
+            shift += scores.sum(axis=0, dtype=np.float64) / len(x)
+            covariance += scores.T @ scores / len(x)
+        covariance -= shift[:, None] * shift
         count = min(N_COMPONENTS, len(mean), max(1, len(x) - 1))
         found = []
         for weights in weightings:
@@ -71,11 +76,21 @@ class Components(Arrays):
         return found
 
     def __call__(self, x: NDArray[Any]) -> Float:
-        return self.scores(x) @ self.basis
+        basis = (self.weights[:, None] * self.basis).astype(x.dtype)
+        out = np.empty((len(x), basis.shape[1]))
+        for rows, scores in _standardized(x, self.mean, self.scale):
+            out[rows] = scores @ basis
+        return out
 
-    def scores(self, x: NDArray[Any]) -> Float:
-        """Return the standardised, clipped, weighted features."""
-        return np.clip((x - self.mean) / self.scale, -LARGEST_SCORE, LARGEST_SCORE) * self.weights
+
+def _standardized(x: NDArray[Any], mean: Float, scale: Float) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Yield standardised and clipped features, in their own precision, so many rows at a time that the cache holds."""
+    mean, scale = mean.astype(x.dtype), scale.astype(x.dtype)
+    for start in range(0, len(x), ROWS):
+        rows = slice(start, start + ROWS)
+        scores = x[rows] - mean
+        scores /= scale
+        yield rows, np.clip(scores, -LARGEST_SCORE, LARGEST_SCORE, out=scores)
 
 
 @dataclass(frozen=True)
@@ -88,38 +103,44 @@ class Regression(Arrays):
 
     @classmethod
     def fit(
-        cls, components: Float, targets: Float, folds: NDArray[np.int64], rng: np.random.Generator
+        cls, components: Float, targets: Float, folds: NDArray[np.int64], rng: np.random.Generator, threads: int = 1
     ) -> tuple[Regression, Float]:
         """Return the mean of the models that leave out one fold each, and what each says of its own fold, (n, d)."""
         n = len(components)
         count = min(N_LANDMARKS, n)
         landmarks = components[np.sort(rng.choice(n, count, replace=False))]
         width = np.asarray(WIDTH / max(float((components**2).sum(axis=1).mean()), 1e-12))
-        values, vectors = scipy.linalg.eigh(np.exp(-width * cdist(landmarks, landmarks, "sqeuclidean")))
-        whitening = vectors / np.sqrt(np.maximum(values, 1e-8))
-        design = cls(landmarks, width, np.empty((0, 0))).design(components)
-        held_out = np.empty_like(targets)
-        solutions = []
+        empty = cls(landmarks, width, np.empty((0, 0)))
         labels = np.unique(folds)
-        # the radial functions are whitened after the sums over patches: sums are smaller than designs
-        change = scipy.linalg.block_diag(np.eye(design.shape[1] - count), whitening)
-        parts = [(design[folds == k], targets[folds == k]) for k in labels]
-        grams = [change.T @ (a.T @ a) @ change for a, _ in parts]
-        crosses = [change.T @ (a.T @ b) for a, b in parts]
-        penalty = PENALTY * np.eye(design.shape[1])
-        penalty[0, 0] = 1e-9  # the constant is free
-        for k, label in enumerate(labels):
+
+        def sums(label: int) -> tuple[Float, Float, Float]:
+            design = empty.design(components[folds == label])
+            return design, design.T @ design, design.T @ targets[folds == label]
+
+        def solve(k: int) -> Float:
             others = [j for j in range(len(labels)) if j != k] or [k]
             gram = sum((grams[j] for j in others), penalty)
-            solution = change @ scipy.linalg.solve(gram, sum(crosses[j] for j in others), assume_a="pos")
-            held_out[folds == label] = parts[k][0] @ solution
-            solutions.append(solution)
+            return scipy.linalg.solve(gram, sum(crosses[j] for j in others), assume_a="pos")
+
+        # Nyström: the norm of the function that the landmarks span is penalised, that of the linear part, no constant
+        penalty = PENALTY * np.eye(1 + components.shape[1] + count)
+        penalty[0, 0] = 1e-9
+        penalty[-count:, -count:] = PENALTY * (radial(landmarks, landmarks, float(width)) + LEAST_NORM * np.eye(count))
+        with ThreadPoolExecutor(threads) as pool:
+            designs, grams, crosses = zip(*pool.map(sums, labels), strict=True)
+            solutions = list(pool.map(solve, range(len(labels))))
+        held_out = np.empty_like(targets)
+        for label, design, solution in zip(labels, designs, solutions, strict=True):
+            held_out[folds == label] = design @ solution
         return cls(landmarks, width, np.mean(solutions, axis=0)), held_out
 
     def design(self, components: Float) -> Float:
         """Return constant, linear part and radial functions, (n, 1 + C + L)."""
-        functions = radial(components, self.landmarks, float(self.width))
-        return np.hstack([np.ones((len(components), 1)), LINEAR_SCALE * components, functions])
+        out = np.empty((len(components), 1 + components.shape[1] + len(self.landmarks)))
+        out[:, 0] = 1
+        out[:, 1 : 1 + components.shape[1]] = LINEAR_SCALE * components
+        out[:, 1 + components.shape[1] :] = radial(components, self.landmarks, float(self.width))
+        return out
 
     def __call__(self, components: Float) -> Float:
         return self.design(components) @ self.coefficients
@@ -242,8 +263,12 @@ class Likelihood(Arrays):
 
 def radial(x: Float, landmarks: Float, width: float) -> Float:
     """Return Gaussian functions around each landmark, (n, L)."""
-    squares = (x**2).sum(axis=1)[:, None] + (landmarks**2).sum(axis=1)
-    return np.exp(-width * np.maximum(squares - 2 * x @ landmarks.T, 0))
+    # minus the squared distances, as one product
+    left = np.column_stack([x, (x**2).sum(axis=1), np.ones(len(x))])
+    right = np.column_stack([2 * landmarks, -np.ones(len(landmarks)), -(landmarks**2).sum(axis=1)])
+    out = left @ (width * right).T
+    np.minimum(out, 0, out=out)
+    return np.exp(out, out=out)
 
 
 def log_variances(basis: Float, squares: Float, n_iter: int = 25) -> Float:
