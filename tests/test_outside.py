@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from fastdeg.images.features import COMB_EVIDENCE, N_FEATURES
-from fastdeg.images.outside import OutsideTest, Trend, whitened
+from fastdeg.images.outside import SHARED_OF_FEW, OutsideTest, Trend, whitened
 
 MIXING = np.random.default_rng(5).standard_normal((9, 20))
 
@@ -51,6 +53,14 @@ def test_each_photograph_is_judged_alone(fitted):
     together = p_values(fitted, x, s, groups)
     alone = [p_values(fitted, x[groups == k], s[groups == k], np.zeros(3, np.int64))[0] for k in range(20)]
     np.testing.assert_array_equal(together, alone)
+
+
+def test_few_clean_photographs_make_a_more_cautious_test(fitted):
+    x, s, groups = patches(300, 6, np.random.default_rng(4))
+    cautious = p_values(dataclasses.replace(fitted, shared=np.array(SHARED_OF_FEW)), x, s, groups)
+    usual = p_values(fitted, x, s, groups)
+    assert (cautious >= usual).all()
+    assert (cautious > usual).mean() > 0.9
 
 
 def test_a_comb_that_is_missing_is_outside_where_patches_seldom_lack_it():

@@ -26,7 +26,7 @@ from fastdeg.images.degradation import (
     check_image,
     fixed_parameters,
 )
-from fastdeg.images.features import feature_weights, jpeg_grid_offset, luma, luma_features
+from fastdeg.images.features import MANY_IMAGES, feature_weights, jpeg_grid_offset, luma, luma_features
 from fastdeg.images.inference import Bootstrap, Identifiability, Inference, ReferenceCounts
 from fastdeg.images.model import DegradationModel
 from fastdeg.images.pooling import group_means
@@ -162,6 +162,7 @@ class DegradationEstimator(BaseEstimator):
                 tested_weights=feature_weights(len(images), tested=True) if self.features is None else None,
                 comb_weights=feature_weights(len(images), comb=True) if self.features is None else None,
                 by_lower_half=blur_columns(recipe.names),
+                few=len(images) < MANY_IMAGES,
                 threads=threads or os.cpu_count() or 1,
             )
         self.n_images_ = len(images)

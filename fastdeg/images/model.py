@@ -68,6 +68,7 @@ class DegradationModel:
         tested_weights: Float | None = None,
         comb_weights: Float | None = None,
         by_lower_half: NDArray[np.bool_],
+        few: bool = False,
         threads: int = 1,
     ) -> DegradationModel:
         """Learn from synthetic patches and their standardised parameters z, (n, d).
@@ -75,6 +76,7 @@ class DegradationModel:
         ``weights``: of the features, where the parameters are read; ``tested_weights``: in the test of what is outside;
         ``comb_weights``: where they are read of patches with the comb of a JPEG quantisation. ``by_lower_half``, (d,):
         which parameters content can only raise, so that the lower half of a photograph's patches tells them.
+        ``few``: whether the patches are of few photographs.
         """
         features, groups, inside = synthetic.features, synthetic.groups, ~synthetic.uncompressed
         ones = np.ones(features.shape[1])
@@ -96,7 +98,7 @@ class DegradationModel:
         outside = OutsideTest.fit(
             features[inside], s, ~combed if comb_reading else None, _beyond(s, comb_reading or reading),
             ones if tested_weights is None else tested_weights, folds[inside], rng,
-            least_scale=least_scale / 3, threads=threads,
+            least_scale=least_scale / 3, few=few, threads=threads,
         )  # fmt: skip
         polynomial = Polynomial.of_degree(z.shape[1], 4, max(5, min(130, len(z) // 60)))
         expected: Any = np.linalg.lstsq(polynomial(z), a, rcond=None)[0]

@@ -34,6 +34,7 @@ LARGEST_RESIDUAL = 6.0  # of a feature: others are clipped
 LARGEST_SCORE = 8.0  # of a component
 SHRINKAGE = 0.02  # of the covariances, towards a multiple of the identity
 SHARED = 0.5  # share of the variance that the mean over a photograph's patches keeps, however many they are
+SHARED_OF_FEW = 0.75  # the same where clean images are few: they hardly show how photographs differ
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ class OutsideTest(Arrays):
         Of the other components.
     measures : ndarray, shape (n, 4)
         Of each synthetic patch.
+    shared : ndarray, shape ()
+        Share of the variance that the mean over a photograph's patches keeps.
     """
 
     trend: Trend
@@ -146,6 +149,7 @@ class OutsideTest(Arrays):
     content_spread: Spread
     content_whitening: Float
     measures: Float32
+    shared: Float
 
     @classmethod
     def fit(
@@ -159,6 +163,7 @@ class OutsideTest(Arrays):
         rng: np.random.Generator,
         *,
         least_scale: float = 0.0,
+        few: bool = False,
         threads: int = 1,
     ) -> OutsideTest:
         """Learn from synthetic patches, of which the regressions said the summaries without having seen them.
@@ -177,6 +182,8 @@ class OutsideTest(Arrays):
             Patches of the same content are in the same fold.
         least_scale : float
             Smaller differences between features mean nothing.
+        few : bool
+            Whether the patches show the content of few photographs only.
         """
         given = np.clip(summaries, 0, 1)
         trend, left = Trend.fit(features, given, folds, rng, least_scale=least_scale, threads=threads)
@@ -198,6 +205,7 @@ class OutsideTest(Arrays):
         return cls(
             trend, basis, spread, whitening,
             content_trend, content_spread, content_whitening, measures.astype(np.float32),
+            np.array(SHARED_OF_FEW if few else SHARED),
         )  # fmt: skip
 
     def p_values(
@@ -219,7 +227,7 @@ class OutsideTest(Arrays):
         x, content = _by_content(components, features, given, missing)
         scores = self.content_spread(self.content_trend(x, content), content)
         # patches of a photograph have in common what is unusual about it, be it from inside or not
-        kept = np.sqrt(SHARED + (1 - SHARED) / np.bincount(owners, minlength=n))
+        kept = np.sqrt(self.shared + (1 - self.shared) / np.bincount(owners, minlength=n))
         leading = group_means(components[:, :N_LEADING] @ self.whitening, owners, n) / kept[:, None]
         others = group_means(scores[:, :-1] @ self.content_whitening, owners, n) / kept[:, None]
         comb = group_means(scores[:, -1:], owners, n) / kept[:, None]
