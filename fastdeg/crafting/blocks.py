@@ -40,7 +40,7 @@ class Flows:
 
     def subtract_divergence(self, right: NDArray[Any]) -> None:
         """right −= div y."""
-        admm.subtract_divergence(self.shape, self.steps, 1 / self.rates, 1.0, self.s, right, **self.launch)
+        admm.subtract_divergence(self.shape, self.steps, 1 / self.rates, self.s, right, **self.launch)
 
     def relax(self, potential: NDArray[Any]) -> None:
         admm.flow_relax(self.shape, self.steps, 1 / self.rates, RELAXATION, potential, self.s, **self.launch)

@@ -281,7 +281,7 @@ class InteriorPoint:
         graph, bounds, point, system = self.graph, self.bounds, self.point, self.system
         factor = self._hessian()
         gap = newton.linearise(graph, bounds, point, self.gradient, system.work)
-        if not system.factor(graph, factor):
+        if not system.factor(factor):
             return False
         length = system.directions(graph, bounds, point, gap)
         del factor  # the largest array: the system lets go of it too before others of its size are made
