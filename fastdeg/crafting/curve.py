@@ -179,16 +179,20 @@ def _matching_weight(q: Float, prior: Float, kl: float) -> float:
 def _curve(
     setup: Setup, distributions: list[BinnedDistribution], distances: list[float], kl_to_prior: list[float]
 ) -> Curve:
+    broad = _marginals(setup.prior)
+    coverages = [
+        min(float(np.minimum(*pair).sum()) for pair in zip(_marginals(distribution), broad, strict=True))
+        for distribution in distributions
+    ]
     return Curve(
         distance_to_target=np.array(distances),
         kl_to_prior=np.array(kl_to_prior),
         effective_bins=np.array([distribution.effective_bins() for distribution in distributions]),
-        worst_axis_coverage=np.array([_coverage(distribution, setup.prior) for distribution in distributions]),
+        worst_axis_coverage=np.array(coverages),
     )
 
 
-def _coverage(distribution: BinnedDistribution, prior: BinnedDistribution) -> float:
+def _marginals(distribution: BinnedDistribution) -> list[Float]:
+    """Return the pmf along each axis; of bins without axes, the joint one."""
     space = distribution.bins.space
-    if space is None:
-        return float(np.minimum(distribution.pmf, prior.pmf).sum())
-    return min(float(np.minimum(distribution.marginal(axis), prior.marginal(axis)).sum()) for axis in range(space.ndim))
+    return [distribution.pmf] if space is None else [distribution.marginal(axis) for axis in range(space.ndim)]

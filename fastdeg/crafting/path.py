@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg import _checks
-from fastdeg.crafting.generalization import limit, typical_tau
-from fastdeg.crafting.result import NEAR, CraftResult, total_variation
+from fastdeg.crafting import ends
+from fastdeg.crafting.result import CraftResult
 from fastdeg.crafting.series import Series
 from fastdeg.crafting.solver import Progress, as_flow
 from fastdeg.crafting.splitting import solves_serially
@@ -23,41 +23,57 @@ from fastdeg.kernels._jit import thread_count
 Float = NDArray[np.float64]
 
 N_POINTS = 20
-_FAR = 3.5  # largest ratio of two tau one after the other: from farther away, a solution is no good start
-_ENDS_TOL = 1e-4  # tolerance of what the ends are told by
 T = TypeVar("T")
 
 
 def follow(series: Series, generalizations: Any, progress: Progress | None) -> list[CraftResult]:
     """Solve along taus that rise, by default those between the ends of the path.
 
-    In two halves, each from its end, the prior and the target; plans go down from the prior all the way.
+    In two halves, each from its end, the target and the prior; plans go down from the prior all the way.
     """
-    flow = as_flow(series.setup.problem.with_tau(1.0))
-    threads = series.limits.threads
+    setup, threads = series.setup, series.limits.threads
+    flow = as_flow(setup.problem.with_tau(1.0))
     halves = TwoHalves(flow is not None and solves_serially(flow) and thread_count(threads) > 1)
-    upper, lower = series, series if flow is None else copy.copy(series)
-    if generalizations is None:
-        taus = np.geomspace(*_ends(upper, lower, halves), N_POINTS)
+    lower, upper = series if flow is None else copy.copy(series), series
+    taus: Future[list[float]] = Future()  # known to one half when the other is at its end already
+    if generalizations is not None:
+        taus.set_result([float(tau) for tau in _checked(generalizations)])
+        last, count = taus.result()[-1], len(taus.result())
     else:
-        taus = _checked(generalizations)
-    results: dict[int, CraftResult] = {}
+        last, count = ends.upper(setup, lambda tau, tol: upper.roughly(tau, tol, halves.check)), N_POINTS
+    middle = 0 if flow is None else 3 * count // 5  # points near the prior take longer
+    results: dict[float, CraftResult] = {}
 
-    def solve(half: Series, points: Sequence[int], told: Progress | None) -> None:
-        for k in points:
-            result = half.result(float(taus[k]), halves.check)
-            results[k] = result if k == len(taus) - 1 else replace(result, _state=None)
-            if told is not None:
-                told(len(results) / len(taus), f"tau {taus[k]:.3g}, gap {result.gap:.1e}")
+    def solve(half: Series, tau: float, told: Progress | None) -> None:
+        result = half.result(tau, halves.check)
+        results[tau] = result if tau == last else replace(result, _state=None)
+        if told is not None:
+            told(len(results) / count, f"tau {tau:.3g}, gap {result.gap:.1e}")
 
-    middle = 0 if flow is None else 3 * len(taus) // 5  # points near the prior take longer
-    halves(
-        lambda: solve(upper, range(len(taus) - 1, middle - 1, -1), progress),
-        lambda: solve(lower, range(middle), None if halves.concurrently else progress),
-    )
+    def from_target() -> None:
+        if not taus.done():
+            try:
+                first = ends.lower(setup, lambda tau, tol: lower.roughly(tau, tol, halves.check))
+            except BaseException as error:
+                taus.set_exception(error)
+                raise
+            between = (first, max(last, 1.01 * first)) if first < np.inf else (last / 10, last)
+            taus.set_result([float(tau) for tau in np.geomspace(*between, count)])
+        for tau in taus.result()[:middle]:
+            solve(lower, tau, progress)
+
+    def from_prior() -> None:
+        told = None if halves.concurrently else progress
+        if flow is not None:
+            solve(upper, last, told)
+        for tau in reversed(taus.result()[middle:]):
+            if tau not in results:
+                solve(upper, tau, told)
+
+    halves(from_target, from_prior)
     if progress is not None and halves.concurrently:
-        progress(1.0, f"{len(taus)} points")
-    return [results[k] for k in range(len(taus))]
+        progress(1.0, f"{count} points")
+    return [results[tau] for tau in taus.result()]
 
 
 class TwoHalves:
@@ -99,52 +115,6 @@ class TwoHalves:
 
 class _Stopped(Exception):
     """The other half has failed."""
-
-
-def _ends(upper_half: Series, lower_half: Series, halves: TwoHalves) -> tuple[float, float]:
-    """Return the tau at which p has left its tau = 0 by 1 % of total variation, and that at which it is the prior to
-    1 %."""
-    problem = upper_half.setup.problem
-    end, scale = limit(problem), typical_tau(problem)
-
-    def solved(half: Series, tau: float) -> Float:
-        return half.roughly(tau, _ENDS_TOL, halves.check).p
-
-    def lower() -> float:
-        start = solved(lower_half, 0.0)
-        if total_variation(start, end) <= NEAR:
-            return np.inf
-        return _crossing(scale / 64, lambda tau: total_variation(solved(lower_half, tau), start) / NEAR)
-
-    def upper() -> float:
-        return _crossing(12 * scale, lambda tau: NEAR / max(total_variation(solved(upper_half, tau), end), 1e-300))
-
-    last, first = halves(upper, lower)
-    return (first, max(last, first * 1.01)) if first < np.inf else (scale / 10, scale)
-
-
-def _crossing(tau: float, rising: Callable[[float], float]) -> float:
-    """Return the tau at which a rising function of it passes 1, to 20 % in either, by its slope between two logarithms.
-
-    Far away from the target both ends of the path go like 1 / tau, hence the first guess.
-    """
-    below, above = (0.0, 0.0), (np.inf, 0.0)  # tau and logarithm of the value
-    for _ in range(40):
-        value = float(np.log(max(rising(tau), 1e-12)))
-        if abs(value) <= np.log(1.2):
-            break
-        if value < 0:
-            below = (tau, value)
-        else:
-            above = (tau, value)
-        if below[0] > 0 and above[0] < np.inf:
-            if above[0] <= 1.2 * below[0]:
-                break
-            share = below[1] / (below[1] - above[1])
-            tau = below[0] * (above[0] / below[0]) ** min(max(share, 0.1), 0.9)
-        else:
-            tau *= float(np.clip(np.exp(-value), 1 / _FAR, _FAR))
-    return tau
 
 
 def _checked(generalizations: Any) -> Float:

@@ -173,6 +173,11 @@ class GridTransport:
         return steps
 
     @cached_property
+    def shortest_step(self) -> float:
+        """The least weighted length of a step."""
+        return min((float(np.diff(c).min()) * self.weight for c in self.coordinates if len(c) > 1), default=0.0)
+
+    @cached_property
     def _in_order(self) -> bool:
         return len(self.cells) == len(self.target) and self.axes == tuple(range(len(self.axes)))
 
