@@ -166,7 +166,7 @@ def test_a_tau_far_away_is_no_start(as_flows):
 
 
 @pytest.mark.parametrize("kind", [24, 500, "dense"])
-@pytest.mark.parametrize("tau", [0.003, 0.05, 0.3])
+@pytest.mark.parametrize("tau", [0.003, 0.05, 0.2])
 def test_near_the_target_its_own_forest_is_polished(as_flows, kind, tau, monkeypatch):
     q = grid_target(kind)
     at_once = craft(target=q, generalization=tau, tol=1e-9)

@@ -15,7 +15,7 @@ from fastdeg.crafting.splitting import GridState, useful_threads
 
 Float = NDArray[np.float64]
 
-_NEAR_TARGET = 6.0  # tau over the shortest step of the grid up to which the target's forest is nearly that of p
+_NEAR_TARGET = 300.0  # cells within reach of tau up to which the target's forest is nearly that of p
 
 
 class Continuation:
@@ -36,7 +36,7 @@ class Continuation:
         """Return whether there is something to polish."""
         if not Polish.applies(problem, transport):
             return False
-        if problem.tau <= _NEAR_TARGET * transport.shortest_step:
+        if transport.reach(problem.tau) <= _NEAR_TARGET:
             return True
         return isinstance(state, GridState) and state.polish is not None and state.polish.near(problem, transport)
 

@@ -88,7 +88,7 @@ def _first_guess(problem: Problem) -> tuple[float, float]:
     if flow is None:
         return typical_tau(problem) / 64, 1.0
     # exp(−step / tau) of the mass leaks to neighbours, a few for each bin: at tau = step / n that is e⁻ⁿ, of slope n
-    return flow.shortest_step / _LEAK, _LEAK
+    return float(flow.shortest_steps.min()) / _LEAK, _LEAK
 
 
 def _crossing(tau: float, slope: float, rising: Callable[[float], float]) -> float:
