@@ -159,8 +159,7 @@ class GridSplitting:
 
     def advance(self, enough: float, at_most: int) -> int:
         """Make a chunk of iterations, and polish where it is time to."""
-        due = self.polish_at - self.n_iter if self.polish is not None else 0
-        chunk = min(max(_CHUNK, due, self.n_iter // 8), _LONGEST_CHUNK, at_most)
+        chunk = min(max(_CHUNK, self.n_iter // 8), _LONGEST_CHUNK, at_most)
         if self.n_iter >= _ROUGH_ITERATIONS and self.potential.dtype != np.float64:
             self.potential = self.potential.astype(np.float64)
             self.projection = Projection(self.transport, self.features, self.threads, np.float64)
