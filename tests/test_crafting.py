@@ -308,8 +308,8 @@ def test_progress_rises_and_an_interrupt_carries_the_best_point(monkeypatch):
 def test_warm_start_saves_iterations(monkeypatch):
     monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
     q = dense_target()
-    cold = craft_quietly(target=q, generalization=0.3, tol=1e-5)
-    warm = craft_quietly(target=q, generalization=0.3, tol=1e-5, warm_start=cold)
+    cold = craft_quietly(target=q, generalization=3.0, tol=1e-5)
+    warm = craft_quietly(target=q, generalization=3.0, tol=1e-5, warm_start=cold)
     assert warm.converged
     assert warm.n_iter < cold.n_iter
 
@@ -668,12 +668,12 @@ def test_an_interrupted_flow_carries_the_best_point_too(monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        craft_quietly(target=dense_target(), generalization=0.1, tol=0.0, progress=interrupt)
+        craft_quietly(target=dense_target(), generalization=3.0, tol=0.0, progress=interrupt)
     best = caught.value.result
     assert best.n_iter == 50
     assert not best.converged
     assert 0 < best.gap < 0.1
-    exact = craft_quietly(target=dense_target(), generalization=0.1)
+    exact = craft_quietly(target=dense_target(), generalization=3.0)
     assert best.lower_bound <= exact.objective
     assert exact.lower_bound <= best.objective
 
@@ -681,11 +681,11 @@ def test_an_interrupted_flow_carries_the_best_point_too(monkeypatch):
 def test_a_flow_starts_from_that_of_a_near_generalization(monkeypatch):
     monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
     q = dense_target()
-    near = craft_quietly(target=q, generalization=0.3)
-    cold, warm = (craft_quietly(target=q, generalization=0.31, warm_start=start) for start in (None, near))
+    near = craft_quietly(target=q, generalization=3.0)
+    cold, warm = (craft_quietly(target=q, generalization=3.1, warm_start=start) for start in (None, near))
     assert warm.converged
     assert abs(warm.objective - cold.objective) < 2e-6
-    assert warm.n_iter <= cold.n_iter
+    assert warm.n_iter < cold.n_iter
 
 
 @pytest.mark.parametrize("shape", [(7,), (1, 3), (5, 4), (3, 45, 30), (4, 1, 1200), (2, 3, 4, 5)])
@@ -718,15 +718,18 @@ def test_reflections_of_grids_cut_into_blocks(shape, tau):
     reflected = 2 * y - state
     rows = reflected.reshape(-1, shape[-1])
     np.testing.assert_allclose(sums, np.stack((rows.sum(1), rows @ x, rows @ x**2), axis=1), atol=1e-13)
-    divergence = np.zeros(shape)
-    for k in range(n_axes):
-        m, out = np.moveaxis(flows[k], k, 0), np.moveaxis(divergence, k, 0)
-        m = m[:-1]
-        threshold = (steps[k, : shape[k] - 1] * inverse_rates[k]).reshape(-1, *(1,) * (n_axes - 1))
-        m = m - 2 * np.clip(m, -threshold, threshold)
-        out[:-1] += m
-        out[1:] -= m
-    np.testing.assert_allclose(right, reflected - target - divergence.ravel(), atol=1e-13)
+
+    def divergence(times):
+        total = np.zeros(shape)
+        for k in range(n_axes):
+            m, out = np.moveaxis(flows[k], k, 0)[:-1], np.moveaxis(total, k, 0)
+            threshold = (steps[k, : shape[k] - 1] * inverse_rates[k]).reshape(-1, *(1,) * (n_axes - 1))
+            m = m - times * np.clip(m, -threshold, threshold)
+            out[:-1] += m
+            out[1:] -= m
+        return total.ravel()
+
+    np.testing.assert_allclose(right, reflected - target - divergence(2), atol=1e-13)
     shrunk = right.copy()
-    admm.subtract_divergence(np.array(shape), steps, inverse_rates, 2.0, flows.reshape(n_axes, -1), shrunk, threads=1)
-    np.testing.assert_allclose(shrunk, right - divergence.ravel(), atol=1e-13)
+    admm.subtract_divergence(np.array(shape), steps, inverse_rates, flows.reshape(n_axes, -1), shrunk, threads=1)
+    np.testing.assert_allclose(shrunk, right - divergence(1), atol=1e-13)

@@ -36,7 +36,22 @@ def test_points_of_a_path_are_those_of_cold_solves(target):
     for tau, result in zip(taus, path.results, strict=True):
         cold = fd.craft(target, generalization=float(tau))
         assert abs(result.objective - cold.objective) < 2e-6
-        assert result.n_iter < cold.n_iter or tau in (taus[0], taus[-1])
+        assert result.n_iter == 1 or (tau == taus[-1] and result.n_iter == cold.n_iter)
+
+
+@pytest.mark.parametrize("kind", [24, 500, "dense"])
+@pytest.mark.parametrize("broad", ["uniform", "uneven"])
+def test_the_ends_are_at_one_per_cent(target, kind, broad):
+    rng, bins = np.random.default_rng(0), target.bins
+    q = fd.BinnedDistribution.from_samples(bins, two_blobs(kind if isinstance(kind, int) else 2_000))
+    if kind == "dense":
+        q = fd.BinnedDistribution(bins, 0.8 * q.pmf + 0.2 * rng.dirichlet(np.ones(bins.n_bins)))
+    prior = fd.BinnedDistribution(bins, rng.dirichlet(np.ones(bins.n_bins))) if broad == "uneven" else None
+    path = fd.tradeoff_path(q, prior=prior)
+    prior = fd.BinnedDistribution.uniform(bins) if prior is None else prior
+    first, last = (path.results[k].distribution.pmf for k in (0, -1))
+    assert abs(np.log(np.abs(first - q.pmf).sum() / 2 / 0.01)) < np.log(1.25)
+    assert abs(np.log(np.abs(last - prior.pmf).sum() / 2 / 0.01)) < np.log(1.25)
 
 
 def test_progress_tells_of_all_points(target):

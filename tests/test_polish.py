@@ -162,7 +162,34 @@ def test_the_solution_for_another_target_and_prior_is_a_start(as_flows, kind):
 def test_a_tau_far_away_is_no_start(as_flows):
     q = grid_target(500)
     near = craft(target=q, generalization=0.003)
-    assert craft(target=q, generalization=0.3, warm_start=near).n_iter > 1
+    assert craft(target=q, generalization=3.0, warm_start=near).n_iter > 1
+
+
+@pytest.mark.parametrize("kind", [24, 500, "dense"])
+@pytest.mark.parametrize("tau", [0.003, 0.05, 0.2])
+def test_near_the_target_its_own_forest_is_polished(as_flows, kind, tau, monkeypatch):
+    q = grid_target(kind)
+    at_once = craft(target=q, generalization=tau, tol=1e-9)
+    assert at_once.converged
+    assert at_once.n_iter == 1
+    monkeypatch.setattr("fastdeg.crafting.continuation._NEAR_TARGET", 0.0)
+    split = craft(target=q, generalization=tau, tol=1e-9)
+    assert split.n_iter > 1
+    assert abs(at_once.objective - split.objective) < 2e-9
+
+
+def test_moments_on_the_way_are_predicted(as_flows):
+    q = grid_target(500)
+    moments = build(q, None, None, None, 1.0, 1.0, None, None, None, None).problem.frechet.moments
+    results = [craft(target=q, generalization=0.2)]
+    for tau in (0.16, 0.128):
+        results.append(craft(target=q, generalization=tau, warm_start=results[-1]))
+    start, wanted = results[1]._state.polish, moments(results[2].distribution.pmf)
+    predicted = start.predicted(0.128)
+    assert np.abs(predicted - wanted).max() < 0.2 * np.abs(start.moments[0][1] - wanted).max()
+    np.testing.assert_allclose(start.moments[0][1], moments(results[1].distribution.pmf), rtol=1e-9)
+    assert start.predicted(0.17) is None  # back again
+    assert results[0]._state.polish.predicted(0.1) is None  # nothing before
 
 
 def test_where_polishing_comes_to_nothing_the_splitting_goes_on(as_flows, monkeypatch):
@@ -189,8 +216,9 @@ def test_the_tree_of_another_grid_is_not_taken_over(as_flows):
 def test_same_bits_for_any_number_of_threads(as_flows, monkeypatch):
     monkeypatch.setattr("fastdeg.crafting.splitting._FEW_CELLS", 0)
     monkeypatch.setattr("fastdeg.kernels._jit.SMALL_WORK", 0)
-    results = [craft(target=grid_target(500), generalization=0.1, threads=t) for t in (1, 2, 3, 7)]
-    assert results[0].converged
-    for result in results[1:]:
-        assert result.distribution.pmf.tobytes() == results[0].distribution.pmf.tobytes()
-        assert (result.objective, result.lower_bound) == (results[0].objective, results[0].lower_bound)
+    for tau in (0.1, 1.0):
+        results = [craft(target=grid_target(500), generalization=tau, threads=t) for t in (1, 2, 3, 7)]
+        assert results[0].converged
+        for result in results[1:]:
+            assert result.distribution.pmf.tobytes() == results[0].distribution.pmf.tobytes()
+            assert (result.objective, result.lower_bound) == (results[0].objective, results[0].lower_bound)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastdeg import _checks
-from fastdeg.crafting import path as _path
-from fastdeg.crafting.generalization import automatic
-from fastdeg.crafting.path import Curve, TradeoffPath
-from fastdeg.crafting.problem import PlanTransport
-from fastdeg.crafting.result import CraftResult, finish, warn_of_extremes
-from fastdeg.crafting.setup import Setup, build
-from fastdeg.crafting.solver import Progress, Solution, as_flow, single_blas_thread, solve
-from fastdeg.crafting.splitting import solves_serially
+from fastdeg.crafting.curve import Curve, TradeoffPath, assemble
+from fastdeg.crafting.path import follow
+from fastdeg.crafting.result import CraftResult, warn_of_extremes
+from fastdeg.crafting.series import Limits, Series
+from fastdeg.crafting.setup import build
+from fastdeg.crafting.solver import Progress, single_blas_thread
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.kernels._jit import thread_count
 
 __all__ = ["CraftResult", "Curve", "TradeoffPath", "craft", "tradeoff_path"]
 
@@ -132,10 +127,9 @@ def craft(
         cost,
         threads,
     )
-    options = _limits(time_limit, tol, max_iter, warm_start, threads)
+    series = Series(setup, Limits.checked(time_limit, tol, max_iter, threads), warm_start)
     with single_blas_thread():
-        tau = _tau(setup, generalization, options)
-        result = _solve(setup, tau, options, progress)
+        result = series.result(series.tau(generalization), progress)
     warn_of_extremes(setup, result)
     return result
 
@@ -173,105 +167,15 @@ def tradeoff_path(
     """
     if "generalization" in craft_options:
         raise TypeError("generalization: expected generalizations=, a sequence, for a path")
-    options: dict[str, Any] = dict.fromkeys(
-        ("prior", "target_moments", "bin_moments", "lower", "upper", "metric", "cost", "time_limit", "warm_start")
-    )
-    options |= {"wasserstein_weight": 1.0, "frechet_weight": 1.0, "tol": 1e-6, "max_iter": 20_000}
-    options |= {"threads": None, "progress": None}
-    unknown = set(craft_options) - set(options)
+    defaults = {name: option.default for name, option in signature(craft).parameters.items()}
+    unknown = set(craft_options) - set(defaults)
     if unknown:
         raise TypeError(f"tradeoff_path: unknown option {unknown.pop()!r}")
-    options |= craft_options
-    progress = options.pop("progress")
-    limits = _limits(*(options.pop(key) for key in ("time_limit", "tol", "max_iter", "warm_start", "threads")))
-    setup = build(target, **options, threads=limits["threads"])
-    # two halves, each from its end, the prior and the target; plans go down from the prior all the way
-    flow = as_flow(setup.problem.with_tau(1.0))
-    upper, lower = limits, limits if flow is None else dict(limits)
-    halves = _path.TwoHalves(flow is not None and solves_serially(flow) and thread_count(limits["threads"]) > 1)
-    results: dict[int, CraftResult] = {}
-
-    def follow(points: Sequence[int], keep: dict[str, Any], told: Progress | None) -> None:
-        for k in points:
-            result = _solve(setup, float(taus[k]), keep, halves.check)
-            results[k] = result if k == len(taus) - 1 else dataclasses.replace(result, _state=None)
-            if told is not None:
-                told(len(results) / len(taus), f"tau {taus[k]:.3g}, gap {result.gap:.1e}")
-
+    options = defaults | craft_options | {"target": target}
+    del options["generalization"]
+    progress, warm_start = options.pop("progress"), options.pop("warm_start")
+    time_limit, tol, max_iter = (options.pop(name) for name in ("time_limit", "tol", "max_iter"))
+    limits = Limits.checked(time_limit, tol, max_iter, options["threads"])
+    setup = build(**options)
     with single_blas_thread():
-        if generalizations is None:
-            first, last = _path.ends(
-                setup.problem,
-                lambda tau: _rough(setup, tau, upper, 1e-4, halves.check),
-                lambda tau: _rough(setup, tau, lower, 1e-4, halves.check),
-                halves,
-            )
-            taus = np.geomspace(first, last, _path.N_POINTS)
-        else:
-            taus = _path.checked(generalizations)
-        middle = 0 if flow is None else 3 * len(taus) // 5  # points near the prior take longer
-        halves(
-            lambda: follow(range(len(taus) - 1, middle - 1, -1), upper, progress),
-            lambda: follow(range(middle), lower, None if halves.concurrently else progress),
-        )
-        if progress is not None and halves.concurrently:
-            progress(1.0, f"{len(taus)} points")
-        return _path.assemble(setup, [results[k] for k in range(len(taus))])
-
-
-def _limits(
-    time_limit: float | None, tol: float, max_iter: int, warm_start: CraftResult | None, threads: int | None
-) -> dict[str, Any]:
-    if warm_start is not None and not isinstance(warm_start, CraftResult):
-        raise TypeError(f"warm_start: expected a CraftResult or None, got {type(warm_start).__name__}")
-    seconds = np.inf if time_limit is None else _checks.number(time_limit, "time_limit", positive=True)
-    return {
-        "tol": _checks.number(tol, "tol", 0),
-        "max_iter": _checks.integer(max_iter, "max_iter", 0),
-        "seconds": seconds,
-        "threads": threads,
-        "warm_start": None if warm_start is None else warm_start._state,
-    }
-
-
-def _tau(setup: Setup, generalization: float | str, limits: dict[str, Any]) -> float:
-    if isinstance(generalization, str):
-        _checks.choice(generalization, "generalization", ("auto",))
-        return automatic(setup, lambda tau: _rough(setup, tau, limits))
-    return _checks.number(generalization, "generalization", 0)
-
-
-def _rough(
-    setup: Setup, tau: float, limits: dict[str, Any], coarse: float = 1e-5, progress: Progress | None = None
-) -> Solution:
-    """Solve well enough to choose tau by, from where the last call ended; ``coarse`` is the tolerance on grids."""
-    few = isinstance(setup.problem.transport, PlanTransport)
-    tol = max(limits["tol"], min(1e-6, 1e-3 * tau) if few else coarse)
-    return _run(setup, tau, limits | {"tol": tol}, limits, progress)
-
-
-def _run(
-    setup: Setup, tau: float, limits: dict[str, Any], keep: dict[str, Any], progress: Progress | None = None
-) -> Solution:
-    """Solve for a tau within the limits; keep where it ended, for the next one to start from."""
-    solution = solve(
-        setup.problem.with_tau(tau),
-        tol=limits["tol"],
-        max_iter=limits["max_iter"],
-        deadline=time.perf_counter() + limits["seconds"],
-        threads=limits["threads"],
-        warm_start=limits["warm_start"],
-        progress=progress,
-    )
-    keep["warm_start"] = solution.state
-    return solution
-
-
-def _solve(setup: Setup, tau: float, limits: dict[str, Any], progress: Progress | None) -> CraftResult:
-    try:
-        solution = _run(setup, tau, limits, limits, progress)
-    except KeyboardInterrupt as interrupt:
-        best: Solution = interrupt.solution  # type: ignore[attr-defined]
-        interrupt.result = finish(setup, tau, best, limits["tol"], limits["threads"])  # type: ignore[attr-defined]
-        raise
-    return finish(setup, tau, solution, limits["tol"], limits["threads"])
+        return assemble(setup, follow(Series(setup, limits, warm_start), generalizations, progress))

@@ -6,6 +6,7 @@ dual parts have moved since the last look, and how to change its penalty.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.grid_frechet import RowQuadratics
 from fastdeg.crafting.problem import GridTransport, Problem
+from fastdeg.crafting.spectral import GridFeatures, moment_features
 from fastdeg.kernels import admm
 
 Float = NDArray[np.float64]
@@ -40,7 +42,7 @@ class Flows:
 
     def subtract_divergence(self, right: NDArray[Any]) -> None:
         """right −= div y."""
-        admm.subtract_divergence(self.shape, self.steps, 1 / self.rates, 1.0, self.s, right, **self.launch)
+        admm.subtract_divergence(self.shape, self.steps, 1 / self.rates, self.s, right, **self.launch)
 
     def relax(self, potential: NDArray[Any]) -> None:
         admm.flow_relax(self.shape, self.steps, 1 / self.rates, RELAXATION, potential, self.s, **self.launch)
@@ -66,10 +68,10 @@ class Flows:
 class Pmf:
     """Block of p: tau KL, the bounds, and what of the linear part of FD² is no function of the moments."""
 
-    def __init__(self, problem: Problem, transport: GridTransport, start: Float, rest: Float, threads: Any) -> None:
-        prior = transport.embed(problem.prior / problem.prior.sum())
-        self.tau, self.target, self.rest = problem.tau, transport.target, rest
-        self.log_prior = _one_or_all(np.log(np.maximum(prior, 1e-300)))
+    def __init__(
+        self, problem: Problem, transport: GridTransport, start: Float, terms: FlowTerms, threads: int | None
+    ) -> None:
+        self.tau, self.target, self.rest, self.log_prior = problem.tau, transport.target, terms.rest, terms.log_prior
         self.lower = _one_or_all(transport.embed(problem.lower))
         self.upper = _one_or_all(transport.embed(problem.upper))
         self.s = transport.embed(start).copy()
@@ -208,6 +210,33 @@ class Moments(Term):
 
     def _value(self, z: Float, roots: Float, distance: Any) -> float:
         return float(self.slope @ z) - 2 * self.weight * float(roots.sum()) + 0.5 * float(distance)
+
+
+@dataclass(frozen=True)
+class FlowTerms:
+    """What the methods for flows take from a problem, the same for every tau.
+
+    Moment features, the two parts of the linear part of FD² (see `split_linear`), and the logarithm of the prior.
+    """
+
+    problem: Problem
+    features: GridFeatures
+    slope: Float
+    rest: Float
+    log_prior: Float
+
+    @classmethod
+    def of(cls, problem: Problem, transport: GridTransport, known: FlowTerms | None = None) -> FlowTerms:
+        """Return those of a problem, or known ones of one that differs in tau alone."""
+        if known is not None and known._fit(problem):
+            return known
+        log_prior = _one_or_all(np.log(np.maximum(transport.embed(problem.prior), 1e-300)))
+        return cls(problem, moment_features(problem.frechet, transport), *split_linear(problem, transport), log_prior)
+
+    def _fit(self, problem: Problem) -> bool:
+        own = self.problem
+        same = own.frechet is problem.frechet and own.frechet_weight == problem.frechet_weight
+        return same and own.prior is problem.prior
 
 
 def split_linear(problem: Problem, transport: GridTransport) -> tuple[Float, Float]:

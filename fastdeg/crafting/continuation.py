@@ -1,4 +1,4 @@
-"""The method of a problem that differs from a solved one by little: it polishes that one's forest."""
+"""The method of a problem whose forest is nearly at hand: that of a similar problem, or of the target itself."""
 
 from __future__ import annotations
 
@@ -8,40 +8,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.crafting.blocks import split_linear
+from fastdeg.crafting.blocks import FlowTerms
 from fastdeg.crafting.polish import Polish, Polished
 from fastdeg.crafting.problem import GridTransport, Primal, Problem
-from fastdeg.crafting.spectral import moment_features
 from fastdeg.crafting.splitting import GridState, useful_threads
 
 Float = NDArray[np.float64]
 
+_NEAR_TARGET = 300.0  # cells within reach of tau up to which the target's forest is nearly that of p
+
 
 class Continuation:
-    """Polishes, once, what the solution of another problem on the same grid left behind."""
+    """Polishes, once, what the solution of a problem nearby has left behind, or else the target."""
 
-    def __init__(self, problem: Problem, transport: GridTransport, state: GridState, threads: int | None) -> None:
-        self.problem, self.transport, self.start = problem, transport, state
-        assert state.polish is not None
-        self.near = state.polish
-        features, threads = moment_features(problem.frechet, transport), useful_threads(transport, threads)
-        self.polish = Polish(problem, transport, features, *split_linear(problem, transport), threads)
+    def __init__(self, problem: Problem, transport: GridTransport, state: Any, threads: int | None) -> None:
+        self.problem, self.transport = problem, transport
+        self.start = state if isinstance(state, GridState) else GridState()
+        last = self.start.polish
+        self.near = last if last is not None and last.near(problem, transport) else None
+        terms = FlowTerms.of(problem, transport, None if last is None else last.terms)
+        self.polish = Polish(problem, transport, terms, useful_threads(transport, threads))
         self.polished: Polished | None = None
         self.tried = False
 
     @staticmethod
     def applies(problem: Problem, transport: GridTransport, state: Any) -> bool:
-        """Return whether a state is one to go on from."""
-        if not isinstance(state, GridState) or state.polish is None or not Polish.applies(problem, transport):
+        """Return whether there is something to polish."""
+        if not Polish.applies(problem, transport):
             return False
-        return state.polish.near(problem, transport)
+        if transport.reach(problem.tau) <= _NEAR_TARGET:
+            return True
+        return isinstance(state, GridState) and state.polish is not None and state.polish.near(problem, transport)
 
     def advance(self, enough: float, at_most: int) -> int:
         """Polish; there is nothing more to do then."""
         if self.tried:
             return 0
         self.tried = True
-        self.polished = self.polish.go_on(self.near, enough)
+        polish = self.polish
+        self.polished = polish.from_target(enough) if self.near is None else polish.go_on(self.near, enough)
         return int(self.polished is not None)
 
     def primal(self) -> Primal:
@@ -63,4 +68,4 @@ class Continuation:
         return {"primal_residual": 0.0, "dual_residual": wrong}
 
     def state(self) -> GridState:
-        return replace(self.start, polish=self.polish.state() or self.near)
+        return replace(self.start, polish=self.polish.state() or self.start.polish)

@@ -44,8 +44,8 @@ class Forest:
 
     def attach_loose(self, exponents: Float) -> None:
         """Attach the cells that no mass of the target reaches."""
-        self._fill(exponents, slice(None))
-        self._balance(exponents, drop=False)
+        self.fill(exponents)
+        self._balance(exponents, False, self._all())
 
     def plant_tree(self, tree: Tree) -> None:
         """Take the arcs of a spanning tree that carry flow."""
@@ -60,41 +60,41 @@ class Forest:
     def optimise(self, exponents: Float) -> bool:
         """Pivot until flows and potential are optimal; False where that takes too long."""
         small, visited = _SMALL * float(self.steps.max()), 0
-        if not self._settle(exponents):
-            return False
+        unsettled = self._all()
         while visited < _MOST_VISITS * len(self.p):
+            if not any(self._balance(exponents, True, unsettled) for _ in range(_SETTLED)):
+                return False
             visits, excess = kernels.pivots(
                 self.shape, self.strides, self.steps, self.tau, exponents, self.masses, small, self.tolerance,
                 _AT_ONCE, self.ties, self.potential, self.p,
             )  # fmt: skip
             visited += visits + len(self.p)
-            stands = self._balance(exponents, drop=True)
-            if stands and excess <= self.tolerance:
+            unsettled = self._all()
+            if self._balance(exponents, True, unsettled) and excess <= self.tolerance:
                 return True
-            if not stands and not self._settle(exponents):
-                return False
         return False
 
     def flow_cost(self) -> float:
         """Return Σ length · |flow| of the flows from the target to p."""
         return float(kernels.flow_cost(self.strides, self.target, self.ties, self.potential, self.p))
 
-    def _settle(self, exponents: Float) -> bool:
-        """Drop flows against their direction until none is left."""
-        return any(self._balance(exponents, drop=True) for _ in range(_SETTLED))
+    def _all(self) -> NDArray[np.bool_]:
+        return np.ones(len(self.p), np.bool_)
 
-    def _balance(self, exponents: Float, drop: bool) -> bool:
+    def _balance(self, exponents: Float, drop: bool, unsettled: NDArray[np.bool_]) -> bool:
         """Give each tree its mass of the target, and attach what has none; return whether all flows may stay."""
         dropped, loose = kernels.settle(
-            self.strides, self.tau, exponents, self.masses, drop, self.ties, self.potential, self.p
+            self.strides, self.tau, exponents, self.masses, drop, unsettled, self.ties, self.potential, self.p
         )
         if loose:
             cells = self.potential >= kernels.LOOSE
             planting.attach(self.shape, self.strides, self.steps, self.ties, self.potential)
-            self._fill(exponents, cells)
+            self.fill(exponents, cells)
+            unsettled[:] = True
         return not dropped and not loose
 
-    def _fill(self, exponents: Float, cells: NDArray[np.bool_] | slice) -> None:
+    def fill(self, exponents: Float, cells: NDArray[np.bool_] | slice = slice(None)) -> None:
+        """Take p from the potential."""
         exponent = exponents[cells] - self.potential[cells] / self.tau
         self.p[cells] = np.exp(np.clip(exponent, -kernels.LARGEST_EXPONENT, kernels.LARGEST_EXPONENT))
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg.crafting.arcs import Arcs, all_arcs, distinct, small_slack, some_arcs
-from fastdeg.crafting.frechet_term import SMALL_RANK, FrechetTerm
+from fastdeg.crafting.frechet_term import SMALL_RANK
 from fastdeg.crafting.newton_system import NewtonSystem
 from fastdeg.crafting.problem import PlanTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
@@ -77,7 +77,7 @@ class InteriorPoint:
         self.lower, self.upper = problem.lower - _WIDENED, problem.upper + _WIDENED
         self.bounds = newton.Bounds(at, self.lower[at], self.upper[at], np.empty(len(at)))
         frechet, n_sinks = problem.frechet, len(transport.masses)
-        self.small = type(frechet) is FrechetTerm and frechet.rank <= SMALL_RANK and n_sinks <= _SMALL_SINKS
+        self.small = frechet.rank <= SMALL_RANK and n_sinks <= _SMALL_SINKS
         if self.small:
             self.term, self.at = _compiled_term(problem)
         self.z: Float
@@ -281,7 +281,7 @@ class InteriorPoint:
         graph, bounds, point, system = self.graph, self.bounds, self.point, self.system
         factor = self._hessian()
         gap = newton.linearise(graph, bounds, point, self.gradient, system.work)
-        if not system.factor(graph, factor):
+        if not system.factor(factor):
             return False
         length = system.directions(graph, bounds, point, gap)
         del factor  # the largest array: the system lets go of it too before others of its size are made

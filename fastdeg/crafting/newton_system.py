@@ -39,7 +39,7 @@ class NewtonSystem:
         if n_columns is not None:
             self.low_rank, self.matrix = np.empty((n_bins, n_columns)), np.empty((n_sinks, n_sinks))
 
-    def factor(self, graph: newton.Graph, hessian_factor: Float) -> bool:
+    def factor(self, hessian_factor: Float) -> bool:
         """Factor for the ratios and sums that are in place; return whether the Laplacian is positive definite."""
         self.low_rank = hessian_factor
         solve = self._factor_sparse() if self.sparse else self._factor_dense()

@@ -1,99 +1,79 @@
-"""The trade-off between accuracy and generalisation: crafted distributions for a range of tau."""
+"""The trade-off between accuracy and generalisation: which taus a path has, and how it is solved along them."""
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import xlogy
 
-from fastdeg import _checks, baselines
-from fastdeg.crafting.generalization import Solve, limit, typical_tau
-from fastdeg.crafting.problem import Problem
-from fastdeg.crafting.result import NEAR, CraftResult, total_variation
-from fastdeg.crafting.setup import TRUE_METRICS, Setup
-from fastdeg.crafting.simplex import entropy_term
-from fastdeg.crafting.solver import as_flow
-from fastdeg.crafting.splitting import GridState
-from fastdeg.distribution import BinnedDistribution
+from fastdeg import _checks
+from fastdeg.crafting import ends
+from fastdeg.crafting.result import CraftResult
+from fastdeg.crafting.series import Series
+from fastdeg.crafting.solver import Progress, as_flow
+from fastdeg.crafting.splitting import solves_serially
+from fastdeg.kernels._jit import thread_count
 
 Float = NDArray[np.float64]
 
 N_POINTS = 20
-_FAR = 3.5  # largest ratio of two tau one after the other: from farther away, a solution is no good start
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """Accuracy against generalisation of a sequence of distributions.
+def follow(series: Series, generalizations: Any, progress: Progress | None) -> list[CraftResult]:
+    """Solve along taus that rise, by default those between the ends of the path.
 
-    Attributes
-    ----------
-    distance_to_target : ndarray
-        w_F FD² + w_W W to the target: small is accurate on the application.
-    kl_to_prior : ndarray
-        KL to the broad prior in nats: small is general.
-    effective_bins : ndarray
-        exp(entropy).
-    worst_axis_coverage : ndarray
-        Overlap Σ min(p, prior) of the marginals on the axis where it is least; of the joint pmfs for bins without axes.
+    In two halves, each from its end, the target and the prior; plans go down from the prior all the way.
     """
+    setup, threads = series.setup, series.limits.threads
+    flow = as_flow(setup.problem.with_tau(1.0))
+    halves = TwoHalves(flow is not None and solves_serially(flow) and thread_count(threads) > 1)
+    lower, upper = series if flow is None else copy.copy(series), series
+    taus: Future[list[float]] = Future()  # known to one half when the other is at its end already
+    if generalizations is not None:
+        taus.set_result([float(tau) for tau in _checked(generalizations)])
+        last, count = taus.result()[-1], len(taus.result())
+    else:
+        last, count = ends.upper(setup, lambda tau, tol: upper.roughly(tau, tol, halves.check)), N_POINTS
+    middle = 0 if flow is None else 3 * count // 5  # points near the prior take longer
+    results: dict[float, CraftResult] = {}
 
-    distance_to_target: Float
-    kl_to_prior: Float
-    effective_bins: Float
-    worst_axis_coverage: Float
+    def solve(half: Series, tau: float, told: Progress | None) -> None:
+        result = half.result(tau, halves.check)
+        results[tau] = result if tau == last else replace(result, _state=None)
+        if told is not None:
+            told(len(results) / count, f"tau {tau:.3g}, gap {result.gap:.1e}")
 
+    def from_target() -> None:
+        if not taus.done():
+            try:
+                first = ends.lower(setup, lambda tau, tol: lower.roughly(tau, tol, halves.check))
+            except BaseException as error:
+                taus.set_exception(error)
+                raise
+            between = (first, max(last, 1.01 * first)) if first < np.inf else (last / 10, last)
+            taus.set_result([float(tau) for tau in np.geomspace(*between, count)])
+        for tau in taus.result()[:middle]:
+            solve(lower, tau, progress)
 
-@dataclass(frozen=True, eq=False)
-class TradeoffPath:
-    """Crafted distributions from the target to the prior, and the plain mixtures beside them.
+    def from_prior() -> None:
+        told = None if halves.concurrently else progress
+        if flow is not None:
+            solve(upper, last, told)
+        for tau in reversed(taus.result()[middle:]):
+            if tau not in results:
+                solve(upper, tau, told)
 
-    Attributes
-    ----------
-    results : tuple of CraftResult
-        One for each tau, each with its certificate.
-    generalizations : ndarray
-        The taus, increasing.
-    crafted : Curve
-    mixture_weights : ndarray
-        λ of the mixture (1 − λ) q + λ prior that is as general (in KL to the prior) as each crafted distribution.
-    mixtures : Curve
-        Of those mixtures.
-    """
-
-    results: tuple[CraftResult, ...]
-    generalizations: Float
-    crafted: Curve
-    mixture_weights: Float
-    mixtures: Curve
-
-    @property
-    def distance_to_target(self) -> Float:
-        """Of the crafted distributions."""
-        return self.crafted.distance_to_target
-
-    @property
-    def kl_to_prior(self) -> Float:
-        """Of the crafted distributions."""
-        return self.crafted.kl_to_prior
-
-    @property
-    def effective_bins(self) -> Float:
-        """Of the crafted distributions."""
-        return self.crafted.effective_bins
-
-    @property
-    def worst_axis_coverage(self) -> Float:
-        """Of the crafted distributions."""
-        return self.crafted.worst_axis_coverage
+    halves(from_target, from_prior)
+    if progress is not None and halves.concurrently:
+        progress(1.0, f"{count} points")
+    return [results[tau] for tau in taus.result()]
 
 
 class TwoHalves:
@@ -137,49 +117,7 @@ class _Stopped(Exception):
     """The other half has failed."""
 
 
-def ends(problem: Problem, solve_upper: Solve, solve_lower: Solve, halves: TwoHalves) -> tuple[float, float]:
-    """Return the tau at which p has left its tau = 0 by 1 % of total variation, and that at which it is the prior to
-    1 %."""
-    end, scale = limit(problem), typical_tau(problem)
-
-    def lower() -> float:
-        start = solve_lower(0.0).p
-        if total_variation(start, end) <= NEAR:
-            return np.inf
-        return _crossing(scale / 64, lambda tau: total_variation(solve_lower(tau).p, start) / NEAR)
-
-    def upper() -> float:
-        return _crossing(12 * scale, lambda tau: NEAR / max(total_variation(solve_upper(tau).p, end), 1e-300))
-
-    last, first = halves(upper, lower)
-    return (first, max(last, first * 1.01)) if first < np.inf else (scale / 10, scale)
-
-
-def _crossing(tau: float, rising: Callable[[float], float]) -> float:
-    """Return the tau at which a rising function of it passes 1, to 20 % in either, by its slope between two logarithms.
-
-    Far away from the target both ends of the path go like 1 / tau, hence the first guess.
-    """
-    below, above = (0.0, 0.0), (np.inf, 0.0)  # tau and logarithm of the value
-    for _ in range(40):
-        value = float(np.log(max(rising(tau), 1e-12)))
-        if abs(value) <= np.log(1.2):
-            break
-        if value < 0:
-            below = (tau, value)
-        else:
-            above = (tau, value)
-        if below[0] > 0 and above[0] < np.inf:
-            if above[0] <= 1.2 * below[0]:
-                break
-            share = below[1] / (below[1] - above[1])
-            tau = below[0] * (above[0] / below[0]) ** min(max(share, 0.1), 0.9)
-        else:
-            tau *= float(np.clip(np.exp(-value), 1 / _FAR, _FAR))
-    return tau
-
-
-def checked(generalizations: Any) -> Float:
+def _checked(generalizations: Any) -> Float:
     """Return the taus as an increasing array."""
     if not isinstance(generalizations, Sequence | np.ndarray):
         raise TypeError(f"generalizations: expected numbers or None, got {type(generalizations).__name__}")
@@ -187,109 +125,3 @@ def checked(generalizations: Any) -> Float:
     if not len(taus) or taus.min() < 0 or (np.diff(taus) <= 0).any():
         raise ValueError("generalizations: expected at least one number, all >= 0 and increasing")
     return taus
-
-
-def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
-    """Measure the crafted distributions and the mixtures of the same KL to the prior."""
-    target, prior = setup.target, setup.prior
-    weights, mixtures = [], []
-    kl_to_prior = [result.terms["kl"] for result in results]
-    for kl in kl_to_prior:
-        weight = _matching_weight(target.pmf, prior.pmf, kl)
-        weights.append(weight)
-        mixtures.append(baselines.mixture(target, prior, weight))
-    distances = [
-        setup.problem.frechet_weight * result.terms["frechet"]
-        + (setup.wasserstein_weight * result.terms["wasserstein"] if setup.wasserstein_weight > 0 else 0.0)
-        for result in results
-    ]
-    crafted = [result.distribution for result in results]
-    return TradeoffPath(
-        results=tuple(results),
-        generalizations=np.array([result.generalization for result in results]),
-        crafted=_curve(setup, crafted, distances, kl_to_prior),
-        mixture_weights=np.array(weights),
-        mixtures=_curve(
-            setup,
-            mixtures,
-            _mixture_distances(setup, weights, results[-1]._state),
-            [_kl(mixture.pmf, prior.pmf) for mixture in mixtures],
-        ),
-    )
-
-
-def _mixture_distances(setup: Setup, weights: list[float], state: Any) -> list[float]:
-    """Return w_F FD² + w_W W of mixtures to the target; nan where they have mass on bins that p may not use.
-
-    W((1 − λ) q + λ prior, q) is λ W(prior, q) for a metric, which leaves common mass where it is.
-    """
-    problem, usable = setup.problem, setup.usable
-    target, prior = setup.target.pmf, setup.prior.pmf
-    moving = setup.wasserstein_weight > 0
-    whole: float | None = None
-    distances = []
-    for weight in weights:
-        mixture = (1 - weight) * target + weight * prior
-        p = mixture[usable]
-        if p.sum() < 1 - 1e-9:
-            distances.append(float("nan"))
-            continue
-        distance = problem.frechet_weight * max(problem.frechet.value(p), 0.0)
-        if moving and setup.metric in TRUE_METRICS:
-            if whole is None:
-                whole = _exact(problem, prior[usable] / prior[usable].sum(), state)
-            distance += weight * whole
-        elif moving:
-            distance += problem.transport.exact(p / p.sum())
-        distances.append(distance)
-    return distances
-
-
-def _exact(problem: Problem, p: Float, state: Any) -> float:
-    """Return the exact cost of transport from p to q, found from where the solution for a p nearby ended."""
-    flow = as_flow(problem.with_tau(1.0))
-    if flow is None or not isinstance(state, GridState) or state.polish is None:
-        return problem.transport.exact(p)
-    return flow.exact(p, near=state.polish.tree)
-
-
-def _kl(p: Float, prior: Float) -> float:
-    if (p[prior == 0] > 0).any():
-        return float("inf")
-    positive = prior > 0
-    return entropy_term(p[positive], prior[positive])
-
-
-def _matching_weight(q: Float, prior: Float, kl: float) -> float:
-    """Return the λ at which KL((1 − λ) q + λ prior ‖ prior), which falls with λ, is ``kl``."""
-    here = q > 0
-    if (prior[here] == 0).any():
-        return 1.0  # with any of q, the divergence is infinite
-    ratio, weights = q[here] / prior[here], prior[here]
-    elsewhere = 1 - float(weights.sum())  # where q is 0, the mixture over the prior is λ
-
-    def excess(weight: float) -> float:
-        mixed = (1 - weight) * ratio + weight
-        return float(weights @ (mixed * np.log(mixed))) + elsewhere * float(xlogy(weight, weight)) - kl
-
-    if excess(0.0) <= 0:
-        return 0.0
-    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(1.0) < 0 else 1.0
-
-
-def _curve(
-    setup: Setup, distributions: list[BinnedDistribution], distances: list[float], kl_to_prior: list[float]
-) -> Curve:
-    return Curve(
-        distance_to_target=np.array(distances),
-        kl_to_prior=np.array(kl_to_prior),
-        effective_bins=np.array([distribution.effective_bins() for distribution in distributions]),
-        worst_axis_coverage=np.array([_coverage(distribution, setup.prior) for distribution in distributions]),
-    )
-
-
-def _coverage(distribution: BinnedDistribution, prior: BinnedDistribution) -> float:
-    space = distribution.bins.space
-    if space is None:
-        return float(np.minimum(distribution.pmf, prior.pmf).sum())
-    return min(float(np.minimum(distribution.marginal(axis), prior.marginal(axis)).sum()) for axis in range(space.ndim))

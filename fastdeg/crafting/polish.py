@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.crafting.blocks import Flows
+from fastdeg.crafting.blocks import Flows, FlowTerms
 from fastdeg.crafting.forest import MOST_AXES, Forest
-from fastdeg.crafting.grid_frechet import RowQuadratics
 from fastdeg.crafting.problem import LARGEST_EXACT, GridTransport, Problem
 from fastdeg.distances._grid import solve_grid
 from fastdeg.distances._network import n_pivots
@@ -25,11 +24,13 @@ from fastdeg.kernels.transport.tree import Tree, copy_tree
 Float = NDArray[np.float64]
 
 _NEWTON_STEPS = 12
-_SETTLED = 1e-13  # relative error of the moments
+_SETTLED = 1e-9  # relative error of the moments, of which the gap takes the square
+_TINY = 1e-9  # gap that is worth a certificate, whatever is wanted
 _FORBIDDEN = 1e-12  # mass outside the bins that p may use
 _ROUNDS = 8
 _EXACT_ROUNDS = 3
-_FEW_PIVOTS = 50  # of an exact transport solve, from which on another one will not change much
+_FEW_PIVOTS = 500  # of an exact transport solve, from which on another one will not change much
+_AHEAD = 3.0  # steps of log tau that moments are predicted for, at most
 _FAR = 4.0  # ratio of two tau beyond which one's forest is no start for the other
 _FLAT = 1.5  # range of the potential over tau below which p depends so little on flows that those for a fixed p help
 
@@ -48,42 +49,40 @@ class Polished:
 
 @dataclass(frozen=True)
 class PolishState:
-    """Forest, potential and p of a solution, the steps of its grid, and its last exact flows for a fixed p."""
+    """Forest and potential of a solution, its moments, its last exact flows for a fixed p, and what it solves."""
 
     tau: float
     ties: NDArray[np.uint32]
     potential: Float
-    p: Float
-    steps: Float
+    moments: tuple[tuple[float, Float], ...]  # tau and the moments of p: here, and of the solution that led here
     tree: Tree | None
+    transport: GridTransport
+    terms: FlowTerms
 
     def near(self, problem: Problem, transport: GridTransport) -> bool:
         """Return whether another problem has the same grid and a tau that is not too far away."""
-        same = np.array_equal(self.steps, transport.steps) and len(self.potential) == len(transport.target)
-        return same and 1 / _FAR < self.tau / problem.tau < _FAR
+        return np.array_equal(self.transport.steps, transport.steps) and 1 / _FAR < self.tau / problem.tau < _FAR
+
+    def predicted(self, tau: float) -> Float | None:
+        """Return moments for another tau on the line through those here and those before, if tau is on its way."""
+        (here, z), *before = self.moments
+        if not before:
+            return None
+        there, old = before[0]
+        ahead = np.log(tau / here) / np.log(here / there) if here != there else np.inf
+        return z + ahead * (z - old) if 0 < ahead < _AHEAD else None
 
 
 class Polish:
-    """Polishes the flows of one problem, in which p has no bounds and tau is positive.
+    """Polishes the flows of one problem, in which p has no bounds and tau is positive."""
 
-    ``slope`` and ``rest``: of the linear part of FD², from `split_linear`.
-    """
-
-    def __init__(
-        self,
-        problem: Problem,
-        transport: GridTransport,
-        features: RowQuadratics,
-        slope: Float,
-        rest: Float,
-        threads: int | None,
-    ) -> None:
-        self.problem, self.transport, self.features, self.threads = problem, transport, features, threads
-        self.slope, self.rest = slope, rest
+    def __init__(self, problem: Problem, transport: GridTransport, terms: FlowTerms, threads: int | None) -> None:
+        self.problem, self.transport, self.terms, self.threads = problem, transport, terms, threads
+        self.features, self.slope, self.rest, self.log_prior = terms.features, terms.slope, terms.rest, terms.log_prior
         self.forest = Forest(transport, problem.tau)
         self.tree: Tree | None = None  # of the last exact flows for a fixed p
         self.solved = False
-        self.log_prior = np.log(np.maximum(transport.embed(problem.prior), 1e-300))
+        self.before: tuple[tuple[float, Float], ...] = ()
 
     @staticmethod
     def applies(problem: Problem, transport: GridTransport) -> bool:
@@ -94,46 +93,65 @@ class Polish:
     def __call__(self, flows: Flows, z: Float, enough: float) -> Polished | None:
         """Return the best of a few rounds, starting at moments z; None where they come to nothing."""
         self.forest.plant_flows(flows.s, 1 / flows.rates, self._exponents(z))
-        return self._rounds(z, flows, enough)
+        return self._rounds(self._first(z, flows), enough)
 
     def go_on(self, state: PolishState, enough: float) -> Polished | None:
         """Start from where the polishing of a problem nearby ended."""
         self.forest.ties[:], self.forest.potential[:] = state.ties, state.potential
         self.tree = None if state.tree is None else copy_tree(state.tree)
-        z = self._moments(state.p)
-        self.forest.attach_loose(self._exponents(z))  # of another target, trees may be left without mass
-        return self._rounds(z, None, enough)
+        self.before = state.moments[:1]
+        now = state.moments[0][1]
+        if not np.array_equal(state.transport.target, self.transport.target):  # trees may be left without mass
+            self.forest.attach_loose(self._exponents(now))
+        z = state.predicted(self.problem.tau)
+        if z is None or not self.problem.frechet.inside(z) or np.ptp(state.potential) <= _FLAT * self.problem.tau:
+            return self._rounds(self._first(now), enough)
+        self.forest.fill(self._exponents(z))
+        return self._rounds(z, enough)
+
+    def from_target(self, enough: float) -> Polished | None:
+        """Start from where tau → 0 leads: p the target, each of its cells a tree to which near ones are tied."""
+        z = self._moments(self.transport.target)
+        self.forest.attach_loose(self._exponents(z))
+        return self._rounds(self._first(z), enough)
 
     def state(self) -> PolishState | None:
         """Return what the polishing for another tau can start from."""
         if not self.solved:
             return None
         forest = self.forest
-        return PolishState(forest.tau, forest.ties, forest.potential, forest.p, self.transport.steps, self.tree)
+        moments = ((forest.tau, self._moments(forest.p)), *self.before)
+        return PolishState(forest.tau, forest.ties, forest.potential, moments, self.tree, self.transport, self.terms)
 
-    def _rounds(self, z: Float, flows: Flows | None, enough: float) -> Polished | None:
-        """Solve for the moments and for the forest in turn, as long as that halves the gap; return the best."""
+    def _first(self, z: Float, flows: Flows | None = None) -> Float | None:
+        """Solve for the moments at the forest at hand; where p hardly depends on flows, at that of exact flows."""
+        solved = self._newton(*self.forest.trees(), z)
+        for _ in range(_EXACT_ROUNDS):
+            if solved is None or np.ptp(self.forest.potential) > _FLAT * self.problem.tau:
+                break
+            pivots = self._plant_exact(flows)
+            solved = self._newton(*self.forest.trees(), solved)
+            if pivots <= _FEW_PIVOTS:
+                break
+        return solved
+
+    def _rounds(self, z: Float | None, enough: float) -> Polished | None:
+        """Solve for the forest and for the moments in turn, as long as that halves the gap; return the best.
+
+        The forest's p is that of the moments z.
+        """
         best, least_gap = None, np.inf
-        for round_ in range(_ROUNDS):
-            solved = self._newton(*self.forest.trees(), z)
-            for _ in range(_EXACT_ROUNDS if round_ == 0 else 0):
-                if solved is None or np.ptp(self.forest.potential) > _FLAT * self.problem.tau:
+        for _ in range(_ROUNDS):
+            if z is None or not self.forest.optimise(self._exponents(z)):
+                break
+            if self._mismatch(z) <= max(enough, _TINY):
+                polished, gap = self._certified(z)
+                if polished is None or not gap <= least_gap / 2:
                     break
-                pivots = self._plant_exact(flows)
-                solved = self._newton(*self.forest.trees(), solved)
-                if pivots <= _FEW_PIVOTS:
+                best, least_gap, self.solved = polished, gap, True
+                if gap <= enough:
                     break
-            if solved is None:
-                break
-            z = solved
-            if not self.forest.optimise(self._exponents(z)):
-                break
-            polished, gap = self._certified(z)
-            if polished is None or not gap <= least_gap / 2:
-                break
-            best, least_gap, self.solved = polished, gap, True
-            if gap <= enough:
-                break
+            z = self._newton(*self.forest.trees(), z)
         return best
 
     def _plant_exact(self, flows: Flows | None) -> int:
@@ -151,6 +169,14 @@ class Polish:
         _, self.tree = solve_grid(*arrays, transport.coordinates, self.threads, preference, self.tree)
         self.forest.plant_tree(self.tree)
         return n_pivots(self.tree) - before
+
+    def _mismatch(self, z: Float) -> float:
+        """Return what the gap is at least: how far the tangent at z lies below FD² at the moments of the forest's p."""
+        if not len(z):
+            return 0.0
+        frechet, at, there = self.problem.frechet, self.problem.frechet.spectrum(z), self._moments(self.forest.p)
+        roots = frechet.spectrum(there)[0]
+        return self.problem.frechet_weight * float(2 * (at[0].sum() - roots.sum()) - frechet.slope(*at) @ (there - z))
 
     def _certified(self, z: Float) -> tuple[Polished | None, float]:
         """Return the forest's p with its transport cost and a feasible potential, and the gap."""

@@ -173,6 +173,15 @@ class GridTransport:
         return steps
 
     @cached_property
+    def shortest_steps(self) -> Float:
+        """The least weighted length of a step along each axis; ∞ where there is none."""
+        return np.array([self.weight * float(np.diff(c).min(initial=np.inf)) for c in self.coordinates])
+
+    def reach(self, cost: float) -> float:
+        """Return about how many cells lie within a cost from a cell along each axis: those of a box."""
+        return float(np.minimum(1 + 2 * cost / self.shortest_steps, self.shape).prod())
+
+    @cached_property
     def _in_order(self) -> bool:
         return len(self.cells) == len(self.target) and self.axes == tuple(range(len(self.axes)))
 

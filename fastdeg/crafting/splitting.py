@@ -21,11 +21,11 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from fastdeg.crafting.blocks import Flows, Moments, Pmf, Term, reflect, split_linear
+from fastdeg.crafting.blocks import Flows, FlowTerms, Moments, Pmf, Term, reflect
 from fastdeg.crafting.polish import Polish, Polished, PolishState
 from fastdeg.crafting.problem import GridTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
-from fastdeg.crafting.spectral import CosineTransform, Laplacian, Projection, moment_features
+from fastdeg.crafting.spectral import CosineTransform, Laplacian, Projection
 from fastdeg.kernels import admm
 
 Float = NDArray[np.float64]
@@ -51,8 +51,8 @@ def useful_threads(transport: GridTransport, threads: int | None) -> int | None:
 
 
 @dataclass(frozen=True)
-class GridState:
-    """What a run can start from."""
+class SplittingState:
+    """States, prox points and penalties."""
 
     flows: Float
     flow_rates: Float
@@ -60,7 +60,14 @@ class GridState:
     pmf_rate: float
     moments: tuple[Float, Float]
     metric: Float
-    polish: PolishState | None
+
+
+@dataclass(frozen=True)
+class GridState:
+    """What a run can start from: where the splitting has ended, and the polishing."""
+
+    splitting: SplittingState | None = None
+    polish: PolishState | None = None
 
 
 class GridSplitting:
@@ -77,11 +84,12 @@ class GridSplitting:
         threads = useful_threads(transport, threads)
         self.problem, self.transport, self.threads = problem, transport, threads
         start = project(problem.prior, problem.lower, problem.upper)
-        slope, rest = split_linear(problem, transport)
-        features = moment_features(problem.frechet, transport)
+        state = warm_start if isinstance(warm_start, GridState) else GridState()
+        terms = FlowTerms.of(problem, transport, state.polish.terms if state.polish else None)
+        features = terms.features
         self.flows = Flows(transport, threads)
-        self.pmf = Pmf(problem, transport, start, rest, threads)
-        self.moments = Moments(problem, features, problem.frechet.moments(start), features.gram(), slope)
+        self.pmf = Pmf(problem, transport, start, terms, threads)
+        self.moments = Moments(problem, features, problem.frechet.moments(start), features.gram(), terms.slope)
         self.further = tuple(further)
         self.terms: tuple[Term, ...] = (self.moments, *self.further)
         self.features = features.joined([term.features for term in self.further]).transform(transport.shape)
@@ -94,14 +102,15 @@ class GridSplitting:
         self.potential: NDArray[Any] = np.zeros(n_cells, np.float32 if rough else np.float64)
         self.polish = None
         if not self.further and Polish.applies(problem, transport):
-            self.polish = Polish(problem, transport, features, slope, rest, threads)
+            self.polish = Polish(problem, transport, terms, threads)
         self.polished: Polished | None = None
         self.polish_at = _FIRST_POLISH
         self.n_iter = 0
         self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
-        self.cold = not (isinstance(warm_start, GridState) and warm_start.flows.shape == self.flows.s.shape)
-        if not self.cold:
-            self._restore(warm_start)
+        before = state.splitting
+        self.cold = before is None or before.flows.shape != self.flows.s.shape
+        if before is not None and not self.cold:
+            self._restore(before)
         self._set_penalties()
 
     def _iterate(self) -> None:
@@ -217,12 +226,11 @@ class GridSplitting:
         return self._residuals
 
     def state(self) -> GridState:
-        return GridState(
-            self.flows.s, self.flows.rates, (self.pmf.y, self.pmf.s), self.pmf.rate,
-            (self.moments.y, self.moments.s), self.moments.metric, self.polish.state() if self.polish else None,
-        )  # fmt: skip
+        flows, pmf, moments = self.flows, self.pmf, self.moments
+        ended = SplittingState(flows.s, flows.rates, (pmf.y, pmf.s), pmf.rate, (moments.y, moments.s), moments.metric)
+        return GridState(ended, self.polish.state() if self.polish else None)
 
-    def _restore(self, state: GridState) -> None:
+    def _restore(self, state: SplittingState) -> None:
         """Start from prox points and dual variables; the penalties start afresh: those of a late stage are slow."""
         flows, pmf, moments = self.flows, self.pmf, self.moments
         fresh, flows.rates = flows.rates, state.flow_rates

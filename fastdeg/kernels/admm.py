@@ -10,6 +10,7 @@ from numba import prange
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
 from fastdeg.kernels.elementary import positive_log
+from fastdeg.kernels.rows import sum_rows
 
 ROWS_PER_BLOCK = 16
 CELLS_PER_BLOCK = 400
@@ -157,8 +158,8 @@ def inflow(shape, steps, inverse_rates, thresholds, times, flows, begin, end, ne
 
 
 @parallel_kernel
-def subtract_divergence(shape, steps, inverse_rates, times, flows, right):
-    """right −= div(s − times · clip(s)): times = 2 for the reflected shrinkage 2y − s, 1 for the shrinkage y."""
+def subtract_divergence(shape, steps, inverse_rates, flows, right):
+    """right −= div y of the shrinkage y = s − clip(s)."""
     n = shape[-1]
     m, rows, n_parts = blocks(shape)
     thresholds = plane_thresholds(shape, steps, inverse_rates)
@@ -166,7 +167,7 @@ def subtract_divergence(shape, steps, inverse_rates, times, flows, right):
         plane, first = block // n_parts * m * n, block % n_parts * rows
         begin, end = plane + first * n, plane + min(m, first + rows) * n
         net = np.empty(end - begin)
-        inflow(shape, steps, inverse_rates, thresholds, times, flows, begin, end, net)
+        inflow(shape, steps, inverse_rates, thresholds, 1.0, flows, begin, end, net)
         add(right[begin:end], net, 1.0)
 
 
@@ -212,17 +213,7 @@ def reflect(target, log_prior, a, lower, upper, push, state, y, x, x2, shape, st
             for j in range(len(s)):
                 root[j] = 2.0 * new[j] - s[j]
             for row in range(begin // n, end // n):
-                reflected = root[row * n - begin : (row + 1) * n - begin]
-                sum0 = 0.0
-                sum1 = 0.0
-                sum2 = 0.0
-                for j in range(n):
-                    sum0 += reflected[j]
-                    sum1 += reflected[j] * x[j]
-                    sum2 += reflected[j] * x2[j]
-                sums[row, 0] = sum0
-                sums[row, 1] = sum1
-                sums[row, 2] = sum2
+                sum_rows(root[row * n - begin : (row + 1) * n - begin], x, x2, sums[row])
             net = error
             inflow(shape, steps, inverse_rates, thresholds, 2.0, flows, begin, end, net)
             out = right[begin:end]

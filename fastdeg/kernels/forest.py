@@ -348,17 +348,18 @@ def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, tie
 
 
 @kernel
-def settle(strides, tau, exponents, q, drop, ties, potential, p):
-    """Balance each tree and drop flows that run against their direction; return how many, and how many cells are loose.
+def settle(strides, tau, exponents, q, drop, unsettled, ties, potential, p):
+    """Balance the trees of ``unsettled`` cells and drop flows that run against their direction.
 
-    Trees without mass of q fall apart: their cells, at a loose potential, are for `attach`.
+    Cells stay unsettled whose trees have come apart. Those without mass of q fall apart wholly: their cells, at a loose
+    potential, are for `attach`. Returns whether a flow was dropped, and whether cells are loose.
     """
     n_cells = len(p)
     cells = pack(potential, p, q, exponents)
     jumps = new_jumps(strides)
     part = new_part(n_cells)
-    seen = np.zeros(n_cells, np.bool_)
-    dropped, loose = 0, 0
+    seen = ~unsettled
+    dropped, loose = False, False
     for x in range(n_cells):
         count = next_tree(ties, jumps, x, cells, part, seen)
         if count == 0:
@@ -369,17 +370,21 @@ def settle(strides, tau, exponents, q, drop, ties, potential, p):
                 ties[order[k]] = 0
                 cells[order[k], POTENTIAL] = LOOSE
                 cells[order[k], MASS] = 0.0
-            loose += count
+            loose = True
             continue
         log_factor = np.log(target[0] / mass[0])
         scale(part, count, log_factor, tau, cells)
         factor = np.exp(log_factor)
+        whole = True
         for k in range(1, count if drop else 0):
             # what has no q of its own is flowed into, however little
             flow = target[k] - factor * mass[k] if 0 < target[k] < target[0] else target[k] - 0.5 * target[0]
             if flow != 0 and rises[k] != (flow > 0):
                 untie(ties, part, k)
-                dropped += 1
+                whole = False
+        dropped |= not whole
+        for k in range(count if whole else 0):
+            unsettled[order[k]] = False
     unpack(cells, potential, p)
     return dropped, loose
 

@@ -1,0 +1,79 @@
+"""Solves of one problem for one tau after another, each from where the last one ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastdeg import _checks
+from fastdeg.crafting.generalization import automatic
+from fastdeg.crafting.problem import PlanTransport
+from fastdeg.crafting.result import CraftResult, finish
+from fastdeg.crafting.setup import Setup
+from fastdeg.crafting.solver import Progress, Solution, solve
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a solve ends: at a gap of ``tol``, after so many iterations or seconds; and on how many threads it runs."""
+
+    tol: float
+    max_iter: int
+    seconds: float
+    threads: int | None
+
+    @classmethod
+    def checked(cls, time_limit: float | None, tol: float, max_iter: int, threads: int | None) -> Limits:
+        """Return the limits for the arguments of `craft`."""
+        seconds = np.inf if time_limit is None else _checks.number(time_limit, "time_limit", positive=True)
+        return cls(_checks.number(tol, "tol", 0), _checks.integer(max_iter, "max_iter", 0), seconds, threads)
+
+
+class Series:
+    """Solves a setup for the taus that it is asked for."""
+
+    def __init__(self, setup: Setup, limits: Limits, warm_start: CraftResult | None) -> None:
+        if warm_start is not None and not isinstance(warm_start, CraftResult):
+            raise TypeError(f"warm_start: expected a CraftResult or None, got {type(warm_start).__name__}")
+        self.setup, self.limits = setup, limits
+        self.state: Any = None if warm_start is None else warm_start._state
+
+    def tau(self, generalization: float | str) -> float:
+        """Return the number that ``generalization`` stands for."""
+        if isinstance(generalization, str):
+            _checks.choice(generalization, "generalization", ("auto",))
+            return automatic(self.setup, self.roughly)
+        return _checks.number(generalization, "generalization", 0)
+
+    def roughly(self, tau: float, coarse: float = 1e-5, progress: Progress | None = None) -> Solution:
+        """Solve well enough to choose tau by; ``coarse`` is the tolerance on grids."""
+        few = isinstance(self.setup.problem.transport, PlanTransport)
+        return self._solve(tau, max(self.limits.tol, min(1e-6, 1e-3 * tau) if few else coarse), progress)
+
+    def result(self, tau: float, progress: Progress | None) -> CraftResult:
+        """Solve to the tolerance."""
+        tol, threads = self.limits.tol, self.limits.threads
+        try:
+            solution = self._solve(tau, tol, progress)
+        except KeyboardInterrupt as interrupt:
+            best: Solution = interrupt.solution  # type: ignore[attr-defined]
+            interrupt.result = finish(self.setup, tau, best, tol, threads)  # type: ignore[attr-defined]
+            raise
+        return finish(self.setup, tau, solution, tol, threads)
+
+    def _solve(self, tau: float, tol: float, progress: Progress | None) -> Solution:
+        limits = self.limits
+        solution = solve(
+            self.setup.problem.with_tau(tau),
+            tol=tol,
+            max_iter=limits.max_iter,
+            deadline=time.perf_counter() + limits.seconds,
+            threads=limits.threads,
+            warm_start=self.state,
+            progress=progress,
+        )
+        self.state = solution.state
+        return solution
