@@ -10,7 +10,8 @@ import time
 import pytest
 
 SETUP = """
-import functools, sys, threading, time
+import functools, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs without one
 import numpy as np, fastdeg as fd
 from fastdeg.distances import _network
 rng = np.random.default_rng(0)
