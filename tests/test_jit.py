@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numba import prange
 
-from fastdeg.kernels import _jit
+from fastdeg.kernels import _cache, _jit
 from fastdeg.kernels._jit import kernel, parallel_kernel, thread_count
 
 
@@ -121,3 +121,51 @@ def test_flags_are_part_of_the_cache_name():
         return x + 1
 
     assert kernel(f).py_func.__qualname__ != kernel(f, fastmath=True).py_func.__qualname__
+
+
+FIRST_CALL = """
+    import sys, numpy as np, fastdeg as fd
+    a, b, points = np.full(10, 0.1), np.arange(10) / 45, np.arange(30.0).reshape(10, 3)
+    value = fd.emd(a, b, points, points).value
+    print("numba.np.linalg" in sys.modules, value)
+"""
+
+
+@pytest.mark.skipif(numba.version_info.short > _cache.NEWEST_TRIED, reason="this numba reads its own cache")
+def test_a_first_call_from_the_cache_fills_no_registry(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", textwrap.dedent(FIRST_CALL)]
+    first, second = (
+        subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.split()
+        for _ in range(2)
+    )
+    assert first[0] == "True"
+    assert second[0] == "False"
+    assert first[1] == second[1]
+
+
+def test_code_from_the_cache_serves_what_is_compiled_later():
+    doubled(np.ones(3), np.empty(3))
+    script = """
+        import numba, numpy as np
+        from test_jit import doubled, doubled_serial
+        doubled(np.ones(3), np.empty(3))
+
+        @numba.njit
+        def norm(x, out):
+            doubled_serial(x, out)
+            return np.linalg.norm(out)
+
+        assert norm(np.array([3.0, 4.0]), np.empty(2)) == 10
+    """
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path])}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, env=environment)
+
+
+def test_kernels_run_as_plain_python():
+    script = "from test_jit import *; out = np.empty(3); assert sum_doubled(np.ones(3), out) == 6 and out[0] == 2"
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
+        "NUMBA_DISABLE_JIT": "1",
+    }
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)

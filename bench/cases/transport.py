@@ -314,10 +314,10 @@ DATA = (
     "import numpy as np, fastdeg as fd; r = np.random.default_rng(0); "
     "a = np.full(1000, 1e-3); x = r.random((1000, 3)); "
 )
-ONE_KERNEL = "from fastdeg.kernels.transport.spatial import cluster_sizes; cluster_sizes(1, 1)"
+ONE_KERNEL = "from bench.plain_kernel import smaller; smaller(1.0, 2.0)"
 POINTS = "fd.emd(a, a, x, r.random((1000, 3)))"
 FIRST_CALLS = [
-    FirstCall("one kernel of two numbers (what numba itself takes)", ONE_KERNEL),
+    FirstCall("a function of two numbers, by numba alone", ONE_KERNEL),
     FirstCall("the same, imports before", ONE_KERNEL, DATA + "fd.emd"),
     FirstCall("emd, points", DATA + POINTS),
     FirstCall("the same, imports before", POINTS, DATA + "fd.emd"),

@@ -18,6 +18,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from . import _cache
+
 # Below this many elementary operations the launch of the threads costs more than it saves.
 SMALL_WORK = 20_000
 
@@ -147,13 +149,14 @@ def _compile(
     copy.__qualname__ = "_".join(part for part in (function.__qualname__, name, called[:10]) if part)
     njit: Any = numba.njit
     compiled = njit(
-        cache=not os.environ.get("FASTDEG_NO_CACHE"),
         nogil=True,
         error_model="numpy",
         fastmath=flags,
         inline=inline,
         parallel=parallel,
     )(copy)
+    if not os.environ.get("FASTDEG_NO_CACHE"):
+        _cache.enable(compiled)
     _digests[id(compiled)] = _digest(called, *_code_parts(function.__code__))
     return compiled
 

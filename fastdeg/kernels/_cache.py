@@ -1,0 +1,35 @@
+"""Numba's cache on disk, without the registries that numba fills before it reads the first file.
+
+They are what numba can compile, a fifth of a second of imports, and compiling fills them itself; machine code that is
+read back needs the memory manager alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
+
+# The newest release this was tried with: a symbol that a later one takes from a registry would end the process.
+NEWEST_TRIED = (0, 68)
+
+
+class MachineCodeCache(FunctionCache):  # type: ignore[misc]
+    """The cache files of one function, read without a look at the registries."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load the machine code for the signature, or return None where there is none."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
+def enable(compiled: Any) -> None:
+    """Keep the machine code of a compiled function on disk."""
+    if numba.config.DISABLE_JIT:  # numba hands back the Python function
+        return
+    compiled.enable_caching()
+    if numba.version_info.short <= NEWEST_TRIED:
+        compiled._cache = MachineCodeCache(compiled.py_func)
