@@ -149,9 +149,10 @@ def sum_up(part, count):
 
 @kernel
 def next_tree(ties, jumps, x, cells, part, seen):
-    """Fill the part with the tree of a cell, and its sums; return the number of its cells, 0 where seen before."""
-    if seen[x]:
-        return 0
+    """Fill the part with the tree of a cell, and its sums, and see its cells; return their number.
+
+    For each cell not seen before: to call takes as long as to visit ten cells, so the caller looks.
+    """
     count = walk(ties, jumps, x, cells, part)
     sum_up(part, count)
     for k in range(count):
@@ -361,9 +362,9 @@ def settle(strides, tau, exponents, q, drop, unsettled, ties, potential, p):
     seen = ~unsettled
     dropped, loose = False, False
     for x in range(n_cells):
-        count = next_tree(ties, jumps, x, cells, part, seen)
-        if count == 0:
+        if seen[x]:
             continue
+        count = next_tree(ties, jumps, x, cells, part, seen)
         order, mass, target, rises = part.order, part.mass, part.target, part.rises
         if not target[0] > 0:
             for k in range(count):
@@ -399,6 +400,8 @@ def flow_cost(strides, q, ties, potential, p):
     seen = np.zeros(n_cells, np.bool_)
     cost = 0.0
     for x in range(n_cells):
+        if seen[x]:
+            continue
         for k in range(1, next_tree(ties, jumps, x, cells, part, seen)):
             rise = abs(potential[part.order[part.up[k]]] - potential[part.order[k]])
             cost += rise * abs(part.target[k] - part.mass[k])

@@ -115,10 +115,10 @@ def number_trees(strides, q, ties, group, mass):
     seen = np.zeros(n_cells, np.bool_)
     count = 0
     for x in range(n_cells):
-        size = next_tree(ties, jumps, x, cells, part, seen)
-        if size > 0:
-            for k in range(size):
-                group[part.order[k]] = count
-            mass[count] = part.target[0]
-            count += 1
+        if seen[x]:
+            continue
+        for k in range(next_tree(ties, jumps, x, cells, part, seen)):
+            group[part.order[k]] = count
+        mass[count] = part.target[0]
+        count += 1
     return count
