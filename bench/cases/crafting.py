@@ -272,7 +272,7 @@ def check_path(w, answers):
 
 CASES += [
     Case(
-        f"trade-off path of 20 points, 17,850 bins, q from {kind:,} samples",
+        f"trade-off path of 20 points, 17,850 bins, q {from_samples(kind)}",
         lambda kind=kind: with_points(grid("dense", kind, 0.1)),
         path,
         [Rival("one cold solve, τ = 0.1", one_cold, 1 / 6), Rival("its points one by one, cold", one_by_one, 20 / 6)],
@@ -281,7 +281,7 @@ CASES += [
         seconds=30.0,
         rounds=3,
     )
-    for kind in (24, 2_000)
+    for kind in (24, 2_000, "dense")
 ]
 
 PAPER = (
