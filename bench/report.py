@@ -130,7 +130,7 @@ def case_lines(name: str, row: dict[str, Any]) -> list[str]:
         target = row["targets"].get(rival)
         if target is None and rival == fastest:
             target = row["target"]
-        wanted = "–" if target is None else f"{target:g} ×"
+        wanted = "–" if target is None else f"{target:.3g} ×"
         ratio = f"{seconds / ours:.2f} ×" if seconds < 20 * ours else f"{seconds / ours:.0f} ×"
         lines.append(f"| {name} | {duration(ours)} | {rival} | {duration(seconds)} | {ratio} | {wanted} |")
         name = ""
