@@ -145,6 +145,16 @@ def test_a_solution_for_another_tau_is_polished_at_once(as_flows, tau):
     assert abs(warm.objective - cold.objective) < 2e-6
 
 
+@pytest.mark.parametrize("weight", [30, 300])
+@pytest.mark.parametrize("tau", [0.02, 0.1, 0.4])
+def test_polishing_goes_as_far_as_the_optimum_needs_not_the_prior(as_flows, tau, weight):
+    q = grid_target(24)
+    near = craft(target=q, generalization=tau * weight, wasserstein_weight=weight)
+    warm = craft(target=q, generalization=1.3 * tau * weight, wasserstein_weight=weight, warm_start=near)
+    assert warm.converged
+    assert warm.n_iter == 1
+
+
 @pytest.mark.parametrize("kind", [24, "dense"])
 def test_the_solution_for_another_target_and_prior_is_a_start(as_flows, kind):
     near = craft(target=grid_target(500), generalization=0.1)

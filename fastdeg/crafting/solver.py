@@ -107,7 +107,7 @@ def solve(
                 if progress is not None:
                     progress(_fraction(solution, tol), f"gap {solution.gap:.1e} after {solution.n_iter} iterations")
                 done = solution.closed(tol) or solution.n_iter >= max_iter or time.perf_counter() > deadline
-                enough = tol * max(1.0, abs(solution.objective))
+                enough = tol * max(1.0, solution.lower_bound)  # below the optimum's: enough for what is still to come
                 made = 0 if done else method.advance(enough, max_iter - solution.n_iter)
                 if not made:
                     break
