@@ -15,6 +15,8 @@ from numba.core.runtime import rtsys
 # The newest release this was tried with: a symbol that a later one takes from a registry would end the process.
 NEWEST_TRIED = (0, 68)
 
+_numba_config: Any = numba.config
+
 
 class MachineCodeCache(FunctionCache):  # type: ignore[misc]
     """The cache files of one function, read without a look at the registries."""
@@ -28,7 +30,7 @@ class MachineCodeCache(FunctionCache):  # type: ignore[misc]
 
 def enable(compiled: Any) -> None:
     """Keep the machine code of a compiled function on disk."""
-    if numba.config.DISABLE_JIT:  # numba hands back the Python function
+    if _numba_config.DISABLE_JIT:  # numba hands back the Python function
         return
     compiled.enable_caching()
     if numba.version_info.short <= NEWEST_TRIED:
