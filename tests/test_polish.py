@@ -232,3 +232,37 @@ def test_same_bits_for_any_number_of_threads(as_flows, monkeypatch):
         for result in results[1:]:
             assert result.distribution.pmf.tobytes() == results[0].distribution.pmf.tobytes()
             assert (result.objective, result.lower_bound) == (results[0].objective, results[0].lower_bound)
+
+
+LARGE = fd.GridBins(fd.DegradationSpace.preset("dense"))
+SQUARE = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("a", 0, 1, 100), fd.Axis.regular("b", 0, 1, 100)]))
+
+
+def samples_at_one_downsampling():
+    rng = np.random.default_rng(0)
+    return np.column_stack((rng.uniform(1, 2, 24), rng.uniform(10, 20, 24), np.full(24, 4)))
+
+
+def few_bins(bins, masses):
+    pmf = np.zeros(bins.n_bins)
+    pmf[list(masses)] = list(masses.values())
+    return fd.BinnedDistribution(bins, pmf)
+
+
+@pytest.mark.parametrize("tau", [10.0, 1.0, 0.1])
+@pytest.mark.parametrize(
+    "target",
+    [
+        fd.BinnedDistribution.from_samples(SQUARE, np.random.default_rng(0).normal(0.5, 0.1, (2000, 2))),
+        fd.BinnedDistribution.from_samples(LARGE, samples_at_one_downsampling()),
+        few_bins(LARGE, {10: 0.5, 11: 0.3, 25: 0.2}),
+        few_bins(LARGE, {5810: 0.01, 9079: 0.39, 11691: 0.42, 12412: 0.18}),
+    ],
+    ids=["blob", "one downsampling", "three bins", "four bins"],
+)
+def test_narrow_targets_on_large_grids(target, tau):
+    """The prox of the moments is close to singular covariances here: steps over them must not be taken."""
+    result = craft(target=target, generalization=tau)
+    assert result.converged
+    assert result.n_iter <= 1000
+    assert result.gap <= 1e-6 * max(1, result.objective)

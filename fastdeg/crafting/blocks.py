@@ -20,7 +20,10 @@ from fastdeg.kernels import admm
 Float = NDArray[np.float64]
 
 RELAXATION = 1.8
-_SINGULAR = 1e-14  # ratio of the roots of Fᵀ Σ F where that counts as singular
+_SHORTEST_STEP = 0.02  # of a Newton step; one that is shorter leads nowhere soon
+_MOST_WAYS = 40  # stages on the way to a prox point
+_TO_BOUNDARY = 0.1  # of the least root of Fᵀ Σ F, what a Newton step leaves of it at least
+_SINGULAR = 1e-7  # ratio of the roots below which there is nothing but rounding
 
 
 class Flows:
@@ -173,34 +176,57 @@ class Moments(Term):
         self._at: tuple[Float, Float, Float, Float] | None = None  # the last prox point, linearised
 
     def minimum(self, s: Float) -> Float:
-        """argmin of slope · z − 2 w_F tr (Fᵀ Σ(z) F)^½ + ½ (z − s)ᵀ Q (z − s), by damped Newton steps from the last."""
+        """argmin of slope · z − 2 w_F tr (Fᵀ Σ(z) F)^½ + ½ (z − s)ᵀ Q (z − s), from the last one.
+
+        Where Newton's method does not get there at once, s is approached from the point that the last z is best for.
+        """
         if not len(s) or self.weight == 0:
             return s
+        at = self._at or self._linearise(self.y, self.frechet.spectrum(self.y))
+        here, share = None, 1.0
+        for _ in range(_MOST_WAYS):
+            found = self._newton(at, s if here is None or share == 1 else here + share * (s - here))
+            if found is not None:
+                at = found
+                if share == 1:
+                    break
+            here = at[0] + np.linalg.solve(self.metric, at[2])
+            share = share / 4 if found is None else min(2 * share, 1.0)
+        self._at = at
+        return at[0]
+
+    def _newton(self, at: tuple[Float, Float, Float, Float], s: Float) -> tuple[Float, Float, Float, Float] | None:
+        """Return the prox point of s, linearised, by damped Newton steps; None where they become short or many."""
         metric = self.metric
-        z, roots, gradient_of_h, hessian = self._at or self._linearise(self.y, self.frechet.spectrum(self.y))
+        z, roots, gradient_of_h, hessian = at
         for _ in range(20):
             off = z - s
             pull = metric @ off
             gradient = gradient_of_h + pull
-            step = -np.linalg.solve(hessian + metric, gradient)
+            try:
+                step = -np.linalg.solve(hessian + metric, gradient)
+            except np.linalg.LinAlgError:
+                return None
             decrement = float(-gradient @ step)
             value = self._value(z, roots, off @ pull)
+            close = decrement < 1e-10 * (1e-6 + abs(value))
             length = 1.0
-            while length > 1e-10:
+            while length > _SHORTEST_STEP:
                 moved = z + length * step
                 spectrum = self.frechet.spectrum(moved)
-                if spectrum[0][0] > _SINGULAR * spectrum[0][-1]:
+                least, largest = spectrum[0][0], spectrum[0][-1]
+                if least >= roots[0] or least >= max(_TO_BOUNDARY * roots[0], _SINGULAR * largest):
                     off = moved - s
                     after = self._value(moved, spectrum[0], off @ metric @ off)
                     if after <= value - 0.1 * length * decrement + 1e-14 * abs(value):
                         break
                 length /= 2
             else:
-                break
-            self._at = z, roots, gradient_of_h, hessian = self._linearise(moved, spectrum)
-            if decrement < 1e-10 * (1e-6 + abs(value)):
-                break
-        return z
+                return (z, roots, gradient_of_h, hessian) if close else None
+            z, roots, gradient_of_h, hessian = self._linearise(moved, spectrum)
+            if close:
+                return z, roots, gradient_of_h, hessian
+        return None
 
     def _linearise(self, z: Float, spectrum: tuple[Float, Float, Float]) -> tuple[Float, Float, Float, Float]:
         """Return z, the roots of Fᵀ Σ F, and gradient and Hessian of h there."""

@@ -76,8 +76,8 @@ def finish(setup: Setup, tau: float, solution: Solution, tol: float, threads: in
     """Recompute the objective of the solution's p with an exact transport solve."""
     problem = setup.problem.with_tau(tau)
     p = solution.p / solution.p.sum()
-    transport = solution.transport
     weight = setup.wasserstein_weight
+    transport = solution.transport if np.isfinite(solution.transport) else problem.transport.independent(p)
     if weight > 0 and not solution.exact and problem.n_bins <= LARGEST_EXACT:
         transport = problem.transport.exact(p, threads)
     objective = problem.objective(p, transport)
@@ -86,19 +86,19 @@ def finish(setup: Setup, tau: float, solution: Solution, tol: float, threads: in
         "wasserstein": transport / weight if weight > 0 else float("nan"),
         "kl": entropy_term(p, problem.prior),
     }
-    lower_bound = min(solution.lower_bound, objective)
-    keys = solution.history[-1].keys()
-    history = {key: np.array([record.get(key, np.nan) for record in solution.history]) for key in keys}
+    lower_bound = min(max(solution.lower_bound, 0.0), objective)  # no term is negative
+    last = solution.history[-1] if solution.history else {"primal_residual": np.inf, "dual_residual": np.inf}
+    history = {key: np.array([record.get(key, np.nan) for record in solution.history]) for key in last}
     return CraftResult(
         distribution=BinnedDistribution(setup.target.bins, setup.full(p)),
         objective=objective,
         terms=terms,
         lower_bound=lower_bound,
         gap=objective - lower_bound,
-        converged=objective - lower_bound <= tol * max(1.0, abs(objective)),
+        converged=bool(objective - lower_bound <= tol * max(1.0, abs(objective)) < np.inf),
         generalization=tau,
-        primal_residual=solution.history[-1]["primal_residual"],
-        dual_residual=solution.history[-1]["dual_residual"],
+        primal_residual=last["primal_residual"],
+        dual_residual=last["dual_residual"],
         n_iter=solution.n_iter,
         history=history,
         _state=solution.state,

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Float = NDArray[np.float64]
 
+_NOTHING = 800.0  # exp(−_NOTHING) is 0
+
 
 def entropy_term(p: Float, prior: Float) -> float:
     """Return KL(p ‖ prior) for a prior that is positive everywhere."""
@@ -40,9 +42,12 @@ def linear_entropic_minimum(costs: Float, prior: Float, tau: float, lower: Float
 
 
 def _clipped_root(logs: Float, lower: Float, upper: Float, start: float) -> float:
-    """Solve Σ clip(exp(logs − shift), lower, upper) = 1 for the shift by a safeguarded Newton method."""
-    below, above = -np.inf, np.inf
-    shift = start
+    """Solve Σ clip(exp(logs − shift), lower, upper) = 1 for the shift, by Newton steps and bisection in a bracket."""
+    below = float((logs - np.log(upper)).min())  # from here down each p is at its upper bound
+    above = float(logs.max()) + _NOTHING
+    if (some := lower > 0).any():
+        above = max(above, float((logs[some] - np.log(lower[some])).max()))
+    shift, last = min(max(start, below), above), np.inf
     for _ in range(200):
         free = np.exp(np.minimum(logs - shift, 1.0))
         p = np.clip(free, lower, upper)
@@ -54,14 +59,14 @@ def _clipped_root(logs: Float, lower: Float, upper: Float, start: float) -> floa
         else:
             above = shift
         slope = float(p[(free > lower) & (free < upper)].sum())
-        proposal = shift + (excess / slope if slope > 0 else np.copysign(np.inf, excess))
+        proposal = shift + excess / slope if slope > 0 else np.inf
+        if not below < proposal < above or abs(excess) > last / 2:
+            proposal = (below + above) / 2
+            last = np.inf  # the next step may be Newton's
+        else:
+            last = abs(excess)
         if not below < proposal < above:
-            if np.isfinite(below) and np.isfinite(above):
-                proposal = (below + above) / 2
-            else:
-                proposal = shift + np.copysign(max(1.0, abs(shift - start)), excess)
-        if proposal == shift:
-            break
+            break  # no number is left between them
         shift = proposal
     return shift
 

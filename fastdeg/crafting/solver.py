@@ -19,6 +19,7 @@ from fastdeg.crafting.interior import InteriorPoint, Start
 from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.polish import Polish
 from fastdeg.crafting.problem import GridTransport, Primal, Problem
+from fastdeg.crafting.simplex import project
 from fastdeg.crafting.splitting import GridSplitting
 
 Float = NDArray[np.float64]
@@ -80,7 +81,7 @@ class Solution:
         return self.objective - self.lower_bound
 
     def closed(self, tol: float) -> bool:
-        return self.gap <= tol * max(1.0, abs(self.objective))
+        return bool(np.isfinite(self.gap)) and self.gap <= tol * max(1.0, abs(self.objective))
 
 
 def solve(
@@ -98,7 +99,7 @@ def solve(
     A KeyboardInterrupt leaves with the best solution so far as its ``solution``.
     """
     start = time.perf_counter()
-    solution = Solution(problem.prior, np.inf)
+    solution = Solution(project(problem.prior / problem.prior.sum(), problem.lower, problem.upper), np.inf)
     try:
         for make in _methods(problem, threads, warm_start):
             method = make()
@@ -165,18 +166,17 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Cal
     methods: list[Callable[[], Method]] = [interior]
     if transport.geometry is not None and transport.costs.size > levels.SMALL:
         methods = [coarse_to_fine, interior] if transport.costs.size <= MOST_ARCS else [coarse_to_fine]
-    fits = isinstance(warm_start, Start) and warm_start.fits(problem, transport)
+    fits = isinstance(warm_start, Start) and not transport.absent and warm_start.fits(problem, transport)
     return [warm, *methods] if fits else methods
 
 
 def _certify(solution: Solution, problem: Problem, method: Method, seconds: float) -> None:
     p, transport, exact = method.primal()
-    objective = problem.objective(p, transport)
-    if objective < solution.objective:
+    if np.isfinite(p).all() and (objective := problem.objective(p, transport)) < solution.objective:
         solution.p, solution.transport, solution.exact, solution.objective = p, transport, exact, objective
     phi, dual_transport, moments = method.dual()
-    bound = problem.lower_bound(moments, phi, dual_transport)
-    solution.lower_bound = max(solution.lower_bound, bound)
+    if np.isfinite(phi).all() and np.isfinite(moments).all():  # else the method has broken down
+        solution.lower_bound = max(solution.lower_bound, problem.lower_bound(moments, phi, dual_transport))
     record = {"iteration": solution.n_iter, "seconds": seconds}
     record |= {"objective": solution.objective, "lower_bound": solution.lower_bound, "gap": solution.gap}
     solution.history.append(record | method.residuals())
@@ -184,6 +184,8 @@ def _certify(solution: Solution, problem: Problem, method: Method, seconds: floa
 
 def _fraction(solution: Solution, tol: float) -> float:
     """Return how far the gap has come from its first value to the tolerance, on a logarithmic scale."""
+    if not np.isfinite(solution.history[0]["gap"]):
+        return 0.0
     scale = max(1.0, abs(solution.objective))
     first, goal = max(solution.history[0]["gap"] / scale, 10 * tol), max(tol, 1e-300)
     now = min(max(solution.gap / scale, goal), first)

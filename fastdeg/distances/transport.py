@@ -53,8 +53,8 @@ class EMDResult:
 
     @property
     def relative_gap(self) -> float:
-        """The gap over the value; 0 where the gap is 0."""
-        return self.gap / self.value if self.gap > 0 else 0.0
+        """The gap over the size of the value; 0 where the value is 0, as the gap is rounding then."""
+        return self.gap / abs(self.value) if self.value else 0.0
 
     @cached_property
     def plan(self) -> sparse.csr_array:
