@@ -488,7 +488,47 @@ def test_more_patches_sharpen_the_likelihood_only_as_far_as_content_allows():
     z = rng.uniform(0, 1, (10_000, 1))
     s = z + 0.06 * rng.standard_normal(400)[groups][:, None] + 0.08 * rng.standard_normal((10_000, 1))
     model = Likelihood.fit(s, z, groups)
-    assert model.shared[0] == pytest.approx(0.36, abs=0.06)
+    ends = np.array([[0.0], [0.5], [1.0]])
+    np.testing.assert_allclose(model.shared(ends)[:, 0], 0.36, atol=0.06)
+    # content that counts at one end of the space only
+    s = z + 0.12 * (1 - z) * rng.standard_normal(400)[groups][:, None] + 0.05 * rng.standard_normal((10_000, 1))
+    model = Likelihood.fit(s, z, groups)
+    shared = model.shared(ends)[:, 0]
+    np.testing.assert_allclose(shared[:2], [0.85, 0.59], atol=0.12)
+    assert shared[2] < 0.15
+    one, eight = (model.shrinkage(np.array(n), ends)[:, 0] for n in (1, 8))
+    np.testing.assert_allclose(one, 1)
+    np.testing.assert_allclose(eight, shared + (1 - shared) / 8)
+    # one photograph cannot tell: all may be in common
+    np.testing.assert_allclose(Likelihood.fit(s, z, 0 * groups).shared(ends), 1)
+
+
+def test_a_density_narrower_than_the_cells_is_averaged_over_them():
+    """A few points with their cells say of the bins what very many points say."""
+    rng = np.random.default_rng(0)
+    z = rng.uniform(0, 1, (5_000, 2))
+    deviation = np.column_stack([0.01 + 0.02 * z[:, 1], np.full(5_000, 0.1)])
+    model = Likelihood.fit(z + deviation * rng.standard_normal(z.shape), z, np.arange(5_000))
+    bins = fd.GridBins(
+        fd.DegradationSpace([fd.Axis.regular("blur_sigma", 0, 5, 2), fd.Axis.regular("noise_sigma", 0, 50, 4)])
+    )
+    few = bin_support(bins, model)
+    assert few.counts.max() <= 25
+    steps = (np.arange(400) + 0.5) / 400
+    z = np.stack(np.meshgrid(steps, (np.arange(80) + 0.5) / 80, indexing="ij"), axis=-1).reshape(-1, 2)
+    owners = bins.assign(bins.space.unstandardize(z))
+    s = np.column_stack([rng.uniform(0.1, 0.4, 40), rng.uniform(0.1, 0.9, 40)])
+    counts = np.ones(40, dtype=np.int64)
+    density = np.exp(model.log_density(s, z, counts))
+    many = np.stack([density[:, owners == k].mean(axis=1) for k in range(4)], axis=1)  # those of the lesser blur
+    many /= many.sum(axis=1, keepdims=True)
+
+    def error(cells: np.ndarray | float) -> float:
+        found = np.exp(few.average(model.log_density(s, few.points, counts, cells)))[:, :4]
+        return float(np.abs(found / found.sum(axis=1, keepdims=True) - many).max())
+
+    assert error(few.cells) < 0.08
+    assert error(0.0) > 2 * error(few.cells)
 
 
 def test_regression_judges_itself_on_content_it_has_not_seen():

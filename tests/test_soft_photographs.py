@@ -48,7 +48,7 @@ def test_some_soft_patches_of_a_photograph_hardly_count():
     sharp = model.summaries(s, owners, 500)
     np.testing.assert_allclose((sharp - z[::8]).mean(axis=0), 0, atol=0.01)
     # how far the summaries lie off is what the likelihood takes for granted
-    spread = np.sqrt(model.shrinkage(np.full(500, 8))) * model.deviation(z[::8])
+    spread = np.sqrt(model.shrinkage(np.full(500, 8), z[::8])) * model.deviation(z[::8])
     assert ((sharp - z[::8]) / spread).std(axis=0) == pytest.approx([1, 1], abs=0.12)
     soft = s.copy()
     soft[owners * 0 + np.arange(4_000) % 8 < 3] += 0.4  # three of eight patches read too strong
@@ -73,20 +73,24 @@ def test_out_of_focus_blurs_parts_and_leaves_the_rest():
     assert max(shares) > 0.4
 
 
-def test_a_soft_photograph_looks_like_a_stronger_blur():
-    """The premise of `softened`, on real pictures: blur upon blur is one blur, variances added."""
+def test_what_degraded_photographs_look_like():
+    """The premise of `appearances`, on real pictures: blur upon blur is one blur, variances added."""
     axes = ("noise_sigma", "blur_sigma")
-    (share, same), *alike = softness.softened(np.array([[3.0, 1.0]]), axes)
+    (share, same), *alike = softness.appearances(np.array([[3.0, 1.0]]), axes)
     np.testing.assert_array_equal(same, [[3.0, 1.0]])
     assert share + sum(w for w, _ in alike) == pytest.approx(1)
-    for (_, found), sigma in zip(alike, softness.WHOLLY_SIGMA, strict=True):
+    soft, textured = alike[: len(softness.WHOLLY_SIGMA)], alike[len(softness.WHOLLY_SIGMA) :]
+    for (_, found), sigma in zip(soft, softness.WHOLLY_SIGMA, strict=True):
         assert found[0, 0] == 3.0
-        soft = fd.degrade(cv2.GaussianBlur(portrait(), (0, 0), sigma), blur_sigma=1.0, downsampling=4)
+        blurred = fd.degrade(cv2.GaussianBlur(portrait(), (0, 0), sigma), blur_sigma=1.0, downsampling=4)
         as_strong = fd.degrade(portrait(), blur_sigma=found[0, 1], downsampling=4)
         sharp = fd.degrade(portrait(), blur_sigma=1.0, downsampling=4)
-        error, change = (np.abs(soft - x.astype(float)).mean() for x in (as_strong, sharp))
+        error, change = (np.abs(blurred - x.astype(float)).mean() for x in (as_strong, sharp))
         assert error < max(0.5, 0.25 * change)
-    assert softness.softened(np.array([[3.0, 80.0]]), ("noise_sigma", "jpeg_quality"))[0][0] == 1.0
+    for (_, found), sigma in zip(textured, softness.TEXTURE_SIGMA, strict=True):
+        np.testing.assert_allclose(found, [[np.hypot(3.0, sigma), 1.0]])
+    assert len(softness.appearances(np.array([[3.0, 80.0]]), ("noise_sigma", "jpeg_quality"))) == 1 + len(textured)
+    assert softness.appearances(np.array([[3.0, 80.0]]), ("poisson_scale", "jpeg_quality"))[0][0] == 1.0
 
 
 def test_a_few_soft_references_do_not_pass_for_a_blur(monkeypatch):
@@ -99,3 +103,17 @@ def test_a_few_soft_references_do_not_pass_for_a_blur(monkeypatch):
     without = fitted.estimate(images).pmf[sharp].sum()
     assert mass > without + 0.05
     assert mass > 0.8
+
+
+def test_a_few_textured_references_do_not_pass_for_noise(monkeypatch):
+    fitted = fd.DegradationEstimator(paper_bins(), n_samples=4_000).fit(photographs())
+    rng = np.random.default_rng(0)
+    # texture as fine as the pixels of the degraded photograph
+    grain = cv2.resize(rng.normal(0, 12, (100, 100)).astype(np.float32), (400, 400), interpolation=cv2.INTER_NEAREST)
+    picture = portrait()[:400, :400]
+    textured = np.clip(picture + grain[..., None], 0, 255).astype(np.uint8)
+    images = references([portrait()], SETTINGS[1], 20, seed=1)[0] + references([textured], SETTINGS[1], 4, seed=2)[0]
+    first = fitted.estimate(images).marginal("noise_sigma")[0]
+    monkeypatch.setattr(softness, "TEXTURED", 1e-300)
+    assert first > fitted.estimate(images).marginal("noise_sigma")[0] + 0.03
+    assert first > 0.9

@@ -31,7 +31,7 @@ from fastdeg.images.inference import Bootstrap, Identifiability, Inference, Refe
 from fastdeg.images.model import DegradationModel
 from fastdeg.images.pooling import group_means
 from fastdeg.images.reading import Summaries
-from fastdeg.images.softness import blur_columns, softened
+from fastdeg.images.softness import appearances, blur_columns
 from fastdeg.images.support import BinSupport, bin_support
 from fastdeg.images.synthesis import SMALLEST_PATCH, Embedding, Recipe, embedded, patches_of, synthesize
 
@@ -411,11 +411,12 @@ class DegradationEstimator(BaseEstimator):
         support, space = self._support(), self.bins.space
         assert space is not None
         if self.degrade is not None:  # what its axes mean is the user's
-            return support.average(self.model_.log_density(summaries, support.points))
+            return support.average(self.model_.log_density(summaries, support.points, support.cells))
         log_density = np.full((len(summaries.values), len(support.points)), -np.inf)
-        for share, parameters in softened(space.unstandardize(support.points), axis_names(self.bins)):
+        for share, parameters in appearances(space.unstandardize(support.points), axis_names(self.bins)):
             alike = np.clip(space.standardize(parameters), 0, 1)
-            log_density = np.logaddexp(log_density, np.log(share) + self.model_.log_density(summaries, alike))
+            own = self.model_.log_density(summaries, alike, support.cells)
+            log_density = np.logaddexp(log_density, np.log(share) + own)
         return support.average(log_density)
 
     def _parameters(self, summaries: Summaries) -> tuple[Float, Float]:

@@ -313,11 +313,10 @@ def identifiability(
 ) -> Identifiability:
     """Compare each bin with its neighbours along the axes by the density of the summaries."""
     assert bins.space is not None
-    shrinkage = np.sqrt(likelihood.shrinkage(np.array([n_patches])))
     centers = bins.standardized_centers()
     mean = support.means(likelihood.mean(support.points))
     spread = support.means(likelihood.mean(support.points) ** 2) - mean**2
-    deviation = likelihood.deviation(centers) * shrinkage
+    deviation = likelihood.deviation(centers) * np.sqrt(likelihood.shrinkage(np.array(n_patches), centers))
     slopes = _slopes(likelihood, centers)
     errors = deviation / np.maximum(np.abs(slopes), 1e-3)
     total = np.sqrt(deviation**2 + np.maximum(spread, 0))

@@ -142,19 +142,19 @@ class DegradationModel:
         ways = [(~summaries.combed, self.reading), (summaries.combed, self.comb_reading)]
         return [(which, way.likelihood) for which, way in ways if way is not None]
 
-    def log_density(self, summaries: Summaries, z: Float) -> Float:
-        """Return log p(photograph | z) up to a constant of each, (n, k)."""
+    def log_density(self, summaries: Summaries, z: Float, cells: Float | float = 0.0) -> Float:
+        """Return log p(photograph | z) up to a constant of each, (n, k); cells: see `Likelihood.log_density`."""
         out = np.empty((len(summaries.values), len(z)))
         for which, likelihood in self._likelihoods(summaries):
-            out[which] = likelihood.log_density(summaries.values[which], z, summaries.n_patches[which])
+            out[which] = likelihood.log_density(summaries.values[which], z, summaries.n_patches[which], cells)
         return out
 
     def deviation(self, summaries: Summaries) -> Float:
         """Return the standard deviations of what is said of each photograph, (n, d)."""
         out = np.empty_like(summaries.values)
         for which, likelihood in self._likelihoods(summaries):
-            shrinkage = likelihood.shrinkage(summaries.n_patches[which])
-            out[which] = likelihood.deviation(np.clip(summaries.values[which], 0, 1)) * np.sqrt(shrinkage)
+            z = np.clip(summaries.values[which], 0, 1)
+            out[which] = likelihood.deviation(z) * np.sqrt(likelihood.shrinkage(summaries.n_patches[which], z))
         return out
 
     @property

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from fastdeg.images.arrays import Arrays
 from fastdeg.images.pooling import (
@@ -38,6 +39,9 @@ LINEAR_SCALE = 0.05  # of the linear part beside the radial functions: what the 
 LARGEST_SCORE = 5.0  # standardised features beyond are clipped
 LARGEST_POLYNOMIAL = 130  # terms
 ROWS = 512  # of features that are worked on at a time
+LEAST_SHARED = 0.1  # share of the variance: patches of one photograph overlap
+LARGEST_DEVIATION = 3.0  # of a score, in what patches of one photograph are found to have in common
+N_NEIGHBORS = 8  # patches of the same photograph, degraded most alike, that tell it
 DEGREES_OF_FREEDOM = (3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
 
 
@@ -192,7 +196,8 @@ class Likelihood(Arrays):
     variance_coefficients: Float  # (K', m), of the log-variances
     precision: Float  # (m, m), inverse of the correlations
     degrees_of_freedom: Float  # ()
-    shared: Float  # (m,), share of the variance that patches of one image have in common
+    shared_exponents: NDArray[np.int64]
+    shared_coefficients: Float  # (K'', m), of the share of the variance that patches of one image have in common
     by_lower_half: NDArray[np.bool_]  # (m,)
 
     @classmethod
@@ -210,12 +215,13 @@ class Likelihood(Arrays):
         scores = residuals / np.exp(0.5 * basis @ variances)
         correlation = np.asarray(np.corrcoef(scores, rowvar=False), np.float64).reshape(s.shape[1], s.shape[1])
         precision = np.asarray(np.linalg.inv(0.98 * correlation + 0.02 * np.eye(len(correlation))), np.float64)
-        shared: Float = np.array([_intraclass_correlation(u, groups) for u in scores.T])
+        for_shared = Polynomial.of_degree(z.shape[1], 1)
+        shared = _intraclass_correlations(scores, z, groups, for_shared)
         distances = np.einsum("ni,ij,nj->n", scores, precision, scores)
         nu = max(DEGREES_OF_FREEDOM, key=lambda v: _student_fit(distances, s.shape[1], v))
         return cls(
-            for_mean.exponents, coefficients, for_variance.exponents, variances, precision, np.array(nu), shared,
-            np.zeros(s.shape[1], bool) if by_lower_half is None else by_lower_half,
+            for_mean.exponents, coefficients, for_variance.exponents, variances, precision, np.array(nu),
+            for_shared.exponents, shared, np.zeros(s.shape[1], bool) if by_lower_half is None else by_lower_half,
         )  # fmt: skip
 
     def mean(self, z: Float) -> Float:
@@ -227,11 +233,16 @@ class Likelihood(Arrays):
         log_variance = Polynomial(self.variance_exponents)(z) @ self.variance_coefficients
         return np.exp(0.5 * np.clip(log_variance, -14, 4))
 
-    def shrinkage(self, n_patches: NDArray[np.int64]) -> Float:
-        """Return the share of one patch's variance that remains in the summary of n_patches, (n, m)."""
-        counts = np.asarray(n_patches)
+    def shared(self, z: Float) -> Float:
+        """Return the share of the variance at z that patches of one image have in common, (n, m)."""
+        return np.clip(Polynomial(self.shared_exponents)(z) @ self.shared_coefficients, LEAST_SHARED, 1)
+
+    def shrinkage(self, n_patches: NDArray[np.int64], z: Float) -> Float:
+        """Return the share of one patch's variance at z that remains in the summary of n_patches, a number or (n,)."""
+        counts = np.atleast_1d(n_patches)
         own = np.where(self.by_lower_half, lower_half_variances(counts)[:, None], 1 / counts[:, None])
-        return self.shared + (1 - self.shared) * own
+        shared = self.shared(z)
+        return shared + (1 - shared) * own
 
     def summaries(self, s: Float, owners: NDArray[np.int64], n: int) -> Float:
         """Return the summaries of n photographs from those of their patches, (n, m); owners: whose each patch is."""
@@ -241,23 +252,29 @@ class Likelihood(Arrays):
             half = lower_half_means(s[:, lower], owners, n)
             around = out.copy()
             around[:, lower] = half
-            below = lower_half_expectations(np.bincount(owners, minlength=n))[:, None] * np.sqrt(1 - self.shared[lower])
-            out[:, lower] = half - below * self.deviation(np.clip(around, 0, 1))[:, lower]
+            around = np.clip(around, 0, 1)
+            own = self.deviation(around) * np.sqrt(1 - self.shared(around))
+            below = lower_half_expectations(np.bincount(owners, minlength=n))
+            out[:, lower] = half - below[:, None] * own[:, lower]
         return out
 
-    def log_density(self, s: Float, z: Float, n_patches: NDArray[np.int64]) -> Float:
-        """Return log p(s | z) up to a constant, (n, k), of images of so many patches."""
-        mean, deviation = self.mean(z), self.deviation(z)
-        shrinkage = np.sqrt(self.shrinkage(n_patches))
+    def log_density(self, s: Float, z: Float, n_patches: NDArray[np.int64], cells: Float | float = 0.0) -> Float:
+        """Return log p(s | z) up to a constant, (n, k), of images of so many patches.
+
+        cells: variances of the parameters in the cells that the points z stand for, (m,) or (k, m).
+        """
+        mean, variance = self.mean(z), self.deviation(z) ** 2
         root = np.linalg.cholesky(self.precision)
         m = s.shape[1]
         nu = float(self.degrees_of_freedom)
-        log_volume = np.log(deviation).sum(axis=1)
         out = np.empty((len(s), len(z)))
-        for i in range(len(s)):  # one image at a time: (k, m) stays small whatever the number of bins
-            scores = (s[i] - mean) / deviation @ (root / shrinkage[i, :, None])
-            distance = np.einsum("km,km->k", scores, scores)
-            out[i] = -0.5 * (nu + m) * np.log1p(distance / nu) - log_volume - np.log(shrinkage[i]).sum()
+        for count in np.unique(n_patches):
+            deviation = np.sqrt(variance * self.shrinkage(count, z) + cells)
+            log_volume = np.log(deviation).sum(axis=1)
+            for i in np.flatnonzero(n_patches == count):  # (k, m) stays small whatever the number of bins
+                scores = (s[i] - mean) / deviation @ root
+                distance = np.einsum("km,km->k", scores, scores)
+                out[i] = -0.5 * (nu + m) * np.log1p(distance / nu) - log_volume
         return out
 
 
@@ -286,18 +303,26 @@ def log_variances(basis: Float, squares: Float, n_iter: int = 25) -> Float:
     return g
 
 
-def _intraclass_correlation(u: Float, groups: NDArray[np.int64]) -> float:
-    """Share of the variance of u between groups (one-way analysis of variance), within [0.2, 1]."""
-    _, labels = np.unique(groups, return_inverse=True)
-    counts = np.bincount(labels)
-    if len(counts) < 2 or counts.max() < 2:
-        return 1.0
-    means = np.bincount(labels, u) / counts
-    within = ((u - means[labels]) ** 2).sum() / max(1, len(u) - len(counts))
-    between = (counts * (means - u.mean()) ** 2).sum() / (len(counts) - 1)
-    size = (len(u) - (counts**2).sum() / len(u)) / (len(counts) - 1)
-    variance = max(0.0, (between - within) / size)
-    return float(np.clip(variance / max(variance + within, 1e-12), 0.2, 1.0))
+def _intraclass_correlations(u: Float, z: Float, groups: NDArray[np.int64], polynomial: Polynomial) -> Float:
+    """Fit the correlation of scores u (n, m) within groups, where z is about the same, as a polynomial in z, (K, m).
+
+    What content does to a summary differs from one end of the space to the other, so that only neighbours in z tell.
+    """
+    limited = np.clip(u, -LARGEST_DEVIATION, LARGEST_DEVIATION)
+    limited /= np.sqrt(np.square(limited).mean(axis=0))
+    pairs = []
+    for label in np.unique(groups):
+        members = np.flatnonzero(groups == label)
+        count = min(len(members), N_NEIGHBORS + 1)
+        if count > 1:
+            _, nearest = cKDTree(z[members]).query(z[members], k=range(2, count + 1))
+            pairs.append(np.stack([np.repeat(members, count - 1), members[nearest.ravel()]]))
+    out = np.zeros((len(polynomial.exponents), u.shape[1]))
+    if len(pairs) < 2:  # one photograph, or one patch of each: all may be in common
+        out[0] = 1
+        return out
+    first, second = np.concatenate(pairs, axis=1)
+    return np.asarray(np.linalg.lstsq(polynomial(z[first]), limited[first] * limited[second], rcond=None)[0])
 
 
 def _student_fit(distances: Float, m: int, nu: float) -> float:

@@ -1,7 +1,7 @@
-"""Photographs that are soft by themselves: out of focus in parts or as a whole, before any degradation.
+"""Photographs that look degraded by themselves: soft in parts or as a whole, or full of texture as fine as noise.
 
-No feature tells the blur of a photograph from that of its degradation. What can be known of it is how photographs are:
-most are sharp somewhere, and some nowhere.
+No feature tells the blur of a photograph from that of its degradation, nor, where texture is everywhere, texture from
+noise. What can be known of it is how photographs are: most are sharp somewhere, and smooth somewhere; some nowhere.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ PARTS_SIGMA = (2.0, 10.0)  # range of their blur, in pixels
 PARTS_SHARE = (0.1, 0.9)  # range of the share of the patch
 WHOLLY = 0.2  # share of photographs that are taken to be sharp nowhere
 WHOLLY_SIGMA = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)  # their blur in pixels, each as probable
+NOISE_AXIS = "noise_sigma"  # in grey levels of the degraded photograph
+TEXTURED = 0.1  # share of photographs that are taken to be smooth nowhere
+TEXTURE_SIGMA = (10.0, 20.0, 30.0)  # noise that their texture looks like, in grey levels, each as probable
 
 
 def out_of_focus(x: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -45,17 +48,23 @@ def blur_columns(names: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([name in BLUR_AXES for name in names])
 
 
-def softened(parameters: Float, names: Sequence[str]) -> list[tuple[float, Float]]:
-    """Return what degraded photographs look like: shares, and the parameters that look the same in a sharp one.
+def noise_columns(names: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which of the axes say how noisy a picture is, (d,)."""
+    return np.array([name == NOISE_AXIS for name in names])
 
-    Variances of Gaussian blurs add up: a soft photograph with a blur of σ is a sharp one with a stronger blur.
+
+def appearances(parameters: Float, names: Sequence[str]) -> list[tuple[float, Float]]:
+    """Return what degraded photographs look like: shares, and the parameters that look the same in an ideal one.
+
+    Variances of Gaussian blurs add up: a soft photograph with a blur of σ is a sharp one with a stronger blur. So do
+    those of texture and noise.
     """
-    columns = blur_columns(names)
-    if not columns.any():
-        return [(1.0, parameters)]
-    alike = [(1 - WHOLLY, parameters)]
-    for sigma in WHOLLY_SIGMA:
-        blurred = parameters.copy()
-        blurred[:, columns] = np.hypot(blurred[:, columns], sigma)
-        alike.append((WHOLLY / len(WHOLLY_SIGMA), blurred))
-    return alike
+    kinds = [(blur_columns(names), WHOLLY, WHOLLY_SIGMA), (noise_columns(names), TEXTURED, TEXTURE_SIGMA)]
+    kinds = [kind for kind in kinds if kind[0].any()]
+    found = [(1 - sum(share for _, share, _ in kinds), parameters)]
+    for columns, share, sigmas in kinds:
+        for sigma in sigmas:
+            alike = parameters.copy()
+            alike[:, columns] = np.hypot(alike[:, columns], sigma)
+            found.append((share / len(sigmas), alike))
+    return found

@@ -1,4 +1,8 @@
-"""Points that stand for the bins: where a smooth function over the space is averaged bin by bin."""
+"""Points that stand for the bins: where a smooth function over the space is averaged bin by bin.
+
+Each point stands for a cell around it. A density that is narrower than the cells would hang on how near a point happens
+to be, so that it is widened by the variance of a uniform distribution over the cell.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,8 @@ from fastdeg.space import grid_product
 Float = NDArray[np.float64]
 
 MAX_POINTS = 30_000
-MAX_PER_AXIS = 14
+MAX_PER_AXIS = 5
+SPACING = 1.5  # between points, in standard deviations of what is read of one patch
 MAX_PER_CENTROID = 32
 
 
@@ -27,10 +32,13 @@ class BinSupport:
     points : ndarray, shape (K, d)
     starts : ndarray of int, shape (N,)
         First point of each bin.
+    cells : ndarray, shape (K, d)
+        Variances of a uniform distribution over the cell that a point stands for.
     """
 
     points: Float
     starts: NDArray[np.int64]
+    cells: Float
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -49,24 +57,27 @@ class BinSupport:
 
 
 def bin_support(bins: Bins, likelihood: Likelihood) -> BinSupport:
-    """Choose the points: midpoints of equal parts of each cell, about one standard deviation apart or closer."""
+    """Choose the points: midpoints of equal parts of each cell."""
     space = bins.space
     assert space is not None
     if not isinstance(bins, GridBins):
         return _centroid_support(bins)
     parts = _parts_per_axis(bins, likelihood)
-    per_axis = []
+    per_axis, widths = [], []
     for axis, count in zip(space.axes, parts, strict=True):
         steps = (np.arange(count) + 0.5) / count
         edges = axis.boundaries
         within = edges[:-1, None] + np.diff(edges)[:, None] * steps if not axis.discrete else axis.centers[:, None]
         per_axis.append(within)
+        widths.append(np.zeros(axis.n_bins) if axis.discrete else np.diff(edges) / (count * (axis.high - axis.low)))
     owners = grid_product([np.arange(n, dtype=np.float64) for n in space.shape]).astype(np.int64)
     offsets = grid_product([np.arange(w.shape[1], dtype=np.float64) for w in per_axis]).astype(np.int64)
     points = np.stack([w[owners[:, None, k], offsets[None, :, k]] for k, w in enumerate(per_axis)], axis=-1).reshape(
         -1, space.ndim
     )
-    return BinSupport(space.standardize(points), np.arange(bins.n_bins) * len(offsets))
+    cells = np.stack([w[owners[:, k]] for k, w in enumerate(widths)], axis=1) ** 2 / 12
+    starts = np.arange(bins.n_bins) * len(offsets)
+    return BinSupport(space.standardize(points), starts, np.repeat(cells, len(offsets), axis=0))
 
 
 def _parts_per_axis(bins: Bins, likelihood: Likelihood) -> list[int]:
@@ -76,7 +87,7 @@ def _parts_per_axis(bins: Bins, likelihood: Likelihood) -> list[int]:
     parts = []
     for k, axis in enumerate(space.axes):
         width = 0.0 if axis.discrete else float(np.diff(axis.boundaries).max()) / (axis.high - axis.low)
-        parts.append(int(np.clip(np.ceil(width / (0.7 * deviation[k])), 1, MAX_PER_AXIS)))
+        parts.append(int(np.clip(np.ceil(width / (SPACING * deviation[k])), 1, MAX_PER_AXIS)))
     while bins.n_bins * int(np.prod(parts)) > MAX_POINTS and max(parts) > 1:
         parts[int(np.argmax(parts))] -= 1
     return parts
@@ -90,4 +101,5 @@ def _centroid_support(bins: Bins) -> BinSupport:
         points = bins.centers
     else:
         points = bins.sample_within(np.repeat(np.arange(bins.n_bins), count), np.random.default_rng(0))
-    return BinSupport(space.standardize(points), np.arange(bins.n_bins) * count)
+    points = space.standardize(points)
+    return BinSupport(points, np.arange(bins.n_bins) * count, np.zeros_like(points))
