@@ -1,5 +1,7 @@
 """Trade-off paths from both ends: the same bits one after the other and at once, and what happens when one fails."""
 
+import os
+import signal
 import threading
 import time
 
@@ -94,3 +96,24 @@ def test_a_failure_of_one_half_ends_the_other_and_is_raised(failing):
     with pytest.raises(ZeroDivisionError):
         halves(*calls)
     assert time.perf_counter() - start < 5
+
+
+def test_an_interrupt_while_one_half_waits_ends_the_other():
+    halves = TwoHalves(concurrently=True)
+
+    def go_on():
+        for _ in range(10_000):
+            halves.check()
+            time.sleep(0.001)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        start = time.perf_counter()
+        with pytest.raises(KeyboardInterrupt):
+            halves(lambda: 1, go_on)
+        assert time.perf_counter() - start < 5
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)

@@ -98,14 +98,13 @@ class TwoHalves:
         with ThreadPoolExecutor(1) as pool:
             second = pool.submit(in_thread)
             try:
-                first = one()
+                return one(), second.result()
             except _Stopped:
                 second.result()
                 raise
             except BaseException:
-                self._stop.set()
+                self._stop.set()  # an interrupt may come while this half waits for the other
                 raise
-            return first, second.result()
 
     def check(self, *_: Any) -> None:
         """End the call that makes this one where the other has failed; a `Progress`."""
