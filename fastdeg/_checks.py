@@ -86,8 +86,10 @@ def masses(value: ArrayLike, name: str, shape: Sequence[int | str] = ("N",)) -> 
     array = float_array(value, name, shape)
     if array.size and array.min() < 0:
         raise ValueError(f"{name}: expected masses >= 0, got {array.min()!s}")
-    if not array.sum() > 0:
-        raise ValueError(f"{name}: expected a positive total mass, got {array.sum()!s}")
+    with np.errstate(over="ignore"):
+        total = array.sum()
+    if not 0 < total < np.inf:
+        raise ValueError(f"{name}: expected a positive total mass, not above 1.8e308, got {total!s}")
     return array
 
 

@@ -12,6 +12,7 @@ from fastdeg import _checks
 from fastdeg.distances.frechet import frechet_distance
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.kernels import diversity as _kernels
+from fastdeg.kernels._jit import thread_count
 from fastdeg.kernels.farthest import bucket_steps, make_buckets
 from fastdeg.kernels.farthest_wide import quantise, wide_steps
 from fastdeg.moments import partial_moments
@@ -90,6 +91,7 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
     """
     x = _checks.float_array(x, "x", ("n", "d"), keep_float32=True)
     n, n_axes = x.shape
+    thread_count(threads)
     k = _checks.integer(k, "k", 0, n)
     if n_axes == 0:
         raise ValueError("x: expected at least one axis, got shape (n, 0)")

@@ -107,19 +107,19 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            rows = list(reader)
+            names, rows = reader.fieldnames, list(reader)
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise ValueError(f"{path}: expected a CSV file, got a folder") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: expected a CSV text file, got {error}") from None
-    if not reader.fieldnames:
+    if not names:
         raise ValueError(f"{path}: expected a CSV file with a header line, got an empty file")
     if not rows:
         raise ValueError(f"{path}: expected at least one row below the header, got none")
     for number, row in enumerate(rows, start=1):
         if None in row or None in row.values():
             got = "more" if None in row else "fewer"
-            raise ValueError(f"{path}, row {number}: expected {len(reader.fieldnames)} values, got {got}")
+            raise ValueError(f"{path}, row {number}: expected {len(names)} values, got {got}")
     return rows

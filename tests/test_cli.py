@@ -14,6 +14,7 @@ import pytest
 import fastdeg as fd
 from fastdeg.cli import main
 from fastdeg.cli.demo import play_application
+from fastdeg.runs import read_csv
 
 
 @pytest.fixture(scope="module")
@@ -320,3 +321,9 @@ def test_the_page_shows_in_a_browser(annotated_run, tmp_path):
     ).stdout
     title = re.search("<title>(.*?)</title>", shown).group(1)
     assert title == "true,true,true"
+
+
+def test_an_empty_csv_file_is_named(tmp_path):
+    (tmp_path / "empty.csv").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"empty\.csv: expected a CSV file with a header line, got an empty file"):
+        read_csv(tmp_path / "empty.csv")

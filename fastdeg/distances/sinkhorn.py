@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 
 from fastdeg import _checks
 from fastdeg.distances.transport import LARGEST_COST, METRICS, common_total
+from fastdeg.kernels._jit import thread_count
 from fastdeg.kernels.transport import sinkhorn as _kernels
 
 PARALLEL_ENTRIES = 4_000_000  # entries of the kernel matrix from which on it is scaled in parallel
@@ -110,6 +111,7 @@ def sinkhorn(
     >>> round(result.value, 6), result.converged
     (0.5, True)
     """
+    thread_count(threads)
     reg = _checks.number(reg, "reg", positive=True)
     tol = _checks.number(tol, "tol", 0)
     max_iter = _checks.integer(max_iter, "max_iter", 1)

@@ -16,6 +16,7 @@ from fastdeg import _checks
 from fastdeg.distances._grid import grid_plan, solve_grid
 from fastdeg.distances._network import Solution, solve_matrix
 from fastdeg.distances._points import solve_points
+from fastdeg.kernels._jit import thread_count
 from fastdeg.kernels.transport.line import emd_sorted, emd_sorted_equal_masses
 from fastdeg.kernels.transport.metrics import box_cost
 
@@ -114,6 +115,7 @@ def emd(
     array([[0.25, 0.25],
            [0.  , 0.5 ]])
     """
+    thread_count(threads)  # refuses what is no number of threads
     a = _checks.masses(a, "a")
     b = _checks.masses(b, "b")
     if cost is not None:
@@ -139,8 +141,9 @@ def emd(
     if unit != 1:
         x, y = x / unit, (None if y is x else y / unit)
         y = x if y is None else y
-    factor = unit**2 if metric == "sqeuclidean" else unit
-    _check_costs(x, y, metric, factor)
+    power = 2 if metric == "sqeuclidean" else 1
+    _check_costs(x, y, metric, power * math.log(unit))
+    factor = unit**power
     solution = solve_points(a / total, b / b.sum(), x, y, METRICS.index(metric), threads)
     return _result(solution, total, factor, a.shape, b.shape)
 
@@ -159,17 +162,17 @@ def _swapped(pairs: _Pairs) -> _Pairs:
 def _unit(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """Power of two to divide very large or very small coordinates by, so that their squares are ordinary numbers."""
     largest = max(float(np.abs(p).max(initial=0.0)) for p in (x, y))
-    return 1.0 if largest == 0 or 1e-60 < largest < 1e60 else math.ldexp(1.0, math.frexp(largest)[1])
+    return 1.0 if largest == 0 or 1e-60 < largest < 1e60 else math.ldexp(1.0, min(math.frexp(largest)[1], 1023))
 
 
-def _check_costs(x: NDArray[np.float64], y: NDArray[np.float64], metric: str, factor: float) -> None:
+def _check_costs(x: NDArray[np.float64], y: NDArray[np.float64], metric: str, log_unit: float) -> None:
+    """Refuse points whose costs, in units of which the logarithm is given, are too large."""
     low, high = np.minimum(x.min(0), y.min(0)), np.maximum(x.max(0), y.max(0))
     corners = low[None], low[None], 0, high[None], high[None], 0
     largest = float(box_cost(METRICS.index(metric), *corners)) if low.size else 0.0
-    if largest > 0 and factor > 1 and math.log(largest) + math.log(factor) > math.log(LARGEST_COST):
-        raise ValueError(
-            f"x: expected points with costs up to {LARGEST_COST:g} between them, got {largest:g} * {factor:g}"
-        )
+    if largest > 0 and (log_cost := math.log(largest) + log_unit) > math.log(LARGEST_COST):
+        got = f"10^{log_cost / math.log(10):.1f}"
+        raise ValueError(f"x: expected points with costs up to {LARGEST_COST:g} between them, got {got}")
 
 
 def _result(
@@ -177,12 +180,18 @@ def _result(
 ) -> EMDResult:
     """Back from masses of sum one and from costs divided by the factor."""
     return EMDResult(
-        solution.value * factor * total,
+        _finite(solution.value * factor * total),
         (solution.u.reshape(shape_a) * factor, solution.v.reshape(shape_b) * factor),
         solution.gap * factor * total,
         solution.n_pivots,
         lambda: _scaled((solution.sources, solution.sinks, solution.flows), total),
     )
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("a, b: expected masses and costs whose products are numbers, got a distance above 1.8e308")
+    return value
 
 
 def _scaled(pairs: _Pairs, total: float) -> _Pairs:
@@ -232,6 +241,7 @@ def emd_grid(
     >>> fd.emd_grid([[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]], spacing=[1.0, 0.5]).value
     1.5
     """
+    thread_count(threads)
     a = _checks.float_array(a, "a")
     b = _checks.float_array(b, "b")
     if a.ndim == 0:
@@ -247,7 +257,7 @@ def emd_grid(
         p, q = a / total, b / b.sum()
         solution, tree = solve_grid(p, q, coordinates, threads)
         return EMDResult(
-            solution.value * total,
+            _finite(solution.value * total),
             (solution.u, solution.v),
             solution.gap * total,
             solution.n_pivots,
@@ -264,20 +274,26 @@ def _coordinates(spacing: object, shape: tuple[int, ...]) -> list[NDArray[np.flo
     steps: list[object]
     if isinstance(spacing, Real):
         steps = [spacing] * len(shape)
+    elif not isinstance(spacing, Sequence | np.ndarray):
+        raise TypeError(f"spacing: expected a number, or one entry per axis, got {type(spacing).__name__}")
     else:
-        steps = list(spacing)  # type: ignore[call-overload]
+        steps = list(spacing)
         if len(steps) != len(shape):
             raise ValueError(f"spacing: expected one entry per axis ({len(shape)}), got {len(steps)}")
     coordinates: list[NDArray[np.float64]] = []
     for axis, (step, length) in enumerate(zip(steps, shape, strict=True)):
         name = f"spacing[{axis}]"
         if isinstance(step, Real):
-            coordinates.append(np.arange(length, dtype=np.float64) * _checks.number(step, name, positive=True))
+            with np.errstate(over="ignore"):  # refused below
+                coordinates.append(np.arange(length, dtype=np.float64) * _checks.number(step, name, positive=True))
         else:
             along = _checks.float_array(step, name, (length,))  # type: ignore[arg-type]
             if (np.diff(along) <= 0).any():
                 raise ValueError(f"{name}: expected increasing coordinates, got {along}")
             coordinates.append(along)
+    longest = [float(along[-1]) / 2 - float(along[0]) / 2 for along in coordinates if len(along)]  # halves: no overflow
+    if not sum(longest) <= LARGEST_COST / 2:
+        raise ValueError(f"spacing: expected costs up to {LARGEST_COST:g} across the grid, got {2 * sum(longest):g}")
     return coordinates
 
 
@@ -312,8 +328,8 @@ def emd_1d(
             raise ValueError(f"{name}: expected at least one number, got none")
     p = _checks.number(p, "p", 1)
     if a is None and b is None:
-        return float(emd_sorted_equal_masses(np.sort(x), np.sort(y), p))
+        return _finite(emd_sorted_equal_masses(np.sort(x), np.sort(y), p))
     a = np.ones(x.size) if a is None else _checks.masses(a, "a", (x.size,))
     b = np.ones(y.size) if b is None else _checks.masses(b, "b", (y.size,))
     order_x, order_y = np.argsort(x), np.argsort(y)
-    return float(emd_sorted(x[order_x], y[order_y], a[order_x] / a.sum(), b[order_y] / b.sum(), p))
+    return _finite(emd_sorted(x[order_x], y[order_y], a[order_x] / a.sum(), b[order_y] / b.sum(), p))
