@@ -211,6 +211,20 @@ def test_a_folder_with_good_and_bad_files(tmp_path, photo):
         read_images(tmp_path, skip_bad=True)
 
 
+def test_all_bad_files_are_named_dangling_links_too(tmp_path, photo):
+    _save(tmp_path / "good.png", photo)
+    for k in range(6):
+        (tmp_path / f"bad{k}.png").write_bytes(b"")
+    (tmp_path / "link.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(ImageError) as caught:
+        read_images(tmp_path)
+    assert all(f"bad{k}.png" in str(caught.value) for k in range(6))
+    assert "link.png" in str(caught.value)
+    read = read_images(tmp_path, skip_bad=True)
+    assert [p.name for p in read.paths] == ["good.png"]
+    assert "link" in read.skipped[-1].reason
+
+
 def test_at_most_so_many_and_progress(tmp_path, photo):
     for k in range(7):
         _save(tmp_path / f"{k}.png", photo)

@@ -1,5 +1,7 @@
 """Transport of numbers near the largest there are, and arguments that are none: one clear sentence each."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,11 @@ def test_a_spacing_that_is_none_is_told():
 def test_what_is_no_number_of_threads_is_told(call, threads):
     with pytest.raises(ValueError, match="threads: expected a positive integer"):
         call(threads)
+
+
+def test_a_result_is_pickled_with_its_plan():
+    for result in (fd.emd(HALF, [0.25, 0.75], [[0.0], [2.0]]), fd.emd_grid(EYE, EYE[::-1])):
+        again = pickle.loads(pickle.dumps(result))
+        assert again.value == result.value
+        assert (again.plan.toarray() == result.plan.toarray()).all()
+        assert (again.potentials[0] == result.potentials[0]).all()

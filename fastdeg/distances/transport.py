@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -65,6 +65,10 @@ class EMDResult:
         u, v = self.potentials
         sources, sinks, flows = self._pairs()
         return sparse.coo_array((flows, (sources, sinks)), shape=(u.size, v.size)).tocsr()
+
+    def __reduce__(self) -> tuple[Any, ...]:  # what makes the pairs may be a closure
+        same = partial(_same, self._pairs())
+        return EMDResult, (self.value, self.potentials, self.gap, self.n_pivots, same)
 
     def __repr__(self) -> str:
         return f"EMDResult(value={self.value!r}, gap={self.gap!r}, n_pivots={self.n_pivots})"
@@ -146,6 +150,10 @@ def emd(
     factor = unit**power
     solution = solve_points(a / total, b / b.sum(), x, y, METRICS.index(metric), threads)
     return _result(solution, total, factor, a.shape, b.shape)
+
+
+def _same(pairs: _Pairs) -> _Pairs:
+    return pairs
 
 
 def _transposed(result: EMDResult) -> EMDResult:

@@ -226,6 +226,10 @@ def read_images(
             files.append(read_image(path, max_pixels=max_pixels))
         except ImageError as error:
             bad.append(error)
+        except FileNotFoundError:
+            if not path.is_symlink():
+                raise
+            bad.append(ImageError(path, "is a link to a file that is not there"))
         if progress is not None:
             progress((i + 1) / len(paths), "reading images")
     if bad and (not skip_bad or not files):
@@ -236,6 +240,6 @@ def read_images(
 def _others(bad: Sequence[ImageError], some_good: bool) -> str:
     text = ""
     if len(bad) > 1:
-        names = ", ".join(error.path.name for error in bad[1:4]) + (", …" if len(bad) > 4 else "")
+        names = ", ".join(error.path.name for error in bad[1:])
         text = f" (and {len(bad) - 1} more unusable: {names})"
     return text if some_good else text + " (no file is usable)"
