@@ -54,8 +54,10 @@ else:
 """
 
 
-@pytest.mark.parametrize("name", LONG)
-@pytest.mark.parametrize("after", [0.7, 2.0])
+MOMENTS = [*((name, after) for after in (0.7, 2.0) for name in LONG), ("points, high dimension", 3.0)]
+
+
+@pytest.mark.parametrize(("name", "after"), MOMENTS)
 def test_interrupt(name, after):
     call, small, large = LONG[name]
     code = SETUP + CODE.format(small=call.format(n=small).replace("10**6", "9"), large=call.format(n=large))

@@ -17,7 +17,7 @@ from fastdeg.distances._network import (
     optimise_pieces,
     rounding,
 )
-from fastdeg.kernels.transport.metrics import SQEUCLIDEAN, Points
+from fastdeg.kernels.transport.metrics import BLOCK, SQEUCLIDEAN, Points
 from fastdeg.kernels.transport.pricing import price
 from fastdeg.kernels.transport.simplex import integer_masses
 from fastdeg.kernels.transport.spatial import block_points, cluster_sizes, kd_order, merge_clusters
@@ -31,6 +31,7 @@ FEW_ARCS = 0.05  # new arcs of each node, down to which dividing the tree does n
 COARSE_ROUNDS = 2  # of pricing at most on coarse levels, after the first
 COARSE_TOLERANCE = 1e-7  # relative to the largest cost; a coarse level need not be solved further
 PARALLEL_PAIRS = 5e6  # pairs of points from which on pricing runs in parallel
+PRICED_AT_ONCE = 1e9  # pairs times coordinates between two looks at interrupts: at most about 0.4 s
 
 
 def solve_points(a: Floats, b: Floats, x: Floats, y: Floats, metric: int, threads: int | None = None) -> Solution:
@@ -148,7 +149,13 @@ def _price(
     shape = (u.size, min(n_keep, v.size))
     arcs, costs = np.empty(shape, np.int64), np.empty(shape)
     count = threads if u.size * v.size >= PARALLEL_PAIRS else 1
-    found = price(metric, x, y, u, v, threshold, tolerance, arcs, costs, row_min, threads=count)
+    found, n_blocks = 0, max(1, int(PRICED_AT_ONCE / (v.size * x.blocks.shape[1] * BLOCK)))
+    for first in range(0, len(x.blocks), n_blocks):
+        blocks, rows = slice(first, first + n_blocks), slice(first * BLOCK, (first + n_blocks) * BLOCK)
+        some = Points(*(part[blocks] for part in x))
+        found += price(
+            metric, some, y, u[rows], v, threshold, tolerance, arcs[rows], costs[rows], row_min[rows], threads=count
+        )
     return found, arcs, costs
 
 
