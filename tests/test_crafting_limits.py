@@ -1,13 +1,16 @@
 """Crafting where numbers run out: bounds at a small tau, no transport, degenerate priors, interrupts at once."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_polish import craft, few_bins
+from test_polish import LARGE, craft, few_bins
 
 import fastdeg as fd
+from fastdeg.crafting.setup import build
 from fastdeg.crafting.simplex import linear_entropic_minimum
+from fastdeg.crafting.solver import _certify
 
 PAPER = fd.GridBins(fd.DegradationSpace.preset("paper"))
 
@@ -95,3 +98,124 @@ def test_a_value_of_zero_has_no_relative_gap():
     result = fd.emd(mass, mass, points, points)
     assert result.value == 0
     assert replace(result, gap=1e-17).relative_gap == 0  # rounding, where the points are in another order
+
+
+def long_axis(n_levels):
+    return fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, n_levels)]))
+
+
+@pytest.mark.parametrize("tau", [0.001, 0.1, 10.0])
+@pytest.mark.parametrize("at", [1, 6000])
+def test_one_bin_of_a_very_long_axis(at, tau):
+    """Moments next to a singular covariance, a potential whose rounding is longer than a small part of a step."""
+    bins = long_axis(15_000)
+    result = craft(target=few_bins(bins, {at: 1.0}), generalization=tau, time_limit=20)
+    assert result.converged
+    assert result.n_iter <= 200
+
+
+@pytest.mark.parametrize("shape", [(30_000,), (7, 5)])
+def test_the_independent_plan_costs_what_all_pairs_do(shape):
+    """On 30,000 levels the matrix of all pairs would take 7 GB."""
+    rng = np.random.default_rng(0)
+    axes = [fd.Axis.levels(f"axis_{k}", np.cumsum(rng.random(n) + 0.1)) for k, n in enumerate(shape)]
+    bins = fd.GridBins(fd.DegradationSpace(axes))
+    p, q = (rng.dirichlet(np.ones(bins.n_bins)) for _ in range(2))
+    problem = build(fd.BinnedDistribution(bins, q), None, None, None, 1.0, 1.0, None, None, None, None).problem
+    transport = problem.transport if shape[0] > 5000 else problem.transport.flow
+    sample = rng.choice(bins.n_bins, 100_000, p=p), rng.choice(bins.n_bins, 100_000, p=q)
+    lengths = np.abs(bins.standardized_centers()[sample[0]] - bins.standardized_centers()[sample[1]]).sum(axis=1)
+    assert transport.independent(p) == pytest.approx(lengths.mean(), abs=5 * lengths.std() / np.sqrt(len(lengths)))
+
+
+def test_a_short_time_limit_holds_where_flows_are_polished():
+    """A sweep of pivots in which no arc can enter made the threshold stand still for a minute here."""
+    rng = np.random.default_rng(59)
+    bins = fd.GridBins(
+        fd.DegradationSpace([fd.Axis.regular(f"axis_{k}", 0, 1, n) for k, n in enumerate((10, 12, 15, 9))])
+    )
+    upper = (rng.random(bins.n_bins) >= 0.2).astype(float)
+    counts = np.bincount(rng.integers(0, bins.n_bins, 2000), minlength=bins.n_bins)
+    q = fd.BinnedDistribution(bins, counts / 2000)
+    result = craft(target=q, generalization=0.001, frechet_weight=0.0, upper=upper, time_limit=10)
+    assert result.converged
+
+
+def many_moments(n_bins, n_features):
+    """A target and moments of features that say nothing of where the bins lie."""
+    rng = np.random.default_rng(0)
+    features, spread = rng.random((n_bins, n_features)), np.tile(0.01 * np.eye(n_features), (n_bins, 1, 1))
+    bins = fd.CentroidBins(rng.random((n_bins, 3)))
+    return {
+        "target": fd.BinnedDistribution(bins, rng.dirichlet(np.ones(n_bins)), n_samples=30),
+        "bin_moments": (features, spread),
+        "target_moments": (features[0], np.cov(features.T)),
+    }
+
+
+def test_many_moments_take_few_steps():
+    """On arcs chosen by the potentials of merged bins it were more than a hundred."""
+    result = craft(**many_moments(200, 32), generalization=0.1)
+    assert result.converged
+    assert result.n_iter <= 80
+
+
+def test_an_interrupt_of_the_search_for_a_generalization_has_a_result(monkeypatch):
+    solves = []
+
+    def certify(solution, *arguments):
+        solves.extend([None] * (solution.n_iter == 0))  # the first certificate of a solve
+        _certify(solution, *arguments)
+        if len(solves) == 3 and solution.n_iter > 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastdeg.crafting.solver._certify", certify)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        craft(**many_moments(100, 8))
+    assert np.isfinite(caught.value.result.gap)
+    assert caught.value.result.generalization > 0
+
+
+def test_the_time_limit_holds_for_the_search_for_a_generalization_too():
+    arguments = many_moments(300, 24)
+    start = time.perf_counter()
+    result = craft(**arguments, time_limit=0.5)
+    assert time.perf_counter() - start < 3
+    assert not result.converged
+    assert result.lower_bound <= result.objective
+    assert result.distribution.pmf.sum() == pytest.approx(1)
+
+
+def test_a_warm_start_on_other_bins_is_told_to_be_ignored():
+    start = craft(target=few_bins(PAPER, {10: 0.5, 11: 0.5}), generalization=0.1)
+    other = fd.BinnedDistribution(long_axis(20), np.eye(20)[3])
+    with pytest.warns(UserWarning, match="warm_start is ignored: it has 75 bins, the target 20") as told:
+        result = fd.craft(other, generalization=0.1, warm_start=start)
+    assert told[0].filename == __file__
+    assert result.converged
+
+
+@pytest.mark.parametrize("weight", [0, 1])
+def test_no_tolerance_ends_no_worse_than_a_small_one(weight):
+    q = few_bins(PAPER, {10: 0.5, 11: 0.3, 25: 0.2})
+    least = craft(target=q, generalization=0.1, wasserstein_weight=weight, tol=0, max_iter=200)
+    assert not least.converged
+    assert least.gap <= 1e-13
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"generalization": 1e4}, "generalization 1e.04 outweighs"),
+        ({"generalization": 0.1, "lower": 0.99 / 75}, "lower and upper leave no room"),
+        ({"generalization": 0.1, "frechet_weight": 0, "wasserstein_weight": 0}, "nothing draws it to the target"),
+    ],
+)
+def test_the_warning_says_why_p_is_all_but_the_prior(options, reason):
+    with pytest.warns(UserWarning, match=reason):
+        fd.craft(few_bins(PAPER, {10: 0.5, 11: 0.5}), **options)
+
+
+def test_the_warning_tells_of_too_few_iterations():
+    with pytest.warns(UserWarning, match="ended before it had left the prior"):
+        fd.craft(few_bins(LARGE, {10: 0.5, 11: 0.5}), generalization=0.1, max_iter=0)

@@ -74,7 +74,8 @@ def craft(
     warm_start : CraftResult, optional
         Result of a similar problem on the same bins to start from.
     time_limit : float, optional
-        Seconds after which the best point so far is returned.
+        Seconds after which the best point so far is returned; on grids an exact transport solve for its objective is
+        still to come.
     tol : float
         Wanted gap, relative to max(1, |objective|).
     max_iter : int

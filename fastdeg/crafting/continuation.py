@@ -21,13 +21,15 @@ _NEAR_TARGET = 300.0  # cells within reach of tau up to which the target's fores
 class Continuation:
     """Polishes, once, what the solution of a problem nearby has left behind, or else the target."""
 
-    def __init__(self, problem: Problem, transport: GridTransport, state: Any, threads: int | None) -> None:
+    def __init__(
+        self, problem: Problem, transport: GridTransport, state: Any, threads: int | None, deadline: float
+    ) -> None:
         self.problem, self.transport = problem, transport
         self.start = state if isinstance(state, GridState) else GridState()
         last = self.start.polish
         self.near = last if last is not None and last.near(problem, transport) else None
         terms = FlowTerms.of(problem, transport, None if last is None else last.terms)
-        self.polish = Polish(problem, transport, terms, useful_threads(transport, threads))
+        self.polish = Polish(problem, transport, terms, useful_threads(transport, threads), deadline)
         self.polished: Polished | None = None
         self.tried = False
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ _UNIT = 2.0**-52  # masses that are multiples of it have exact sums
 _SETTLED = 100  # rounds of dropping flows; each makes the trees fewer, or smaller
 _SMALL = 1e-3  # excess over the longest step below which it does not matter which arc enters first
 _TOLERANCE = 1e-13  # of the potential's rise, over the longest step
+_ROUNDING = 2.0**-46  # of the potential after many pivots, over the longest way
 _MOST_VISITS = 1_000  # of each cell on average, before pivoting gives up
 _AT_ONCE = 20_000_000  # visits of cells between looks at the keyboard: a third of a second
 
@@ -24,18 +27,20 @@ _AT_ONCE = 20_000_000  # visits of cells between looks at the keyboard: a third 
 class Forest:
     """A forest on a grid with its potential and its p, for costs and a tau that change.
 
-    ``exponents`` of the methods: p = exp(exponent − potential / tau).
+    ``exponents`` of the methods: p = exp(exponent − potential / tau). After the deadline, on the clock of
+    `time.perf_counter`, it gives up.
     """
 
-    def __init__(self, transport: GridTransport, tau: float) -> None:
-        self.tau, self.steps = tau, transport.steps
+    def __init__(self, transport: GridTransport, tau: float, deadline: float = np.inf) -> None:
+        self.tau, self.steps, self.deadline = tau, transport.steps, deadline
         self.shape = np.array(transport.shape)
         self.strides = np.append(np.cumprod(self.shape[:0:-1])[::-1], 1)
         self.target = transport.target
         self.masses = _with_exact_sums(transport.target)
         self.ties = np.zeros(len(self.masses), np.uint32)
         self.potential, self.p = np.zeros(len(self.masses)), np.zeros(len(self.masses))
-        self.tolerance = _TOLERANCE * float(self.steps.max())
+        # the potential's rounding, where an axis has very many levels, or else a small part of a step
+        self.tolerance = max(_TOLERANCE * float(self.steps.max()), _ROUNDING * float(self.steps.sum()))
 
     def plant_flows(self, flows: Float, inverse_rates: Float, exponents: Float) -> None:
         """Take the arcs of flows that shrinkage leaves, and attach the cells that no mass of the target reaches."""
@@ -61,7 +66,7 @@ class Forest:
         """Pivot until flows and potential are optimal; False where that takes too long."""
         small, visited = _SMALL * float(self.steps.max()), 0
         unsettled = self._all()
-        while visited < _MOST_VISITS * len(self.p):
+        while visited < _MOST_VISITS * len(self.p) and time.perf_counter() < self.deadline:
             if not any(self._balance(exponents, True, unsettled) for _ in range(_SETTLED)):
                 return False
             visits, excess = kernels.pivots(

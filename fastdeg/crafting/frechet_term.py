@@ -170,13 +170,20 @@ class FrechetTerm:
         if k <= SMALL_RANK:
             stacked = self.moment_curvature(roots, vectors, mean)
             return self.first @ stacked[:k] + self.second @ stacked[k:]
-        matrices = np.empty((len(self.first), k, k))
-        matrices[:, rows, columns] = self.second
-        matrices[:, columns, rows] = self.second
-        rotated = _congruence(matrices, vectors)[:, rows, columns]
+        place = np.empty((k, k), np.intp)
+        place[rows, columns] = place[columns, rows] = np.arange(len(rows))
+        matrices = self.second.take(place, axis=1)
         projected = self.first @ vectors
-        rotated -= projected[:, rows] * mean[columns] + projected[:, columns] * mean[rows]
-        return np.concatenate((projected * np.sqrt(2 / roots), rotated * self._pair_scale(roots)), axis=1)
+        shift = projected[:, :, None] * mean
+        rotated = _congruence(matrices, vectors)
+        rotated -= shift
+        rotated -= shift.transpose(0, 2, 1)
+        stacked = np.empty((len(self.first), k + len(rows)))
+        np.multiply(projected, np.sqrt(2 / roots), out=stacked[:, :k])
+        np.multiply(
+            rotated.reshape(-1, k * k).take(rows * k + columns, axis=1), self._pair_scale(roots), out=stacked[:, k:]
+        )
+        return stacked
 
     def moment_curvature(self, roots: Float, vectors: Float, mean: Float) -> Float:
         """Return T, shape (r, r), such that the Hessian of −2 tr (Fᵀ Σ F)^½ in the moments is T Tᵀ."""

@@ -26,12 +26,12 @@ def distance_to_target(setup: Setup, solution: Solution) -> float:
     return setup.problem.frechet_weight * setup.problem.frechet.value(solution.p) + solution.transport
 
 
-def automatic(setup: Setup, solve: Solve) -> float:
+def automatic(setup: Setup, solve: Solve, late: Callable[[], bool]) -> float:
     """Return the tau of ``generalization="auto"``.
 
     The largest tau whose p is no farther from the target, in w_F FD² + w_W W, than 90 % of resamples of the target of
     its own size are; without a sample size (or where that radius is 0), the tau at which KL(p ‖ prior) is 70 % of
-    KL(q ‖ prior).
+    KL(q ‖ prior). Once it is ``late``, the nearest to it so far.
 
     Raises
     ------
@@ -54,8 +54,8 @@ def automatic(setup: Setup, solve: Solve) -> float:
         )
     radius = evidence_radius(setup)
     if radius > 0:
-        return _largest(problem, solve, lambda solution: distance_to_target(setup, solution) <= radius)
-    return _largest(problem, solve, lambda solution: entropy_term(solution.p, problem.prior) >= KL_SHARE * kl)
+        return _largest(problem, solve, late, lambda solution: distance_to_target(setup, solution) <= radius)
+    return _largest(problem, solve, late, lambda solution: entropy_term(solution.p, problem.prior) >= KL_SHARE * kl)
 
 
 def evidence_radius(setup: Setup) -> float:
@@ -98,8 +98,8 @@ def limit(problem: Problem) -> np.ndarray:
     return linear_entropic_minimum(np.zeros(problem.n_bins), problem.prior, 1.0, problem.lower, problem.upper)[1]
 
 
-def _largest(problem: Problem, solve: Solve, holds: Callable[[Solution], bool]) -> float:
-    """Return the largest tau, to 0.1 %, at which a condition that holds for small tau holds."""
+def _largest(problem: Problem, solve: Solve, late: Callable[[], bool], holds: Callable[[Solution], bool]) -> float:
+    """Return the largest tau, to 0.1 %, at which a condition that holds for small tau holds; less exactly when late."""
     scale = typical_tau(problem)
     end = limit(problem)
     tau, factor = scale / 4, 4.0
@@ -107,7 +107,7 @@ def _largest(problem: Problem, solve: Solve, holds: Callable[[Solution], bool]) 
     inside = holds(solution)
     if inside:
         while inside:
-            if total_variation(solution.p, end) < 1e-4:
+            if late() or total_variation(solution.p, end) < 1e-4:
                 return tau  # the limit of all tau is within the radius
             low, tau = tau, tau * factor
             solution = solve(tau)
@@ -115,12 +115,12 @@ def _largest(problem: Problem, solve: Solve, holds: Callable[[Solution], bool]) 
         high = tau
     else:
         while not inside:
-            if tau < 1e-9 * scale:
+            if late() or tau < 1e-9 * scale:
                 return tau
             high, tau = tau, tau / factor
             inside = holds(solve(tau))
         low = tau
-    while high > low * (1 + _RELATIVE_PRECISION):
+    while high > low * (1 + _RELATIVE_PRECISION) and not late():
         middle = float(np.sqrt(low * high))
         if holds(solve(middle)):
             low = middle

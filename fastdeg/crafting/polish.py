@@ -24,6 +24,7 @@ from fastdeg.kernels.transport.tree import Tree, copy_tree
 Float = NDArray[np.float64]
 
 _NEWTON_STEPS = 12
+_SHARES = tuple(0.5**k for k in range(12))  # of a Newton step, the first of which that stays in the domain is made
 _SETTLED = 1e-9  # relative error of the moments, of which the gap takes the square
 _TINY = 1e-9  # gap that is worth a certificate, whatever is wanted
 _FORBIDDEN = 1e-12  # mass outside the bins that p may use
@@ -76,10 +77,17 @@ class PolishState:
 class Polish:
     """Polishes the flows of one problem, in which p has no bounds and tau is positive."""
 
-    def __init__(self, problem: Problem, transport: GridTransport, terms: FlowTerms, threads: int | None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        transport: GridTransport,
+        terms: FlowTerms,
+        threads: int | None,
+        deadline: float = np.inf,
+    ) -> None:
         self.problem, self.transport, self.terms, self.threads = problem, transport, terms, threads
         self.features, self.slope, self.rest, self.log_prior = terms.features, terms.slope, terms.rest, terms.log_prior
-        self.forest = Forest(transport, problem.tau)
+        self.forest = Forest(transport, problem.tau, deadline)
         self.tree: Tree | None = None  # of the last exact flows for a fixed p
         self.solved = False
         self.before: tuple[tuple[float, Float], ...] = ()
@@ -210,7 +218,7 @@ class Polish:
     def _newton(self, group: NDArray[np.int32], mass: Float, z: Float) -> Float | None:
         """Bring p and the potential of the forest to the minimum of the problem for given trees; return its moments.
 
-        None where Newton's method leads out of the domain.
+        None where Newton's method and the moments of p lead out of the domain.
         """
         problem, frechet, potential = self.problem, self.problem.frechet, self.forest.potential
         base = potential + self.rest if len(self.rest) else potential
@@ -226,9 +234,12 @@ class Polish:
             root = frechet.moment_curvature(*spectrum)
             curvature = (root @ root.T) * (problem.frechet_weight / problem.tau)
             step = np.linalg.solve(np.eye(len(z)) + self._covariance(p, group, mass) @ curvature, error)
-            if not np.isfinite(step).all() or not frechet.inside(z + step):
+            if not np.isfinite(step).all():
                 return None
-            z = z + step
+            share = next((share for share in _SHARES if frechet.inside(z + share * step)), None)
+            z = z + error if share is None else z + share * step  # error: to the moments of p
+            if share is None and not frechet.inside(z):
+                return None
         self.forest.p, self.forest.potential = p, potential + problem.tau * shift[group]
         return z
 

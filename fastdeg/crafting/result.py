@@ -123,8 +123,16 @@ def warn_of_extremes(setup: Setup, result: CraftResult) -> None:
             stacklevel=3,
         )
     elif total_variation(p, prior) < NEAR:
+        usable = p[setup.usable]
+        room = min(np.sum(setup.problem.upper - usable), np.sum(usable - setup.problem.lower))
+        why = f"generalization {result.generalization:.3g} outweighs the distance to the target; choose a smaller one"
+        if not result.converged:
+            why = "the solver ended before it had left the prior; allow it more time or iterations"
+        elif setup.wasserstein_weight == 0 and setup.problem.frechet_weight == 0:
+            why = "frechet_weight and wasserstein_weight are 0, so nothing draws it to the target"
+        elif room < NEAR:
+            why = "lower and upper leave no room between them"
         warnings.warn(
-            f"the crafted distribution is all but the prior (total variation {total_variation(p, prior):.1e}): "
-            f"generalization {result.generalization:.3g} outweighs the distance to the target; choose a smaller one",
+            f"the crafted distribution is all but the prior (total variation {total_variation(p, prior):.1e}): {why}",
             stacklevel=3,
         )

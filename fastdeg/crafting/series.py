@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,14 +39,20 @@ class Series:
     def __init__(self, setup: Setup, limits: Limits, warm_start: CraftResult | None) -> None:
         if warm_start is not None and not isinstance(warm_start, CraftResult):
             raise TypeError(f"warm_start: expected a CraftResult or None, got {type(warm_start).__name__}")
+        n_bins = setup.target.n_bins
+        if warm_start is not None and (there := warm_start.distribution.n_bins) != n_bins:
+            warnings.warn(f"warm_start is ignored: it has {there} bins, the target {n_bins}", stacklevel=3)
+            warm_start = None
         self.setup, self.limits = setup, limits
         self.state: Any = None if warm_start is None else warm_start._state
+        self.deadline: float | None = None  # of all solves together; else each has its own
 
     def tau(self, generalization: float | str) -> float:
         """Return the number that ``generalization`` stands for."""
         if isinstance(generalization, str):
             _checks.choice(generalization, "generalization", ("auto",))
-            return automatic(self.setup, self.roughly)
+            self.deadline = deadline = time.perf_counter() + self.limits.seconds
+            return automatic(self.setup, self.roughly, lambda: time.perf_counter() > deadline)
         return _checks.number(generalization, "generalization", 0)
 
     def roughly(self, tau: float, coarse: float = 1e-5, progress: Progress | None = None) -> Solution:
@@ -55,25 +62,25 @@ class Series:
 
     def result(self, tau: float, progress: Progress | None) -> CraftResult:
         """Solve to the tolerance."""
-        tol, threads = self.limits.tol, self.limits.threads
-        try:
-            solution = self._solve(tau, tol, progress)
-        except KeyboardInterrupt as interrupt:
-            best: Solution = interrupt.solution  # type: ignore[attr-defined]
-            interrupt.result = finish(self.setup, tau, best, tol, threads)  # type: ignore[attr-defined]
-            raise
-        return finish(self.setup, tau, solution, tol, threads)
+        return self._finish(tau, self._solve(tau, self.limits.tol, progress))
+
+    def _finish(self, tau: float, solution: Solution) -> CraftResult:
+        return finish(self.setup, tau, solution, self.limits.tol, self.limits.threads)
 
     def _solve(self, tau: float, tol: float, progress: Progress | None) -> Solution:
         limits = self.limits
-        solution = solve(
-            self.setup.problem.with_tau(tau),
-            tol=tol,
-            max_iter=limits.max_iter,
-            deadline=time.perf_counter() + limits.seconds,
-            threads=limits.threads,
-            warm_start=self.state,
-            progress=progress,
-        )
+        try:
+            solution = solve(
+                self.setup.problem.with_tau(tau),
+                tol=tol,
+                max_iter=limits.max_iter,
+                deadline=time.perf_counter() + limits.seconds if self.deadline is None else self.deadline,
+                threads=limits.threads,
+                warm_start=self.state,
+                progress=progress,
+            )
+        except KeyboardInterrupt as interrupt:
+            interrupt.result = self._finish(tau, interrupt.solution)  # type: ignore[attr-defined]
+            raise
         self.state = solution.state
         return solution

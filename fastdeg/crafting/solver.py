@@ -15,6 +15,7 @@ from threadpoolctl import ThreadpoolController
 
 from fastdeg.crafting import levels
 from fastdeg.crafting.continuation import Continuation
+from fastdeg.crafting.frechet_term import SMALL_RANK
 from fastdeg.crafting.interior import InteriorPoint, Start
 from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.polish import Polish
@@ -26,7 +27,9 @@ Float = NDArray[np.float64]
 Progress = Callable[[float, str], None]
 
 FEW_BINS = 2000  # up to here the interior-point method is as fast as Newton's in the moments, and sturdier
+MOST_AT_ONCE = 1_000_000  # up to here all arcs of a plan are worked on from the start where moments are many
 MOST_ARCS = 4_000_000  # up to here all arcs of a plan are tried where a few of them end in no solution
+_FINEST = 1e-13  # gap, relative, at which a method may be at its best
 
 
 @cache
@@ -101,14 +104,15 @@ def solve(
     start = time.perf_counter()
     solution = Solution(project(problem.prior / problem.prior.sum(), problem.lower, problem.upper), np.inf)
     try:
-        for make in _methods(problem, threads, warm_start):
+        for make in _methods(problem, threads, warm_start, deadline):
             method = make()
             while True:
                 _certify(solution, problem, method, time.perf_counter() - start)
                 if progress is not None:
                     progress(_fraction(solution, tol), f"gap {solution.gap:.1e} after {solution.n_iter} iterations")
                 done = solution.closed(tol) or solution.n_iter >= max_iter or time.perf_counter() > deadline
-                enough = tol * max(1.0, solution.lower_bound)  # below the optimum's: enough for what is still to come
+                # below the optimum's: enough for what is still to come; and where rounding begins, look at each step
+                enough = max(tol, _FINEST) * max(1.0, solution.lower_bound)
                 made = 0 if done else method.advance(enough, max_iter - solution.n_iter)
                 if not made:
                     break
@@ -132,7 +136,7 @@ def as_flow(problem: Problem) -> GridTransport | None:
     return None
 
 
-def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Callable[[], Method]]:
+def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: float) -> list[Callable[[], Method]]:
     """Return the methods for a problem, in the order to try them: the next one where one can make no more steps."""
     transport, flow = problem.transport, as_flow(problem)
     by_flow: list[Callable[[], Method]] = []
@@ -140,10 +144,10 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Cal
         on_edges = replace(problem, transport=flow)
 
         def splitting() -> Method:
-            return GridSplitting(on_edges, flow, threads, warm_start)
+            return GridSplitting(on_edges, flow, threads, warm_start, deadline=deadline)
 
         def continuation() -> Method:
-            return Continuation(on_edges, flow, warm_start, threads)
+            return Continuation(on_edges, flow, warm_start, threads, deadline)
 
         by_flow = [continuation, splitting] if Continuation.applies(on_edges, flow, warm_start) else [splitting]
     if isinstance(transport, GridTransport):
@@ -164,7 +168,9 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any) -> list[Cal
         return InteriorPoint(problem, transport, threads, warm_start.on(transport))
 
     methods: list[Callable[[], Method]] = [interior]
-    if transport.geometry is not None and transport.costs.size > levels.SMALL:
+    # with many moments the potentials of merged bins say little about those of their bins
+    most_at_once = levels.SMALL if problem.frechet.rank <= SMALL_RANK else MOST_AT_ONCE
+    if transport.geometry is not None and transport.costs.size > most_at_once:
         methods = [coarse_to_fine, interior] if transport.costs.size <= MOST_ARCS else [coarse_to_fine]
     fits = isinstance(warm_start, Start) and not transport.absent and warm_start.fits(problem, transport)
     return [warm, *methods] if fits else methods

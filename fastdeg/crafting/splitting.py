@@ -80,6 +80,7 @@ class GridSplitting:
         threads: int | None = None,
         warm_start: Any = None,
         further: Sequence[Term] = (),
+        deadline: float = np.inf,
     ) -> None:
         threads = useful_threads(transport, threads)
         self.problem, self.transport, self.threads = problem, transport, threads
@@ -102,7 +103,7 @@ class GridSplitting:
         self.potential: NDArray[Any] = np.zeros(n_cells, np.float32 if rough else np.float64)
         self.polish = None
         if not self.further and Polish.applies(problem, transport):
-            self.polish = Polish(problem, transport, terms, threads)
+            self.polish = Polish(problem, transport, terms, threads, deadline)
         self.polished: Polished | None = None
         self.polish_at = _FIRST_POLISH
         self.n_iter = 0
