@@ -128,6 +128,14 @@ def number(
     return result
 
 
+def generator(value: Any, name: str = "rng") -> np.random.Generator:
+    """Return a random generator as it is, or a new one from a seed or from entropy."""
+    try:
+        return np.random.default_rng(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected a numpy.random.Generator, an integer seed or None, got {value!r}") from None
+
+
 def memory(n_bytes: float, name: str) -> None:
     """Refuse what needs more than the machine's memory, before any of it is allocated."""
     if not hasattr(os, "sysconf"):

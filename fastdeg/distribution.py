@@ -153,7 +153,7 @@ class BinnedDistribution:
         ndarray, shape (n, d)
             In the units of the bins: uniform within cells, exact on levels, Gaussian within centroid bins.
         """
-        rng = np.random.default_rng(rng)
+        rng = _checks.generator(rng)
         labels = rng.choice(self.n_bins, size=_checks.integer(n, "n", 0), p=self.pmf)
         return self.bins.sample_within(labels, rng)
 

@@ -162,6 +162,8 @@ class DegradationSpace:
     """
 
     def __init__(self, axes: Sequence[Axis]) -> None:
+        if isinstance(axes, Axis):
+            raise TypeError("axes: expected a sequence of Axis objects, got a single Axis; wrap it in a list")
         self.axes = tuple(axes)
         for axis in self.axes:
             if not isinstance(axis, Axis):
@@ -229,7 +231,10 @@ class DegradationSpace:
         return grid_product([axis.centers for axis in self.axes])
 
     def standardize(self, x: ArrayLike) -> Float:
-        """Map points of the space, shape (..., d), so that every axis' range becomes [0, 1] (a single level: 0)."""
+        """Map points of the space, shape (..., d), so that every axis' range becomes [0, 1] (a single level: 0).
+
+        NaN stays NaN.
+        """
         low, span = self._ranges()
         return (self._points(x) - low) / span
 

@@ -263,12 +263,18 @@ def test_photos_to_a_run(photo_folders, tmp_path, capsys):
     for file in list((photo_folders / "references").iterdir())[:6]:
         shutil.copy(file, tmp_path / "mixed")
     (tmp_path / "mixed" / "cut.png").write_bytes(file.read_bytes()[:900])
-    command = ["craft", "--references", str(tmp_path / "mixed"), "--clean", str(photo_folders / "clean")]
+    shutil.copytree(photo_folders / "clean", tmp_path / "clean")
+    cv2.imwrite(str(tmp_path / "clean" / "small.png"), np.zeros((60, 200, 3), np.uint8))
+    command = ["craft", "--references", str(tmp_path / "mixed"), "--clean", str(tmp_path / "clean")]
     assert "cut.png" in refused(capsys, *command, "-o", tmp_path / "run")
+    small = refused(capsys, "estimate", "--references", photo_folders / "references", "--clean", tmp_path / "clean")
+    assert "small.png: is 200 × 60: expected sides of at least 96 pixels" in small
     options = ["--generalization", "0.2", "--n-references", "3", "--skip-bad", "-o", str(tmp_path / "run")]
     assert main([*command, *options]) == 0
     captured = capsys.readouterr()
     assert "cut.png" in captured.err
+    assert "skipped " in captured.err
+    assert "small.png" in captured.err
     assert "inferred q" in captured.out
     summary = json.loads((tmp_path / "run" / "run.json").read_text())
     assert summary["generalization"] == 0.2

@@ -219,3 +219,13 @@ def test_the_warning_says_why_p_is_all_but_the_prior(options, reason):
 def test_the_warning_tells_of_too_few_iterations():
     with pytest.warns(UserWarning, match="ended before it had left the prior"):
         fd.craft(few_bins(LARGE, {10: 0.5, 11: 0.5}), generalization=0.1, max_iter=0)
+
+
+def test_errors_name_the_argument_that_was_given():
+    q = few_bins(PAPER, {10: 0.5, 11: 0.5})
+    with pytest.raises(TypeError, match=r"^progress: expected a function"):
+        fd.craft(q, progress=5)
+    with pytest.raises(TypeError, match=r"^progress: expected a function"):
+        fd.tradeoff_path(q, progress=5)
+    with pytest.raises(ValueError, match=r"^upper: expected bounds of at least 0, got -1"):
+        fd.craft(q, upper=-1)

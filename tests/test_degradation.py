@@ -225,3 +225,14 @@ def test_own_pipeline_gets_named_parameters():
         fd.DegradationTransform(distribution)
     with pytest.raises(ValueError, match="DegradationSpace"):
         fd.DegradationTransform(fd.BinnedDistribution.uniform(fd.CentroidBins([[0.0], [1.0]])))
+
+
+def test_errors_name_the_argument_that_was_given():
+    image = np.zeros((20, 20), np.uint8)
+    with pytest.raises(ValueError, match=r"^blur_sigma: expected a number"):
+        fd.degrade(image, blur_sigma=-1)
+    with pytest.raises(ValueError, match=r"^blur_sigma_y: expected a number"):
+        fd.degrade(image, blur_sigma_y=-1)
+    for rng in ("x", -1):
+        with pytest.raises(TypeError, match=r"^rng: expected a numpy.random.Generator"):
+            fd.degrade(image, noise_sigma=1, rng=rng)

@@ -177,3 +177,9 @@ def test_a_space_is_needed_for_marginals():
         fd.BinnedDistribution.uniform(fd.CentroidBins([[0.0], [1.0]])).marginal(0)
     with pytest.raises(ValueError, match="axis: expected one of 'noise_sigma', 'downsampling', got 'blur'"):
         fd.BinnedDistribution.uniform(grid_bins()).marginal("blur")
+
+
+def test_a_generator_that_is_none_is_named():
+    uniform = fd.BinnedDistribution.uniform(fd.GridBins(fd.DegradationSpace.preset("paper")))
+    with pytest.raises(TypeError, match=r"^rng: expected a numpy.random.Generator, an integer seed or None, got 'x'"):
+        uniform.sample(3, rng="x")

@@ -575,3 +575,12 @@ def test_patches_cover_the_image_on_the_grid(shape):
         assert top % 8 == left % 8 == 0
         seen[top : top + patch.shape[0], left : left + patch.shape[1]] = True
     assert seen[: max(80, shape[0] // 8 * 8 - 8), : max(80, shape[1] // 8 * 8 - 8)].all()
+
+
+def test_what_is_no_sequence_of_images_is_named():
+    estimator = fd.DegradationEstimator(fd.GridBins(fd.DegradationSpace.preset("paper")))
+    with pytest.raises(TypeError, match=r"^clean_images: expected a sequence of images, got NoneType"):
+        estimator.fit(None)
+    with pytest.raises(ValueError, match=r"^clean_images\[0\]: expected sides of at least 96 pixels .* got 200 × 60"):
+        estimator.fit([np.zeros((60, 200), np.uint8)])
+    assert estimator.least_side == 96

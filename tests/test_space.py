@@ -71,3 +71,8 @@ def test_bad_input_is_named(make, message):
 def test_axes_cannot_be_edited_behind_the_spaces_back():
     with pytest.raises(ValueError, match="read-only"):
         fd.Axis.levels("x", [1, 2]).centers[0] = 5
+
+
+def test_one_axis_has_to_be_in_a_list():
+    with pytest.raises(TypeError, match="axes: expected a sequence of Axis objects, got a single Axis"):
+        fd.DegradationSpace(fd.Axis.regular("noise_sigma", 0, 50, 5))

@@ -28,12 +28,12 @@ def fit_estimator(
 ) -> tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]:
     """Read both folders and fit the estimator; return it with the references by name, the notes and the inputs."""
     bins = fd.GridBins(read_space(options.space or "paper"))
+    estimator = fd.DegradationEstimator(bins, downsampling=options.downsampling, noise=options.noise)
     with console.progress_bar() as progress:
         references = read_images(options.references, skip_bad=options.skip_bad, progress=progress)
-        clean = read_images(options.clean, skip_bad=options.skip_bad, progress=progress)
+        clean = read_images(options.clean, skip_bad=options.skip_bad, min_side=estimator.least_side, progress=progress)
     console.announce_compilation()
     with console.progress_bar() as progress:
-        estimator = fd.DegradationEstimator(bins, downsampling=options.downsampling, noise=options.noise)
         estimator.fit(clean.images, threads=options.threads, progress=progress)
     by_name = {path.name: pixels for path, pixels in zip(references.paths, references.images, strict=True)}
     inputs = {

@@ -128,6 +128,7 @@ def craft(
         cost,
         threads,
     )
+    _check_progress(progress)
     series = Series(setup, Limits.checked(time_limit, tol, max_iter, threads), warm_start)
     with single_blas_thread():
         result = series.result(series.tau(generalization), progress)
@@ -175,8 +176,14 @@ def tradeoff_path(
     options = defaults | craft_options | {"target": target}
     del options["generalization"]
     progress, warm_start = options.pop("progress"), options.pop("warm_start")
+    _check_progress(progress)
     time_limit, tol, max_iter = (options.pop(name) for name in ("time_limit", "tol", "max_iter"))
     limits = Limits.checked(time_limit, tol, max_iter, options["threads"])
     setup = build(**options)
     with single_blas_thread():
         return assemble(setup, follow(Series(setup, limits, warm_start), generalizations, progress))
+
+
+def _check_progress(progress: object) -> None:
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress: expected a function of fraction and message, or None, got {progress!r}")

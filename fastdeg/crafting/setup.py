@@ -99,6 +99,8 @@ def _bounds(lower: ArrayLike | None, upper: ArrayLike | None, prior: Float) -> t
     crossed = np.flatnonzero(low > high)
     if crossed.size:
         i = crossed[0]
+        if high[i] < 0:
+            raise ValueError(f"upper: expected bounds of at least 0, got {high[i]} for bin {i}")
         raise ValueError(f"lower: expected at most the upper bound, got {low[i]} > {high[i]} for bin {i}")
     excluded = np.flatnonzero((prior == 0) & (low > 0))
     if excluded.size:

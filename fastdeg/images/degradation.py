@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg._checks import choice, integer, number, unmasked
+from fastdeg._checks import choice, generator, integer, number, unmasked
 
 if TYPE_CHECKING:
     from fastdeg.distribution import BinnedDistribution
@@ -109,8 +109,8 @@ def degrade(
         x,
         {
             "blur_sigma": blur_sigma,
-            "blur_sigma_x": blur_sigma if blur_sigma_x is None else blur_sigma_x,
-            "blur_sigma_y": blur_sigma if blur_sigma_y is None else blur_sigma_y,
+            "blur_sigma_x": blur_sigma_x,
+            "blur_sigma_y": blur_sigma_y,
             "blur_angle": blur_angle,
             "downsampling": downsampling,
         },
@@ -120,18 +120,17 @@ def degrade(
         x,
         {"poisson_scale": poisson_scale, "noise_sigma": noise_sigma, "jpeg_quality": jpeg_quality},
         noise,
-        np.random.default_rng(rng),
+        generator(rng),
     )
 
 
 def shrink(x: Image, parameters: Mapping[str, Any], interpolation: str = "cubic") -> Image:
     """First half of the chain, on float32 0..255 at high resolution: blur and downsampling."""
-    sigma = parameters.get("blur_sigma", 0)
     x = gaussian_blur(
         x,
-        sigma,
-        sigma_x=parameters.get("blur_sigma_x", sigma),
-        sigma_y=parameters.get("blur_sigma_y", sigma),
+        parameters.get("blur_sigma", 0),
+        sigma_x=parameters.get("blur_sigma_x"),
+        sigma_y=parameters.get("blur_sigma_y"),
         angle=parameters.get("blur_angle", 0),
         _scale=1,
     )
@@ -202,7 +201,7 @@ def add_gaussian_noise(
     sigma = number(sigma, "noise_sigma", 0)
     if sigma == 0:
         return x
-    rng = np.random.default_rng(rng)
+    rng = generator(rng)
     shape = x.shape if noise == "color" else x.shape[:2]
     sample = rng.standard_normal(shape, dtype=np.float32)
     sample *= np.float32(sigma)
@@ -217,7 +216,7 @@ def add_poisson_noise(
     scale = number(scale, "poisson_scale", 0)
     if scale == 0:
         return x
-    rng = np.random.default_rng(rng)
+    rng = generator(rng)
     level = x @ LUMA if noise == "gray" and x.ndim == 3 else x
     level = np.maximum(level, 0)
     difference = (rng.poisson(level / scale) * scale - level).astype(np.float32)

@@ -115,6 +115,11 @@ class DegradationEstimator(BaseEstimator):
         self.patch_size = patch_size
         self.random_state = random_state
 
+    @property
+    def least_side(self) -> int:
+        """The least side, in pixels, of a clean image that can be downsampled as the space and the arguments say."""
+        return least_side(self._recipe(), self.bins)[0]
+
     # -- fitting ------------------------------------------------------------------------------------------------------
 
     def fit(
@@ -143,7 +148,13 @@ class DegradationEstimator(BaseEstimator):
             check_image(image, f"clean_images[{i}]")
             for i, image in enumerate(_image_list(clean_images, "clean_images"))
         ]
-        _check_sizes(images, recipe, self.bins)
+        least, factor = least_side(recipe, self.bins)
+        for i, image in enumerate(images):
+            if min(image.shape[:2]) < least:
+                raise ValueError(
+                    f"clean_images[{i}]: expected sides of at least {least} pixels to downsample by {factor:g}, "
+                    f"got {image.shape[1]} × {image.shape[0]}"
+                )
         seeds = np.random.SeedSequence(integer(self.random_state, "random_state", 0)).spawn(2)
         synthetic = synthesize(
             images, self._draw, recipe, integer(self.n_samples, "n_samples", 50), seeds[0],
@@ -426,19 +437,13 @@ class DegradationEstimator(BaseEstimator):
         return space.unstandardize(inside), self.model_.deviation(summaries) * space.scales()
 
 
-def _check_sizes(images: Sequence[NDArray[Any]], recipe: Recipe, bins: Bins) -> None:
-    """Raise where a clean image is too small for the strongest downsampling."""
+def least_side(recipe: Recipe, bins: Bins) -> tuple[int, float]:
+    """Return the least side in pixels of a clean image, and the strongest downsampling, which it is for."""
     assert bins.space is not None
     factor = recipe.fixed.get("downsampling", 1.0)
     if "downsampling" in recipe.names:
         factor = bins.space.axes[recipe.names.index("downsampling")].high
-    least = int(np.ceil(SMALLEST_PATCH * factor))
-    for i, image in enumerate(images):
-        if min(image.shape[:2]) < least:
-            size = f"{image.shape[1]} × {image.shape[0]}"
-            raise ValueError(
-                f"clean_images[{i}]: expected sides of at least {least} pixels to downsample by {factor:g}, got {size}"
-            )
+    return int(np.ceil(SMALLEST_PATCH * factor)), factor
 
 
 def _image_list(images: Any, name: str) -> list[Any]:
@@ -446,7 +451,10 @@ def _image_list(images: Any, name: str) -> list[Any]:
         raise TypeError(
             f"{name}: expected a sequence of images, got one array of shape {images.shape}; wrap it in a list"
         )
-    pictures = list(images)
+    try:
+        pictures = list(images)
+    except TypeError:
+        raise TypeError(f"{name}: expected a sequence of images, got {type(images).__name__}") from None
     if not pictures:
         raise ValueError(f"{name}: expected at least one image, got none")
     return pictures

@@ -185,6 +185,7 @@ def read_images(
     skip_bad: bool = False,
     max_images: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    min_side: int = 1,
     progress: Progress = None,
 ) -> ImageCollection:
     """Read the images of a folder, or the files of a list.
@@ -198,6 +199,8 @@ def read_images(
         Read at most so many, evenly spaced over the sorted names.
     max_pixels : int
         Refuse, before decoding, files with more pixels.
+    min_side : int
+        Refuse images with a shorter side, in pixels.
     progress : callable (fraction, message), optional
 
     Raises
@@ -223,7 +226,11 @@ def read_images(
     bad: list[ImageError] = []
     for i, path in enumerate(paths):
         try:
-            files.append(read_image(path, max_pixels=max_pixels))
+            file = read_image(path, max_pixels=max_pixels)
+            height, width = file.pixels.shape[:2]
+            if min(height, width) < min_side:
+                raise ImageError(path, f"is {width} × {height}: expected sides of at least {min_side} pixels")
+            files.append(file)
         except ImageError as error:
             bad.append(error)
         except FileNotFoundError:
