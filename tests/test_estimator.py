@@ -584,3 +584,8 @@ def test_what_is_no_sequence_of_images_is_named():
     with pytest.raises(ValueError, match=r"^clean_images\[0\]: expected sides of at least 96 pixels .* got 200 × 60"):
         estimator.fit([np.zeros((60, 200), np.uint8)])
     assert estimator.least_side == 96
+
+
+def test_a_bad_seed_is_named(fitted):
+    with pytest.raises(TypeError, match=r"^random_state: expected a numpy\.random\.Generator"):
+        fitted.bootstrap([np.zeros((90, 90), np.uint8)], 2, random_state="x")

@@ -232,3 +232,14 @@ def test_at_most_so_many_and_progress(tmp_path, photo):
     read = read_images(tmp_path, max_images=3, progress=lambda fraction, message: told.append(fraction))
     assert [p.stem for p in read.paths] == ["0", "3", "6"]
     assert told[-1] == 1
+
+
+def test_too_small_images_are_refused_by_name_and_skipped(tmp_path):
+    cv2.imwrite(str(tmp_path / "good.png"), np.zeros((40, 50, 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "low.png"), np.zeros((30, 90, 3), np.uint8))
+    with pytest.raises(ImageError, match=r"low\.png: is 90 × 30: expected sides of at least 40 pixels$"):
+        read_images(tmp_path, min_side=40)
+    read = read_images(tmp_path, min_side=40, skip_bad=True)
+    assert [path.name for path in read.paths] == ["good.png"]
+    with pytest.raises(ValueError, match="min_side: expected an integer"):
+        read_image(tmp_path / "good.png", min_side=0)

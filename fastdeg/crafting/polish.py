@@ -24,7 +24,7 @@ from fastdeg.kernels.transport.tree import Tree, copy_tree
 Float = NDArray[np.float64]
 
 _NEWTON_STEPS = 12
-_SHARES = tuple(0.5**k for k in range(12))  # of a Newton step, the first of which that stays in the domain is made
+_SHARES = tuple(0.5**k for k in range(12))  # of a Newton step: the first that stays in the domain is made
 _SETTLED = 1e-9  # relative error of the moments, of which the gap takes the square
 _TINY = 1e-9  # gap that is worth a certificate, whatever is wanted
 _FORBIDDEN = 1e-12  # mass outside the bins that p may use
@@ -236,10 +236,11 @@ class Polish:
             step = np.linalg.solve(np.eye(len(z)) + self._covariance(p, group, mass) @ curvature, error)
             if not np.isfinite(step).all():
                 return None
-            share = next((share for share in _SHARES if frechet.inside(z + share * step)), None)
-            z = z + error if share is None else z + share * step  # error: to the moments of p
-            if share is None and not frechet.inside(z):
+            ways = (*(share * step for share in _SHARES), error)  # the last one leads to the moments of p
+            way = next((way for way in ways if frechet.inside(z + way)), None)
+            if way is None:
                 return None
+            z = z + way
         self.forest.p, self.forest.potential = p, potential + problem.tau * shift[group]
         return z
 

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_limits
 
-from fastdeg._checks import choice, integer, number
+from fastdeg._checks import choice, generator, integer, number
 from fastdeg._files import read_archive, write_archive
 from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.distribution import BinnedDistribution
@@ -33,7 +33,7 @@ from fastdeg.images.pooling import group_means
 from fastdeg.images.reading import Summaries
 from fastdeg.images.softness import appearances, blur_columns
 from fastdeg.images.support import BinSupport, bin_support
-from fastdeg.images.synthesis import SMALLEST_PATCH, Embedding, Recipe, embedded, patches_of, synthesize
+from fastdeg.images.synthesis import Embedding, Recipe, embedded, least_side, patches_of, synthesize
 
 Float = NDArray[np.float64]
 Progress = Callable[[float, str], None] | None
@@ -118,7 +118,7 @@ class DegradationEstimator(BaseEstimator):
     @property
     def least_side(self) -> int:
         """The least side, in pixels, of a clean image that can be downsampled as the space and the arguments say."""
-        return least_side(self._recipe(), self.bins)[0]
+        return least_side(_strongest_downsampling(self._recipe(), self.bins))
 
     # -- fitting ------------------------------------------------------------------------------------------------------
 
@@ -148,7 +148,8 @@ class DegradationEstimator(BaseEstimator):
             check_image(image, f"clean_images[{i}]")
             for i, image in enumerate(_image_list(clean_images, "clean_images"))
         ]
-        least, factor = least_side(recipe, self.bins)
+        factor = _strongest_downsampling(recipe, self.bins)
+        least = least_side(factor)
         for i, image in enumerate(images):
             if min(image.shape[:2]) < least:
                 raise ValueError(
@@ -380,7 +381,7 @@ class DegradationEstimator(BaseEstimator):
             raise NotFittedError("this DegradationEstimator is not fitted yet: call fit(clean_images) first")
 
     def _rng(self, random_state: int | None) -> np.random.Generator:
-        return np.random.default_rng(self.random_state if random_state is None else random_state)
+        return generator(self.random_state if random_state is None else random_state, "random_state")
 
     def _support(self) -> BinSupport:
         if self._support_cache is None:
@@ -437,13 +438,11 @@ class DegradationEstimator(BaseEstimator):
         return space.unstandardize(inside), self.model_.deviation(summaries) * space.scales()
 
 
-def least_side(recipe: Recipe, bins: Bins) -> tuple[int, float]:
-    """Return the least side in pixels of a clean image, and the strongest downsampling, which it is for."""
+def _strongest_downsampling(recipe: Recipe, bins: Bins) -> float:
     assert bins.space is not None
-    factor = recipe.fixed.get("downsampling", 1.0)
     if "downsampling" in recipe.names:
-        factor = bins.space.axes[recipe.names.index("downsampling")].high
-    return int(np.ceil(SMALLEST_PATCH * factor)), factor
+        return bins.space.axes[recipe.names.index("downsampling")].high
+    return float(recipe.fixed.get("downsampling", 1.0))
 
 
 def _image_list(images: Any, name: str) -> list[Any]:

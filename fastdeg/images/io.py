@@ -80,12 +80,13 @@ class ImageCollection:
         return len(self.files)
 
 
-def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> ImageFile:
+def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = 1) -> ImageFile:
     """Read one image file.
 
     16-bit files are scaled to 8 bits, transparent ones laid over black, CMYK ones converted, and files whose suffix
     does not fit their content read by their content; a note tells each. Animations and files with several pages are
-    refused, and so are truncated files and any whose header announces more than ``max_pixels``, before decoding.
+    refused, and so are truncated files and any whose header announces more than ``max_pixels``, or a side of less than
+    ``min_side`` pixels, before decoding.
     The orientation tag is ignored: pixels come as they are stored.
 
     Raises
@@ -115,6 +116,8 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS) -> ImageFile:
             f"announces {header.width} × {header.height} = {n_pixels / 1e6:.0f} megapixels, "
             f"more than the limit of {max_pixels / 1e6:.0f}",
         )
+    if min(header.width, header.height) < integer(min_side, "min_side", 1):
+        raise ImageError(path, f"is {header.width} × {header.height}: expected sides of at least {min_side} pixels")
     if header.n_frames > 1:
         raise ImageError(path, f"has {header.n_frames} frames or pages: save the one to use as a file of its own")
     notes = []
@@ -200,7 +203,7 @@ def read_images(
     max_pixels : int
         Refuse, before decoding, files with more pixels.
     min_side : int
-        Refuse images with a shorter side, in pixels.
+        Refuse, before decoding, images with a shorter side, in pixels.
     progress : callable (fraction, message), optional
 
     Raises
@@ -226,11 +229,7 @@ def read_images(
     bad: list[ImageError] = []
     for i, path in enumerate(paths):
         try:
-            file = read_image(path, max_pixels=max_pixels)
-            height, width = file.pixels.shape[:2]
-            if min(height, width) < min_side:
-                raise ImageError(path, f"is {width} × {height}: expected sides of at least {min_side} pixels")
-            files.append(file)
+            files.append(read_image(path, max_pixels=max_pixels, min_side=min_side))
         except ImageError as error:
             bad.append(error)
         except FileNotFoundError:

@@ -175,6 +175,11 @@ def _samples(
     return [luma_features(luma(x)) for x in degraded], parameters
 
 
+def least_side(factor: float) -> int:
+    """Return the least side, in pixels, of a clean image to downsample by a factor."""
+    return int(np.ceil(SMALLEST_PATCH * factor))
+
+
 def _varied(piece: NDArray[Any], side: float, factor: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Cut a random square of about ``side`` clean pixels and vary its size, orientation, focus and tones."""
     scale = rng.uniform(*SCALES)
@@ -187,7 +192,7 @@ def _varied(piece: NDArray[Any], side: float, factor: float, rng: np.random.Gene
         x = cv2.flip(x, mirrored - 1)
     if rng.integers(2):
         x = cv2.transpose(x)
-    least = int(np.ceil(SMALLEST_PATCH * factor))
+    least = least_side(factor)
     size = (max(least, int(x.shape[1] * scale)), max(least, int(x.shape[0] * scale)))
     if scale < 1 and size[0] <= x.shape[1] and size[1] <= x.shape[0]:
         x = shrink_by_area(x, size)

@@ -230,11 +230,8 @@ def cut_least(ties, part, k):
 
 
 @kernel
-def enter(axis, x, length, tau, most, ties, strides, jumps, cells, receiver, giver):
-    """Let the arc between x and its upper neighbour enter; return the number of cells visited, and whether it did.
-
-    It stops half-way, its flows feasible, once it has visited ``most`` cells.
-    """
+def enter(axis, x, length, tau, ties, strides, jumps, cells, receiver, giver):
+    """Let the arc between x and its upper neighbour enter; return the number of cells visited, and whether it did."""
     y = x + strides[axis]
     i, j = (x, y) if cells[x, POTENTIAL] > cells[y, POTENTIAL] else (y, x)
     n_i = walk(ties, jumps, i, cells, receiver)
@@ -271,10 +268,6 @@ def enter(axis, x, length, tau, most, ties, strides, jumps, cells, receiver, giv
             scale(giver, n_j, owed_j + log_j, tau, cells)
             tie(ties, strides, axis, x)
             return visits, True
-        if visits > most:
-            scale(receiver, n_i, owed_i, tau, cells)
-            scale(giver, n_j, owed_j, tau, cells)
-            return visits, False
         # of two factors for the same mass, the one that a ratio gives is free of cancellation
         if moved_i <= moved_j:
             log_i = max(np.log(limit_i) - owed_i, 0.0)
@@ -321,9 +314,7 @@ def sweep(shape, strides, steps, tau, threshold, most, ties, jumps, cells, recei
                 length = steps[axis, c if last else index[axis]]
                 over = abs(cells[x + strides[axis], POTENTIAL] - cells[x, POTENTIAL]) - length
                 if over > threshold and visits <= most:
-                    visited, success = enter(
-                        axis, x, length, tau, most - visits, ties, strides, jumps, cells, receiver, giver
-                    )
+                    visited, success = enter(axis, x, length, tau, ties, strides, jumps, cells, receiver, giver)
                     visits += visited
                     if success:
                         entered = True
@@ -351,9 +342,9 @@ def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, tie
         visits += visited + len(p)
         if visits > most or (not entered and threshold <= tolerance):
             break
-        if not entered:  # not even those above the threshold, if some are: it goes down whatever they do
-            excess_to_come = min(excess, threshold)
-            threshold = 0.5 * excess_to_come if excess_to_come > small else tolerance
+        if not entered:  # lower than before, even where arcs above the threshold cannot enter
+            threshold = min(excess, threshold)
+            threshold = 0.5 * threshold if threshold > small else tolerance
     unpack(cells, potential, p)
     return visits, excess
 
