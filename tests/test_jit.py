@@ -116,6 +116,28 @@ def test_an_edited_callee_makes_the_callers_cache_stale(tmp_path):
     assert run() == "20.0"
 
 
+@pytest.mark.skipif(numba.version_info.short > _cache.NEWEST_TRIED, reason="this numba reads its own cache")
+def test_cache_files_that_name_a_type_of_an_earlier_release_are_replaced(tmp_path):
+    (tmp_path / "module.py").write_text(
+        "from typing import NamedTuple\nfrom fastdeg.kernels._jit import kernel\n"
+        "class Pair(NamedTuple):\n    a: float\n    b: float\n"
+        "@kernel\ndef double(x):\n    return 2 * x[0]\n"
+    )
+
+    def run(argument: str) -> str:
+        command = [sys.executable, "-c", f"import module; print(module.double({argument}))"]
+        path = os.pathsep.join([str(tmp_path), *sys.path])
+        environment = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.strip()
+
+    assert run("module.Pair(1.0, 2.0)") == "2.0"
+    source = (tmp_path / "module.py").read_text()
+    (tmp_path / "module.py").write_text(source.replace("Pair", "Couple"))
+    assert run("module.Couple(1.0, 2.0)") == "2.0"
+    assert len(list((tmp_path / "cache").rglob("*.nbi"))) == 1
+    assert run("module.Couple(1.0, 2.0)") == "2.0"
+
+
 def test_flags_are_part_of_the_cache_name():
     def f(x):
         return x + 1

@@ -6,6 +6,9 @@ read back needs the memory manager alone.
 
 from __future__ import annotations
 
+import pickle
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numba
@@ -24,8 +27,14 @@ class MachineCodeCache(FunctionCache):  # type: ignore[misc]
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Load the machine code for the signature, or return None where there is none."""
         rtsys.initialize(target_context)
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
+        try:
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
+        except (AttributeError, ImportError, EOFError, pickle.UnpicklingError):
+            # it names a type of an earlier release, which numba finds out only after reading it
+            with suppress(OSError):
+                Path(self._cache_file._index_path).unlink()
+            return None
 
 
 def enable(compiled: Any) -> None:
