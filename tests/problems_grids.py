@@ -36,3 +36,10 @@ def active_flows(rng, steps, share=0.3):
         else:
             flows[k, i] = length * rng.uniform(-1, 1)
     return potential, flows, joined
+
+
+def split_small_grids(monkeypatch):
+    """Have grids of any size crafted by the splitting, not by plans or from the target's forest."""
+    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    monkeypatch.setattr("fastdeg.crafting.setup.FEW_SINKS", 0)
+    monkeypatch.setattr("fastdeg.crafting.continuation._NEAR_TARGET", 0.0)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from naive_craft import convex_solver, objective
 from problems_craft import random_problem, two_blobs
+from problems_grids import split_small_grids
 
 import fastdeg as fd
 
@@ -137,6 +138,25 @@ def test_path_runs_from_target_to_prior():
     assert (path.mixtures.distance_to_target >= path.distance_to_target - 1e-6).all()
 
 
+@pytest.mark.parametrize("zeros", [0.0, 0.6])
+def test_mixtures_along_a_path_are_as_general_as_the_crafted(zeros):
+    rng = np.random.default_rng(1)
+    axes = [fd.Axis.regular("a", 0, 1, 6), fd.Axis.regular("b", 0, 1, 7)]
+    bins = fd.GridBins(fd.DegradationSpace(axes))
+    pmf = rng.dirichlet(np.ones(42)) * (rng.random(42) >= zeros)
+    q, prior = (fd.BinnedDistribution(bins, m) for m in (pmf / pmf.sum(), rng.dirichlet(np.ones(42))))
+    path = fd.tradeoff_path(q, prior=prior)
+    for k, weight in enumerate(path.mixture_weights):
+        mixture = fd.baselines.mixture(q, prior, weight)
+        here = mixture.pmf > 0
+        kl = mixture.pmf[here] @ np.log(mixture.pmf[here] / prior.pmf[here])
+        assert kl == pytest.approx(path.kl_to_prior[k], rel=1e-9, abs=1e-14)
+        assert path.mixtures.kl_to_prior[k] == pytest.approx(path.kl_to_prior[k], rel=1e-9, abs=1e-14)
+        assert path.mixtures.effective_bins[k] == pytest.approx(mixture.effective_bins(), rel=1e-12)
+        overlaps = [np.minimum(mixture.marginal(a), prior.marginal(a)).sum() for a in (0, 1)]
+        assert path.mixtures.worst_axis_coverage[k] == pytest.approx(min(overlaps), rel=1e-12)
+
+
 @pytest.mark.parametrize("metric", ["cityblock", "sqeuclidean"])
 def test_distances_of_mixtures_along_a_path(metric):
     q = paper_target()
@@ -223,7 +243,7 @@ def test_flow_and_plan_agree_on_a_grid(tau, bounded, monkeypatch):
     q = dense_target()
     options = {"upper": np.maximum(q.pmf * 0.8, 0.01)} if bounded else {}
     plan = craft_quietly(target=q, generalization=tau, **options)
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     flow = craft_quietly(target=q, generalization=tau, tol=1e-5, **options)
     assert plan.converged
     assert flow.converged
@@ -233,7 +253,7 @@ def test_flow_and_plan_agree_on_a_grid(tau, bounded, monkeypatch):
 
 
 def test_flow_keeps_out_of_excluded_bins(monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     q = dense_target()
     prior = np.ones(q.n_bins)
     prior[::7] = 0
@@ -245,7 +265,7 @@ def test_flow_keeps_out_of_excluded_bins(monkeypatch):
 
 @pytest.mark.parametrize("many_cells", [False, True])
 def test_same_bits_for_any_number_of_threads(many_cells, monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     monkeypatch.setattr("fastdeg.crafting.splitting._FEW_CELLS", 0)  # threads even here
     monkeypatch.setattr("fastdeg.kernels._jit.SMALL_WORK", 0)
     if many_cells:
@@ -306,7 +326,7 @@ def test_progress_rises_and_an_interrupt_carries_the_best_point(monkeypatch):
 
 
 def test_warm_start_saves_iterations(monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     q = dense_target()
     cold = craft_quietly(target=q, generalization=3.0, tol=1e-5)
     warm = craft_quietly(target=q, generalization=3.0, tol=1e-5, warm_start=cold)
@@ -495,7 +515,7 @@ def test_given_bin_moments_are_no_business_of_the_flow(monkeypatch):
     means, covs = rng.standard_normal((q.n_bins, 5)), np.broadcast_to(0.1 * np.eye(5), (q.n_bins, 5, 5))
     options = {"bin_moments": (means, covs), "target_moments": (q.pmf @ means, np.eye(5) / 2), "generalization": 0.1}
     plan = craft_quietly(target=q, **options)
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     assert craft_quietly(target=q, **options).objective == pytest.approx(plan.objective, abs=1e-6)
 
 
@@ -503,14 +523,14 @@ def test_flow_on_a_line(monkeypatch):
     bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("a", 0, 3, 40)]))
     q = fd.BinnedDistribution(bins, np.random.default_rng(0).dirichlet(np.ones(40)))
     plan = craft_quietly(target=q, generalization=0.1)
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     flow = craft_quietly(target=q, generalization=0.1)
     assert flow.converged
     assert abs(flow.objective - plan.objective) < 2e-6
 
 
 def test_the_target_itself_is_certified_at_once_without_generalisation(monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     q = dense_target()
     result = craft_quietly(target=q, generalization=0.0, tol=1e-12)
     assert result.converged
@@ -521,7 +541,7 @@ def test_the_target_itself_is_certified_at_once_without_generalisation(monkeypat
 def test_convexity_and_bound_on_a_grid(monkeypatch):
     q = dense_target()
     rng = np.random.default_rng(0)
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     result = craft_quietly(target=q, generalization=0.1)
     prior = np.full(q.n_bins, 1 / q.n_bins)
 
@@ -588,7 +608,7 @@ def test_cosine_transform_is_scipys(shape, dtype):
 
 
 def test_time_limit_is_kept(monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     q = dense_target()
     craft_quietly(target=q, generalization=0.1, max_iter=50)  # compile
     start = time.perf_counter()
@@ -625,7 +645,7 @@ def test_a_further_term_is_one_block_with_its_prox_and_its_bound(monkeypatch):
         def bound(self, slope):
             return -float(slope @ self.shares + (slope**2).sum() / (2 * self.strength))
 
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     q = dense_target()
     problem = build(q, None, None, None, 1.0, 1.0, None, None, None, None).problem.with_tau(0.05)
     transport = problem.transport
@@ -659,7 +679,7 @@ def test_peak_memory_of_a_dense_grid_stays_below_half_a_gigabyte():
 
 
 def test_an_interrupted_flow_carries_the_best_point_too(monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     seen = []
 
     def interrupt(done, message):
@@ -679,7 +699,7 @@ def test_an_interrupted_flow_carries_the_best_point_too(monkeypatch):
 
 
 def test_a_flow_starts_from_that_of_a_near_generalization(monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    split_small_grids(monkeypatch)
     q = dense_target()
     near = craft_quietly(target=q, generalization=3.0)
     cold, warm = (craft_quietly(target=q, generalization=3.1, warm_start=start) for start in (None, near))

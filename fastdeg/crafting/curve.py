@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import xlogy
 
-from fastdeg import baselines
 from fastdeg.crafting.problem import Problem
 from fastdeg.crafting.result import CraftResult
 from fastdeg.crafting.setup import TRUE_METRICS, Setup
-from fastdeg.crafting.simplex import entropy_term
 from fastdeg.crafting.solver import as_flow
 from fastdeg.crafting.splitting import GridState
 from fastdeg.distribution import BinnedDistribution
+from fastdeg.kernels.divergence import mixture_divergence
 
 Float = NDArray[np.float64]
+
+_LEAST_WEIGHT = 1e-15  # where the search for a mixture's weight begins, at the latest
+_WEIGHT_TOL = 1e-13
+_NEWTON_STEPS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,31 +91,97 @@ class TradeoffPath:
 
 def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
     """Measure the crafted distributions and the mixtures of the same KL to the prior."""
-    target, prior = setup.target, setup.prior
-    weights, mixtures = [], []
+    mixtures = Mixtures(setup.target.pmf, setup.prior.pmf, setup.threads)
     kl_to_prior = [result.terms["kl"] for result in results]
+    weights: list[float] = []
     for kl in kl_to_prior:
-        weight = _matching_weight(target.pmf, prior.pmf, kl)
-        weights.append(weight)
-        mixtures.append(baselines.mixture(target, prior, weight))
+        weights.append(mixtures.weight(kl, weights[-1] if weights else 0.0))
+    mixture_kl = [mixtures.kl(weight) for weight in weights]
     distances = [
         setup.problem.frechet_weight * result.terms["frechet"]
         + (setup.wasserstein_weight * result.terms["wasserstein"] if setup.wasserstein_weight > 0 else 0.0)
         for result in results
     ]
-    crafted = [result.distribution for result in results]
+    broad, narrow = _marginals(setup.prior), _marginals(setup.target)
     return TradeoffPath(
         results=tuple(results),
         generalizations=np.array([result.generalization for result in results]),
-        crafted=_curve(setup, crafted, distances, kl_to_prior),
+        crafted=Curve(
+            distance_to_target=np.array(distances),
+            kl_to_prior=np.array(kl_to_prior),
+            effective_bins=np.array([result.distribution.effective_bins() for result in results]),
+            worst_axis_coverage=np.array([_coverage(_marginals(result.distribution), broad) for result in results]),
+        ),
         mixture_weights=np.array(weights),
-        mixtures=_curve(
-            setup,
-            mixtures,
-            _mixture_distances(setup, weights, results[-1]._state),
-            [_kl(mixture.pmf, prior.pmf) for mixture in mixtures],
+        mixtures=Curve(
+            distance_to_target=np.array(_mixture_distances(setup, weights, results[-1]._state)),
+            kl_to_prior=np.array(mixture_kl),
+            effective_bins=np.array([mixtures.effective_bins(*pair) for pair in zip(weights, mixture_kl, strict=True)]),
+            worst_axis_coverage=np.array(
+                [
+                    _coverage([(1 - w) * q + w * prior for q, prior in zip(narrow, broad, strict=True)], broad)
+                    for w in weights
+                ]
+            ),
         ),
     )
+
+
+class Mixtures:
+    """The mixtures (1 − λ) q + λ prior by their weight λ, with no need of their pmfs."""
+
+    def __init__(self, q: Float, prior: Float, threads: int | None) -> None:
+        here = q > 0
+        self.threads = threads
+        self.outside = bool((prior[here] == 0).any())  # then the divergence is infinite for all but the prior
+        self.prior, self.ratio = prior[here], q[here] / np.where(prior[here] > 0, prior[here], 1.0)
+        self.elsewhere = max(1 - float(self.prior.sum()), 0.0)  # where q is 0, the mixture over the prior is λ
+        logs = np.log(np.where(prior > 0, prior, 1.0))
+        self.cross = float(q @ logs), float(prior @ logs)
+        self.largest_kl = self.kl(0.0)
+
+    def kl(self, weight: float) -> float:
+        """Return KL(mixture ‖ prior), which falls with the weight, and is convex."""
+        return self.divergence(weight)[0]
+
+    def divergence(self, weight: float) -> tuple[float, float]:
+        """Return that and its derivative with respect to the weight."""
+        if weight == 1:
+            return 0.0, 0.0
+        if self.outside:
+            return float("inf"), 0.0
+        work = 2 * len(self.ratio)
+        value, slope = mixture_divergence(self.ratio, self.prior, weight, threads=self.threads, work=work)
+        if weight > 0:
+            log = float(np.log(weight))
+            value, slope = value + self.elsewhere * weight * log, slope + self.elsewhere * (log + 1)
+        return max(value, 0.0), slope
+
+    def weight(self, kl: float, start: float) -> float:
+        """Return the weight of the mixture of a given KL to the prior; ``start`` is a guess, best a lower one.
+
+        Newton's steps on a function that falls and is convex do not pass its root from the left.
+        """
+        if self.outside:
+            return 1.0
+        if self.largest_kl <= kl:
+            return 0.0
+        weight = start if start > _LEAST_WEIGHT and self.kl(start) >= kl else _LEAST_WEIGHT
+        for _ in range(_NEWTON_STEPS):
+            value, slope = self.divergence(weight)
+            if value <= kl or slope >= 0:
+                break
+            step = (kl - value) / slope
+            if weight + step >= 1:
+                return 1.0
+            weight += step
+            if step <= _WEIGHT_TOL:
+                break
+        return weight
+
+    def effective_bins(self, weight: float, kl: float) -> float:
+        """Return exp(entropy): the entropy is −KL − Σ mixture log prior."""
+        return float(np.exp(-kl - (1 - weight) * self.cross[0] - weight * self.cross[1]))
 
 
 def _mixture_distances(setup: Setup, weights: list[float], state: Any) -> list[float]:
@@ -152,44 +219,9 @@ def _exact(problem: Problem, p: Float, state: Any) -> float:
     return flow.exact(p, near=state.polish.tree)
 
 
-def _kl(p: Float, prior: Float) -> float:
-    if (p[prior == 0] > 0).any():
-        return float("inf")
-    positive = prior > 0
-    return entropy_term(p[positive], prior[positive])
-
-
-def _matching_weight(q: Float, prior: Float, kl: float) -> float:
-    """Return the λ at which KL((1 − λ) q + λ prior ‖ prior), which falls with λ, is ``kl``."""
-    here = q > 0
-    if (prior[here] == 0).any():
-        return 1.0  # with any of q, the divergence is infinite
-    ratio, weights = q[here] / prior[here], prior[here]
-    elsewhere = 1 - float(weights.sum())  # where q is 0, the mixture over the prior is λ
-
-    def excess(weight: float) -> float:
-        mixed = (1 - weight) * ratio + weight
-        return float(weights @ (mixed * np.log(mixed))) + elsewhere * float(xlogy(weight, weight)) - kl
-
-    if excess(0.0) <= 0:
-        return 0.0
-    return float(brentq(excess, 0.0, 1.0, xtol=1e-12)) if excess(1.0) < 0 else 1.0
-
-
-def _curve(
-    setup: Setup, distributions: list[BinnedDistribution], distances: list[float], kl_to_prior: list[float]
-) -> Curve:
-    broad = _marginals(setup.prior)
-    coverages = [
-        min(float(np.minimum(*pair).sum()) for pair in zip(_marginals(distribution), broad, strict=True))
-        for distribution in distributions
-    ]
-    return Curve(
-        distance_to_target=np.array(distances),
-        kl_to_prior=np.array(kl_to_prior),
-        effective_bins=np.array([distribution.effective_bins() for distribution in distributions]),
-        worst_axis_coverage=np.array(coverages),
-    )
+def _coverage(marginals: list[Float], broad: list[Float]) -> float:
+    """Return the overlap Σ min(p, prior) of the marginals on the axis where it is least."""
+    return min(float(np.minimum(*pair).sum()) for pair in zip(marginals, broad, strict=True))
 
 
 def _marginals(distribution: BinnedDistribution) -> list[Float]:

@@ -40,6 +40,7 @@ class Setup:
         Ground metric; "" for given costs.
     cost : ndarray, shape (usable, usable), or None
         Given ground costs.
+    threads : int or None
     """
 
     problem: Problem
@@ -49,6 +50,7 @@ class Setup:
     wasserstein_weight: float
     metric: str
     cost: Float | None
+    threads: int | None
 
     def full(self, p: Float) -> Float:
         """Return the pmf over all bins."""
@@ -87,7 +89,7 @@ def build(
     transport, metric = _transport(target, usable, wasserstein_weight, metric, cost, flow=bin_moments is None)
     problem = Problem(frechet, frechet_weight, transport, 0.0, prior.pmf[usable], low[usable], high[usable])
     given = None if cost is None else np.asarray(cost, np.float64)[np.ix_(usable, usable)]
-    return Setup(problem, usable, target, prior, wasserstein_weight, metric, given)
+    return Setup(problem, usable, target, prior, wasserstein_weight, metric, given, threads)
 
 
 def _bounds(lower: ArrayLike | None, upper: ArrayLike | None, prior: Float) -> tuple[Float, Float]:
