@@ -62,8 +62,9 @@ def rises(forest, shape):
         yield np.abs(np.diff(potential, axis=k)) - steps
 
 
-# where the order of sums, or a part without mass behind a flow of the size of rounding, decides
-DELICATE = [1803, 2506, 2523, 3037, 3251, 3855, 4305, 5745, 5766, 6895, 7792, 8396, 8978, 9160, 10017]
+# where the order of sums, a part without mass behind a flow of the size of rounding, or masses beyond float64 decide
+DELICATE = [1017, 1576, 1803, 1914, 2506, 2523, 2552, 3037, 3251, 3855, 4305, 5137, 5745, 5766, 6490, 6895, 7792]
+DELICATE += [8396, 8978, 9160, 9963, 10017, 16194]
 
 
 @pytest.mark.parametrize("seeds", [*(range(first, first + 100) for first in range(0, 800, 100)), DELICATE])

@@ -15,7 +15,7 @@ from fastdeg.crafting.splitting import GridState, useful_threads
 
 Float = NDArray[np.float64]
 
-_NEAR_TARGET = 300.0  # cells within reach of tau up to which the target's forest is nearly that of p
+_NEAR_TARGET = 5_000.0  # cells within reach of tau up to which the forest of the target is the better start
 
 
 class Continuation:
@@ -38,7 +38,7 @@ class Continuation:
         """Return whether there is something to polish."""
         if not Polish.applies(problem, transport):
             return False
-        if transport.reach(problem.tau) <= _NEAR_TARGET:
+        if transport.reach(problem.tau) <= _NEAR_TARGET and problem.tau <= transport.steps.sum():
             return True
         return isinstance(state, GridState) and state.polish is not None and state.polish.near(problem, transport)
 

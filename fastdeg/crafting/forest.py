@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fastdeg.crafting.problem import GridTransport
 from fastdeg.kernels import forest as kernels
 from fastdeg.kernels import planting
+from fastdeg.kernels.pivots import pivots
 from fastdeg.kernels.transport.tree import Tree
 
 Float = NDArray[np.float64]
@@ -69,13 +70,13 @@ class Forest:
         while visited < _MOST_VISITS * len(self.p) and time.perf_counter() < self.deadline:
             if not any(self._balance(exponents, True, unsettled) for _ in range(_SETTLED)):
                 return False
-            visits, excess = kernels.pivots(
+            visits, left = pivots(
                 self.shape, self.strides, self.steps, self.tau, exponents, self.masses, small, self.tolerance,
                 _AT_ONCE, self.ties, self.potential, self.p,
             )  # fmt: skip
             visited += visits + len(self.p)
             unsettled = self._all()
-            if self._balance(exponents, True, unsettled) and excess <= self.tolerance:
+            if self._balance(exponents, True, unsettled) and not left:
                 return True
         return False
 

@@ -33,7 +33,9 @@ _EXACT_ROUNDS = 3
 _FEW_PIVOTS = 500  # of an exact transport solve, from which on another one will not change much
 _AHEAD = 3.0  # steps of log tau that moments are predicted for, at most
 _FAR = 4.0  # ratio of two tau beyond which one's forest is no start for the other
-_FLAT = 1.5  # range of the potential over tau below which p depends so little on flows that those for a fixed p help
+# range of the potential over tau below which p depends so little on flows that those for a fixed p help: where a forest
+# comes from the flows of a splitting, and where from a problem nearby
+_FLAT, _FLAT_NEARBY = 1.0, 0.3
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,11 @@ class Polish:
         if not np.array_equal(state.transport.target, self.transport.target):  # trees may be left without mass
             self.forest.attach_loose(self._exponents(now))
         z = state.predicted(self.problem.tau)
-        if z is None or not self.problem.frechet.inside(z) or np.ptp(state.potential) <= _FLAT * self.problem.tau:
+        if (
+            z is None
+            or not self.problem.frechet.inside(z)
+            or np.ptp(state.potential) <= _FLAT_NEARBY * self.problem.tau
+        ):
             return self._rounds(self._first(now), enough)
         self.forest.fill(self._exponents(z))
         return self._rounds(z, enough)

@@ -117,8 +117,10 @@ def number_trees(strides, q, ties, group, mass):
     for x in range(n_cells):
         if seen[x]:
             continue
-        for k in range(next_tree(ties, jumps, x, cells, part, seen)):
-            group[part.order[k]] = count
-        mass[count] = part.target[0]
+        group[x], mass[count] = count, q[x]
+        if ties[x] != 0:  # more than this cell
+            for k in range(next_tree(ties, jumps, x, cells, part, seen)):
+                group[part.order[k]] = count
+            mass[count] = part.target[0]
         count += 1
     return count

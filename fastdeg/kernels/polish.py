@@ -13,19 +13,18 @@ def fill_groups(exponents, group, mass, p, shift):
     peak = np.full(n_groups, -np.inf)
     total = np.zeros(n_groups)
     for x in range(len(group)):
-        if group[x] >= 0:
-            peak[group[x]] = max(peak[group[x]], exponents[x])
+        peak[group[x]] = max(peak[group[x]], exponents[x])
     for x in range(len(group)):
-        p[x] = 0.0
-        if group[x] >= 0:
-            p[x] = bounded_exp(max(exponents[x] - peak[group[x]], -700.0))
-            total[group[x]] += p[x]
+        p[x] = max(exponents[x] - peak[group[x]], -700.0)
+    for x in range(len(group)):  # alone: in vector instructions
+        p[x] = bounded_exp(p[x])
+    for x in range(len(group)):
+        total[group[x]] += p[x]
     for k in range(n_groups):
         total[k] = mass[k] / total[k]
         shift[k] = peak[k] - np.log(total[k])
     for x in range(len(group)):
-        if group[x] >= 0:
-            p[x] *= total[group[x]]
+        p[x] *= total[group[x]]
 
 
 @kernel
