@@ -90,7 +90,7 @@ def test_polished_flows_agree_with_the_interior_point(kind, tau, monkeypatch):
     plan = craft(target=q, generalization=tau)
     split_small_grids(monkeypatch)
     polished = craft(target=q, generalization=tau)
-    monkeypatch.setattr("fastdeg.crafting.polish.LARGEST_EXACT", 0)
+    monkeypatch.setattr("fastdeg.crafting.splitting.LARGEST_EXACT", 0)
     plain = craft(target=q, generalization=tau)
     for result in (plan, polished, plain):
         assert result.converged
@@ -183,6 +183,22 @@ def test_near_the_target_its_own_forest_is_polished(as_flows, kind, tau, monkeyp
     assert at_once.converged
     assert at_once.n_iter == 1
     assert abs(at_once.objective - split.objective) < 2e-9
+
+
+@pytest.mark.parametrize("kind", [24, "dense"])
+def test_on_grids_too_large_for_exact_solves_the_target_is_a_start_too(kind, monkeypatch):
+    q = grid_target(kind)
+    plans = [craft(target=q, generalization=tau) for tau in (0.05, 2.0)]
+    for module in ("solver", "splitting", "continuation", "polish", "result"):
+        monkeypatch.setattr(f"fastdeg.crafting.{module}.LARGEST_EXACT", 100)
+    monkeypatch.setattr("fastdeg.crafting.setup.MANY_BINS", 0)  # so that flows are tried for few sinks too
+    monkeypatch.setattr("fastdeg.crafting.continuation._NEAR_TARGET", 200.0)
+    near, far = (craft(target=q, generalization=tau) for tau in (0.05, 2.0))
+    assert near.n_iter == 1
+    assert far.n_iter > 1
+    for flow, plan in zip((near, far), plans, strict=True):
+        assert flow.converged
+        assert abs(flow.objective - plan.objective) < 2e-6
 
 
 def test_moments_on_the_way_are_predicted(as_flows):

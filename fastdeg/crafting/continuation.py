@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.blocks import FlowTerms
 from fastdeg.crafting.polish import Polish, Polished
-from fastdeg.crafting.problem import GridTransport, Primal, Problem
+from fastdeg.crafting.problem import LARGEST_EXACT, GridTransport, Primal, Problem
 from fastdeg.crafting.splitting import GridState, useful_threads
 
 Float = NDArray[np.float64]
@@ -38,9 +38,10 @@ class Continuation:
         """Return whether there is something to polish."""
         if not Polish.applies(problem, transport):
             return False
-        if transport.reach(problem.tau) <= _NEAR_TARGET and problem.tau <= transport.steps.sum():
+        if near_target(problem, transport):
             return True
-        return isinstance(state, GridState) and state.polish is not None and state.polish.near(problem, transport)
+        last = state.polish if isinstance(state, GridState) and len(transport.target) <= LARGEST_EXACT else None
+        return last is not None and last.near(problem, transport)
 
     def advance(self, enough: float, at_most: int) -> int:
         """Polish; there is nothing more to do then."""
@@ -71,3 +72,8 @@ class Continuation:
 
     def state(self) -> GridState:
         return replace(self.start, polish=self.polish.state() or self.start.polish)
+
+
+def near_target(problem: Problem, transport: GridTransport) -> bool:
+    """Return whether tau does not reach far on the grid, so that the target's forest is nearly that of p."""
+    return transport.reach(problem.tau) <= _NEAR_TARGET and problem.tau <= transport.steps.sum()

@@ -22,7 +22,7 @@ _SMALL = 1e-3  # excess over the longest step below which it does not matter whi
 _TOLERANCE = 1e-13  # of the potential's rise, over the longest step
 _ROUNDING = 2.0**-46  # of the potential after many pivots, over the longest way
 _MOST_VISITS = 1_000  # of each cell on average, before pivoting gives up
-_AT_ONCE = 20_000_000  # visits of cells between looks at the keyboard: a third of a second
+_AT_ONCE = 10_000_000  # visits of cells between looks at the keyboard: a third of a second
 
 
 class Forest:
@@ -70,13 +70,13 @@ class Forest:
         while visited < _MOST_VISITS * len(self.p) and time.perf_counter() < self.deadline:
             if not any(self._balance(exponents, True, unsettled) for _ in range(_SETTLED)):
                 return False
-            visits, left = pivots(
+            visits, done = pivots(
                 self.shape, self.strides, self.steps, self.tau, exponents, self.masses, small, self.tolerance,
                 _AT_ONCE, self.ties, self.potential, self.p,
             )  # fmt: skip
             visited += visits + len(self.p)
             unsettled = self._all()
-            if self._balance(exponents, True, unsettled) and not left:
+            if self._balance(exponents, True, unsettled) and done:
                 return True
         return False
 

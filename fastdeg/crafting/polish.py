@@ -96,9 +96,8 @@ class Polish:
 
     @staticmethod
     def applies(problem: Problem, transport: GridTransport) -> bool:
-        """Return whether p follows from potentials in closed form, and the forest is not too large."""
-        free = problem.tau > 0 and not problem.bounded.any()
-        return free and len(transport.target) <= LARGEST_EXACT and len(transport.shape) <= MOST_AXES
+        """Return whether p follows from potentials in closed form."""
+        return problem.tau > 0 and not problem.bounded.any() and len(transport.shape) <= MOST_AXES
 
     def __call__(self, flows: Flows, z: Float, enough: float) -> Polished | None:
         """Return the best of a few rounds, starting at moments z; None where they come to nothing."""
@@ -140,7 +139,7 @@ class Polish:
     def _first(self, z: Float, flows: Flows | None = None) -> Float | None:
         """Solve for the moments at the forest at hand; where p hardly depends on flows, at that of exact flows."""
         solved = self._newton(*self.forest.trees(), z)
-        for _ in range(_EXACT_ROUNDS):
+        for _ in range(_EXACT_ROUNDS if len(self.forest.p) <= LARGEST_EXACT else 0):
             if solved is None or np.ptp(self.forest.potential) > _FLAT * self.problem.tau:
                 break
             pivots = self._plant_exact(flows)

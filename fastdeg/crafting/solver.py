@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from fastdeg.crafting import levels
-from fastdeg.crafting.continuation import Continuation
+from fastdeg.crafting.continuation import Continuation, near_target
 from fastdeg.crafting.frechet_term import SMALL_RANK
 from fastdeg.crafting.interior import InteriorPoint, Start
 from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.polish import Polish
-from fastdeg.crafting.problem import GridTransport, Primal, Problem
+from fastdeg.crafting.problem import LARGEST_EXACT, GridTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.splitting import GridSplitting
 
@@ -131,9 +131,10 @@ def as_flow(problem: Problem) -> GridTransport | None:
     transport = problem.transport
     if isinstance(transport, GridTransport):
         return transport
-    if transport.by_flow and transport.flow is not None and Polish.applies(problem, transport.flow):
-        return transport.flow
-    return None
+    flow = transport.flow if transport.by_flow else None
+    if flow is None or not Polish.applies(problem, flow):
+        return None
+    return flow if len(flow.target) <= LARGEST_EXACT or near_target(problem, flow) else None
 
 
 def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: float) -> list[Callable[[], Method]]:
@@ -149,7 +150,9 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: f
         def continuation() -> Method:
             return Continuation(on_edges, flow, warm_start, threads, deadline)
 
-        by_flow = [continuation, splitting] if Continuation.applies(on_edges, flow, warm_start) else [splitting]
+        by_flow = [splitting] if flow is transport or len(flow.target) <= LARGEST_EXACT else []
+        if Continuation.applies(on_edges, flow, warm_start):
+            by_flow = [continuation, *by_flow]
     if isinstance(transport, GridTransport):
         return by_flow
 

@@ -41,6 +41,7 @@ TREE = np.dtype([("log_factor", np.float64), ("root", np.int64)])
 _FARTHEST = 5.0  # logarithm of a tree's factor beyond which it is applied at once: p and its sums stay in range
 _LEAST = 1e-290  # p below is not always what it should be: see `LARGEST_EXPONENT`
 _NEARLY = 1 + 1e-9  # with it a product tells, but for rounding, whether a division is worth it
+_SWEPT = 16  # cells that a sweep passes over in the time of a visit
 _FEW = 20  # arcs that enter in a sweep, below which the next one looks for smaller excesses too
 
 
@@ -235,7 +236,7 @@ def end_to_shrink(x, jumps, cells, path):
                 beyond += mass
                 if not cells[y].rises and target < total and target > limit * mass and target / mass > limit:
                     limit, at = target / mass, y
-                if cells[y].downwards > limit:
+                if cells[y].downwards > limit and cells[cells[y].downwards_at].target < total:
                     limit, at = cells[y].downwards, cells[y].downwards_at
     return limit, at, n_path
 
@@ -480,8 +481,8 @@ def largest_excess(shape, strides, steps, potential):
 def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, ties, potential, p):
     """Pivot until no potential rises by more than its step, up to a tolerance, or about ``most`` cells are visited.
 
-    The largest excesses come first, down to ``small`` ones. Returns how many cells are visited, and whether arcs of
-    more excess than the tolerance are left.
+    The largest excesses come first, down to ``small`` ones. Returns how many cells are visited, and whether no arc of
+    more excess than the tolerance is left.
     """
     n_cells = len(p)
     cells = np.empty(n_cells, CELL)
@@ -506,8 +507,9 @@ def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, tie
             shape, strides, lengths, tau, threshold, most - visits, before, exponents, q, jumps, potential, tree_of,
             cells, trees, free, order, path, marks,
         )  # fmt: skip
-        visits += visited + n_cells
-        if visits > most or (entered == 0 and threshold <= tolerance):
+        visits += visited + n_cells // _SWEPT
+        done = entered == 0 and threshold <= tolerance
+        if done or visits > most:
             break
         if entered < _FEW:
             threshold *= 0.5
@@ -516,4 +518,4 @@ def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, tie
         potential[x] -= tau * log_factor
         p[x] = cells[x].p * np.exp(log_factor)
         ties[x] = cells[x].ties
-    return visits, left > 0
+    return visits, done and left == 0
