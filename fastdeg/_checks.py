@@ -174,3 +174,9 @@ def _shape_text(shape: Sequence[int | str]) -> str:
 def _describe(value: Any) -> str:
     dtype = getattr(value, "dtype", None)
     return f"dtype {dtype}" if dtype is not None else f"{type(value).__name__} {str(value)[:60]!r}"
+
+
+def progress(value: Any) -> None:
+    """Check a function that is told of progress, or None."""
+    if value is not None and not callable(value):
+        raise TypeError(f"progress: expected a function of fraction and message, or None, got {value!r}")

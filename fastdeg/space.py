@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,6 +164,8 @@ class DegradationSpace:
     def __init__(self, axes: Sequence[Axis]) -> None:
         if isinstance(axes, Axis):
             raise TypeError("axes: expected a sequence of Axis objects, got a single Axis; wrap it in a list")
+        if not isinstance(axes, Iterable):
+            raise TypeError(f"axes: expected a sequence of Axis objects, got {type(axes).__name__}")
         self.axes = tuple(axes)
         for axis in self.axes:
             if not isinstance(axis, Axis):

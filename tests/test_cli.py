@@ -161,7 +161,11 @@ def test_annotated_images_are_selected_by_what_they_show(tmp_path, capsys):
             "row 1, column noise_sigma: expected a finite number, got 'lots'",
         ),
         ([("1", "20")], ("blur_sigma", "noise_sigma", "downsampling"), "row 1: expected 3 values, got fewer"),
-        ([("1", "80", "4")], ("blur_sigma", "noise_sigma", "downsampling"), r"row 0 .*noise_sigma 80.* lies outside"),
+        (
+            [("1", "20", "4"), ("1", "80", "4")],
+            ("blur_sigma", "noise_sigma", "downsampling"),
+            r"table.csv, row 2, column noise_sigma: expected a value of the space, from -0.5 to 50.5, got 80; --space",
+        ),
         ([], ("blur_sigma", "noise_sigma", "downsampling"), "expected at least one row"),
     ],
 )

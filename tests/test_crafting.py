@@ -300,6 +300,8 @@ def test_feature_space_moments():
         target=q, bin_moments=(means, covs), target_moments=(mean, cov), frechet_weight=0.01, generalization=0.1
     )
     assert result.converged
+    with pytest.raises(ValueError, match=r"bin_moments\[0\]: expected .* D >= 1, got D = 0"):
+        fd.craft(q, bin_moments=(means[:, :0], covs[:, :0, :0]), target_moments=(mean[:0], cov[:0, :0]))
     with pytest.raises(ValueError, match="target_moments"):
         fd.craft(q, bin_moments=(means, covs))
 

@@ -364,6 +364,7 @@ def test_a_space_of_thousands_of_bins():
     [
         ({}, [], ValueError, "clean_images: expected at least one image"),
         ({}, np.zeros((300, 300, 3), np.uint8), TypeError, "wrap it in a list"),
+        ({}, "photos", TypeError, "got the path 'photos'; read_images reads folders"),
         ({}, [np.zeros((300, 300, 3), np.uint8), np.zeros((40, 40, 3), np.uint8)], ValueError, r"clean_images\[1\]"),
         ({}, [np.zeros((300, 300, 5), np.uint8)], ValueError, r"clean_images\[0\]: expected shape"),
         ({"n_samples": 3}, [np.zeros((300, 300), np.uint8)], ValueError, "n_samples"),
@@ -376,6 +377,12 @@ def test_a_space_of_thousands_of_bins():
 def test_bad_arguments_are_named(arguments, images, error, words):
     with pytest.raises(error, match=words):
         fd.DegradationEstimator(**{"bins": paper_bins()} | arguments).fit(images)
+
+
+def test_progress_that_cannot_be_told_is_refused_before_the_work():
+    estimator = fd.DegradationEstimator(paper_bins())
+    with pytest.raises(TypeError, match="progress: expected a function of fraction and message, or None, got 5"):
+        estimator.fit([np.zeros((300, 300), np.uint8)], progress=5)
 
 
 def test_constant_clean_images_are_survived():

@@ -36,7 +36,7 @@ def read_annotations(path: Path, space: DegradationSpace) -> Annotations:
     Raises
     ------
     FileNotFoundError, ValueError
-        When the file is missing or no CSV, lacks a column, or a value is not a finite number.
+        When the file is missing or no CSV, lacks a column, or a value is not a finite number inside of the space.
     """
     rows = read_csv(path)
     missing = [name for name in space.names if name not in rows[0]]
@@ -47,13 +47,19 @@ def read_annotations(path: Path, space: DegradationSpace) -> Annotations:
         )
     parameters = np.empty((len(rows), space.ndim))
     for i, row in enumerate(rows):
-        for k, name in enumerate(space.names):
+        for k, (name, axis) in enumerate(zip(space.names, space.axes, strict=True)):
             try:
                 parameters[i, k] = float(row[name])
             except ValueError:
                 parameters[i, k] = math.nan
             if not math.isfinite(parameters[i, k]):
                 raise ValueError(f"{path}, row {i + 1}, column {name}: expected a finite number, got {row[name]!r}")
+            low, high = axis.boundaries[0], axis.boundaries[-1]
+            if not low <= parameters[i, k] <= high:
+                raise ValueError(
+                    f"{path}, row {i + 1}, column {name}: expected a value of the space, from {low:g} to {high:g}, "
+                    f"got {row[name]}; --space takes a wider one"
+                )
     return Annotations(parameters, tuple(row["file"] for row in rows) if "file" in rows[0] else None)
 
 

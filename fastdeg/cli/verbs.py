@@ -121,7 +121,6 @@ def _craft_from_annotations(
         raise ValueError("--clean: goes with --references, not with --annotations")
     space = read_space(options.space or "dense")
     table = read_annotations(options.annotations, space)
-    fd.GridBins(space).assign(table.parameters)  # refuses rows outside the space
     bins = _annotation_bins(space, options.n_bins)
     console.announce_compilation()
     target = BinnedDistribution.from_samples(bins, table.parameters, threads=options.threads)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastdeg import _checks
 from fastdeg.crafting.curve import Curve, TradeoffPath, assemble
 from fastdeg.crafting.path import follow
 from fastdeg.crafting.result import CraftResult, warn_of_extremes
@@ -128,7 +129,7 @@ def craft(
         cost,
         threads,
     )
-    _check_progress(progress)
+    _checks.progress(progress)
     series = Series(setup, Limits.checked(time_limit, tol, max_iter, threads), warm_start)
     with single_blas_thread():
         result = series.result(series.tau(generalization), progress)
@@ -176,14 +177,9 @@ def tradeoff_path(
     options = defaults | craft_options | {"target": target}
     del options["generalization"]
     progress, warm_start = options.pop("progress"), options.pop("warm_start")
-    _check_progress(progress)
+    _checks.progress(progress)
     time_limit, tol, max_iter = (options.pop(name) for name in ("time_limit", "tol", "max_iter"))
     limits = Limits.checked(time_limit, tol, max_iter, options["threads"])
     setup = build(**options)
     with single_blas_thread():
         return assemble(setup, follow(Series(setup, limits, warm_start), generalizations, progress))
-
-
-def _check_progress(progress: object) -> None:
-    if progress is not None and not callable(progress):
-        raise TypeError(f"progress: expected a function of fraction and message, or None, got {progress!r}")

@@ -148,6 +148,8 @@ def _frechet(
         _pair(bin_moments, "bin_moments")
         means = _checks.float_array(bin_moments[0], "bin_moments[0]", (bins.n_bins, "D"))
         n_axes = means.shape[1]
+        if n_axes == 0:
+            raise ValueError(f"bin_moments[0]: expected an array of shape ({bins.n_bins}, D) with D >= 1, got D = 0")
         within = _checks.float_array(bin_moments[1], "bin_moments[1]", (bins.n_bins, n_axes, n_axes))
         _checks.covariances(within, "bin_moments[1]")
         scales = np.ones(n_axes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from os import PathLike
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from threadpoolctl import threadpool_limits
 
 from fastdeg._checks import choice, generator, integer, number
+from fastdeg._checks import progress as check_progress
 from fastdeg._files import read_archive, write_archive
 from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.distribution import BinnedDistribution
@@ -142,6 +144,7 @@ class DegradationEstimator(BaseEstimator):
             Where there are no images, one of them is too small or no image, or a parameter is out of range.
         """
         recipe = self._recipe()
+        check_progress(progress)
         if threads is not None:
             threads = integer(threads, "threads", 1)
         images = [
@@ -449,6 +452,10 @@ def _image_list(images: Any, name: str) -> list[Any]:
     if isinstance(images, np.ndarray) and images.ndim in (2, 3) and not (images.ndim == 3 and images.shape[2] > 4):
         raise TypeError(
             f"{name}: expected a sequence of images, got one array of shape {images.shape}; wrap it in a list"
+        )
+    if isinstance(images, str | PathLike):
+        raise TypeError(
+            f"{name}: expected a sequence of images, got the path {str(images)!r}; read_images reads folders"
         )
     try:
         pictures = list(images)
