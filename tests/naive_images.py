@@ -90,6 +90,22 @@ def edge_statistics(plane: np.ndarray) -> np.ndarray:
     return np.array(out)
 
 
+def detail_statistics(plane: np.ndarray) -> np.ndarray:
+    """Logarithms of quantiles of the mean squared response to Immerkær's mask in windows, by scale and side, flat."""
+    out, x = [], plane.astype(np.float64)
+    for level in range(3):
+        if level > 0:
+            padded = np.pad(x, 1, mode="edge")
+            rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+            x = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
+        second = np.diff(np.diff(x, 2, axis=0), 2, axis=1)
+        for side in (3, 9):
+            windows = np.lib.stride_tricks.sliding_window_view(second**2, (side, side))[::2, ::2]
+            ranked = np.sort(windows.mean(axis=(2, 3)), axis=None)
+            out += [np.log(ranked[int(q * len(ranked))] + 0.05) for q in (0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.9)]
+    return np.array(out)
+
+
 def em(likelihood: np.ndarray, prior: np.ndarray, n_iter: int) -> np.ndarray:
     """Expectation maximisation over mixture weights, one image after the other."""
     weights = prior / prior.sum()

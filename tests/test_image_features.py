@@ -1,4 +1,4 @@
-"""The statistics of block DCT and edges against plain NumPy, and the search for the JPEG grid."""
+"""The statistics of block DCT, edges and detail against plain NumPy, and the search for the JPEG grid."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from problems_images import photographs
 
 import fastdeg as fd
 from fastdeg.images import dct_features
-from fastdeg.images.features import N_FEATURES, jpeg_grid_offset, luma, read_combs
+from fastdeg.images.features import N_FEATURES, feature_weights, jpeg_grid_offset, luma, read_combs
 from fastdeg.kernels.comb import VISIBLE
 from fastdeg.kernels.ranks import counts_up_to, of_ranks
+
+EDGES = slice(2 * 63 * 7, 2 * 63 * 7 + 50)
+DETAIL = slice(EDGES.stop, -2)
 
 
 @pytest.mark.parametrize("shape", [(128, 192), (80, 80), (61, 83), (16, 300)])
@@ -31,7 +34,7 @@ def test_features_are_the_naive_statistics(shape, offset):
 @pytest.mark.parametrize("blur", [0, 4])
 def test_edge_features_are_the_naive_statistics(shape, blur):
     image = fd.degrade(photographs()[1], blur_sigma=blur, downsampling=2, noise_sigma=4, rng=0)[: shape[0], : shape[1]]
-    np.testing.assert_allclose(dct_features(image)[2 * 63 * 7 : -2], naive.edge_statistics(luma(image)), atol=1e-3)
+    np.testing.assert_allclose(dct_features(image)[EDGES], naive.edge_statistics(luma(image)), atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(40, 64), (12, 12)])
@@ -39,7 +42,7 @@ def test_edge_features_of_planes_without_many_edges(shape):
     flat, step = np.full(shape, 90, np.uint8), np.full(shape, 90, np.uint8)
     step[:, 7:] = 200
     for image in (flat, step):
-        np.testing.assert_allclose(dct_features(image)[2 * 63 * 7 : -2], naive.edge_statistics(luma(image)), atol=1e-3)
+        np.testing.assert_allclose(dct_features(image)[EDGES], naive.edge_statistics(luma(image)), atol=1e-3)
 
 
 def test_the_sharpest_edges_tell_the_blur_whatever_the_detail():
@@ -47,10 +50,49 @@ def test_the_sharpest_edges_tell_the_blur_whatever_the_detail():
     for photo in photographs():
         ratios = []
         for blur in (0.5, 1.5, 2.5, 3.5):
-            features = dct_features(fd.degrade(photo, blur_sigma=blur, downsampling=4, rng=0))[2 * 63 * 7 : -2]
+            features = dct_features(fd.degrade(photo, blur_sigma=blur, downsampling=4, rng=0))[EDGES]
             gradients = features.reshape(5, 5, 2)[:, 0, 0]
             ratios.append(gradients[0] - gradients[3])
         assert (np.diff(ratios) < -0.1).all()
+
+
+@pytest.mark.parametrize("shape", [(128, 192), (80, 75), (12, 31), (12, 12)])
+@pytest.mark.parametrize("blur", [0, 4])
+def test_detail_features_are_the_naive_statistics(shape, blur):
+    image = fd.degrade(photographs()[1], blur_sigma=blur, downsampling=2, noise_sigma=4, rng=0)[: shape[0], : shape[1]]
+    got, expected = dct_features(image)[DETAIL], naive.detail_statistics(luma(image))
+    np.testing.assert_allclose(got, expected, atol=2**-6)  # energies in classes of that width
+
+
+def test_detail_features_of_planes_with_none():
+    ramp = np.add.outer(np.arange(40), 3 * np.arange(50)).astype(np.uint8)  # straight: no second differences
+    np.testing.assert_allclose(dct_features(ramp)[DETAIL][:7], np.log(0.05), atol=1e-6)
+    checks = (255 * (np.indices((40, 50)).sum(axis=0) % 2)).astype(np.uint8)  # the largest that there are
+    np.testing.assert_allclose(dct_features(checks)[DETAIL][:14], 2 * np.log(8 * 255), atol=2**-6)
+
+
+def test_smooth_places_tell_texture_from_noise():
+    """As strong a detail on average, but not everywhere: the small windows of least detail lie between the blocks."""
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((120, 160))
+    noisy = 128 + 10 * noise
+    textured = np.full(noise.shape, 128.0)
+    for top in range(4, 112, 16):
+        textured[top : top + 11] += 12 * noise[top : top + 11]
+    noisy, textured = (dct_features(np.rint(x).clip(0, 255).astype(np.uint8))[DETAIL][:7] for x in (noisy, textured))
+    assert noisy[4] - noisy[0] < 2.5
+    assert textured[4] - textured[0] > 6
+    assert abs(noisy[5] - textured[5]) < 0.5
+
+
+def test_few_images_are_read_by_the_block_statistics_alone():
+    for tested in (False, True):
+        few, many = (feature_weights(n, comb=True, tested=tested) for n in (7, 8))
+        assert (few[EDGES] == 0).all()
+        assert (few[DETAIL] == 0).all()
+        assert (many[: DETAIL.stop] > 0).all()
+        np.testing.assert_array_equal(few[: EDGES.start], many[: EDGES.start])
+        np.testing.assert_array_equal(few[-2:], many[-2:])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 30), (11, 11), (12, 12), (13, 9, 3)])

@@ -1,9 +1,10 @@
-"""Degradation-sensitive, content-insensitive features: statistics of 8 × 8 DCT magnitudes, and of the steepest edges.
+"""Degradation-sensitive, content-insensitive features: statistics of 8 × 8 DCT magnitudes, of edges and fine detail.
 
 Blur lowers the high frequencies, noise raises all of them alike, and JPEG sets many to exactly zero on its own 8 × 8
 grid and leaves edges on a shifted one. Logarithms and order statistics keep strong content from drowning this. How
 much fine detail there is depends on what a photograph shows; how sharp its sharpest edges are hardly does, so that
-these tell how blurred it is.
+these tell how blurred it is. Fine texture looks like noise, but is seldom as strong everywhere: how strong the finest
+detail is around each place, from the smoothest on, tells the one from the other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg.images.degradation import check_image, to_float, to_uint8
 from fastdeg.kernels.comb import FREQUENCIES, QUALITIES, STEPS, VISIBLE
+from fastdeg.kernels.detail import N_STATISTICS as N_DETAIL_STATISTICS
 from fastdeg.kernels.edges import N_STATISTICS as N_EDGE_STATISTICS
 from fastdeg.kernels.features import BASIS, N_STATISTICS, SHIFT, plane_features, zero_shares
 
@@ -23,21 +25,26 @@ BLOCK = 8
 SMALLEST = BLOCK + SHIFT  # smallest side with a whole block on both grids
 GRID_SEARCH = 136  # side of the part of the image that the search for the JPEG grid looks at
 GRID_ODDS_RATIO = 1.8  # excess of zeros that makes a grid believed; without compression chance gives up to 1.4
-N_FEATURES = 2 * 63 * N_STATISTICS + N_EDGE_STATISTICS + 2
+N_FEATURES = 2 * 63 * N_STATISTICS + N_EDGE_STATISTICS + N_DETAIL_STATISTICS + 2
 COMB_QUALITY, COMB_EVIDENCE = N_FEATURES - 2, N_FEATURES - 1  # places of what the comb says, and how loudly
 MANY_IMAGES = 8  # from this number on, clean images show what photographs can be
 COMB_WEIGHT = 20.0  # of the one number that the comb of the JPEG quantisation gives: more exact than all others
 EDGE_WEIGHT = 2.0  # of the few edge statistics beside the many of the DCT, where components are sought
+DETAIL_WEIGHT = 4.0  # of the statistics of the finest detail, likewise
 TESTED_EDGE_WEIGHT = 4.0  # the same in the test of what is outside: as much as all those of the DCT
+TESTED_DETAIL_WEIGHT = 1.0  # more hides a second compression
 
 
 def feature_weights(n_images: int, *, comb: bool = False, tested: bool = False) -> NDArray[np.float64]:
     """Return the weights of the features, (N_FEATURES,), in a fit on so many clean images: those of the DCT alone for
     few; with the quality that the comb gives, or without; or those in the test of what is outside."""
-    edges = TESTED_EDGE_WEIGHT if tested else EDGE_WEIGHT
-    if n_images < MANY_IMAGES:  # few do not show how sharp edges can be: what is learned of edges misleads
-        edges = 0.0
-    return np.repeat([1.0, edges, COMB_WEIGHT if comb else 0.0, 0.0], [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, 1, 1])
+    edges, detail = (TESTED_EDGE_WEIGHT, TESTED_DETAIL_WEIGHT) if tested else (EDGE_WEIGHT, DETAIL_WEIGHT)
+    if n_images < MANY_IMAGES:  # few do not show how sharp edges and how fine textures can be: what is learned misleads
+        edges = detail = 0.0
+    return np.repeat(
+        [1.0, edges, detail, COMB_WEIGHT if comb else 0.0, 0.0],
+        [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, N_DETAIL_STATISTICS, 1, 1],
+    )
 
 
 def read_combs(
@@ -55,8 +62,8 @@ def read_combs(
 
 
 def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:
-    """Return the features of one image: statistics of its luma's block DCT on two grids, and of its edges, the JPEG
-    quality that the comb of the quantised coefficients speaks for, and how much evidence for it there is.
+    """Return the features of one image: statistics of its luma's block DCT on two grids, of its edges and of its fine
+    detail, the JPEG quality that the comb of the quantised coefficients speaks for, and how much evidence there is.
 
     Parameters
     ----------
@@ -73,7 +80,7 @@ def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArr
     --------
     >>> import numpy as np
     >>> dct_features(np.zeros((64, 48), dtype=np.uint8)).shape
-    (934,)
+    (976,)
     """
     return luma_features(luma(image), offset)
 

@@ -14,6 +14,8 @@ import numpy as np
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel
 from fastdeg.kernels.comb import expected_quality
+from fastdeg.kernels.detail import N_STATISTICS as N_DETAIL_STATISTICS
+from fastdeg.kernels.detail import detail_statistics
 from fastdeg.kernels.edges import edge_statistics
 from fastdeg.kernels.ranks import classify, counts_up_to, of_ranks
 
@@ -200,13 +202,15 @@ def blocks_along(length, start):
 
 @kernel
 def plane_features(plane, top, left, basis, frequencies, steps, qualities, out):
-    """Statistics of the blocks on the grid that starts at (top, left) and on the grid shifted by 4, and of the edges;
-    last the quality of the JPEG compression on the first grid, of the given ones, and the evidence for it.
+    """Statistics of the blocks on the grid that starts at (top, left) and on the grid shifted by 4, of the edges and of
+    the finest detail; last the quality of the JPEG compression on the first grid, of the given ones, and the evidence
+    for it.
 
-    plane: contiguous, sides of at least 12 pixels; out: (2 * 63 * N_STATISTICS + edges.N_STATISTICS + 2,).
+    plane: contiguous, sides of at least 12 pixels.
+    out: (2 * 63 * N_STATISTICS + edges.N_STATISTICS + detail.N_STATISTICS + 2,).
     """
     height, width = plane.shape
-    memory = np.empty(2 * height * width + height * width // 16, np.float32)
+    memory = np.empty(3 * height * width, np.float32)
     count = 63 * N_STATISTICS
     for k in range(2):
         first_row, rows = blocks_along(height, (top + SHIFT * k) % 8)
@@ -216,7 +220,8 @@ def plane_features(plane, top, left, basis, frequencies, steps, qualities, out):
         if k == 0:
             magnitudes = memory[: 64 * rows * columns].reshape(64, rows * columns)
             out[-2], out[-1] = expected_quality(magnitudes, frequencies, steps, qualities)
-    edge_statistics(plane, memory, out[2 * count : -2])
+    edge_statistics(plane, memory, out[2 * count : -2 - N_DETAIL_STATISTICS])
+    detail_statistics(plane, memory, out[-2 - N_DETAIL_STATISTICS : -2])
 
 
 @kernel
