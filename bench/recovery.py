@@ -167,7 +167,7 @@ def outsiders(photos: Sequence[np.ndarray], n: int = 216) -> dict[str, list[np.n
         "blur of 12 px": chain(whole, blur_sigma=12, downsampling=4, noise_sigma=5, jpeg_quality=80),
         "motion blur of 25 px": chain(moved, downsampling=4, noise_sigma=3, jpeg_quality=85),
         "salt and pepper, not compressed": [
-            np.where(rng.random(x.shape[:2])[..., None] < 0.05, 255, x).astype(np.uint8) for x in small
+            np.where(rng.random((*x.shape[:2], *(1,) * (x.ndim - 2))) < 0.05, 255, x).astype(np.uint8) for x in small
         ],
         "not degraded at all": [x[:128, :192] for x in whole],
     }
