@@ -194,7 +194,7 @@ def test_what_was_done_to_photographs_afterwards_is_noticed(fitted, meddle):
 def test_other_kinds_of_degradations_are_noticed(fitted):
     """Motion instead of a Gaussian blur, impulses instead of Gaussian noise, two compressions."""
     rng = np.random.default_rng(0)
-    photos = [portrait()[k : k + 400, k : k + 400] for k in range(0, 96, 8)]
+    photos = [portrait()[k : k + 400, k : k + 400] for k in range(0, 96, 4)]
     small = [fd.degrade(x, blur_sigma=1, downsampling=4, rng=rng) for x in photos]
     moved = [cv2.filter2D(x, -1, np.full((1, 25), 1 / 25)) for x in photos]
     once = [fd.degrade(x, noise_sigma=5, jpeg_quality=15, rng=rng)[3:, 5:] for x in small]
