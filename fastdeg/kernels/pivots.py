@@ -339,6 +339,8 @@ def enter(
     over = potential_of(x, tau, potential, tree_of, trees) - potential_of(y, tau, potential, tree_of, trees)
     i, j = (x, y) if over > 0 else (y, x)
     for z in (i, j):
+        if not cells[trees[tree_of[z]].root].target > 0:
+            return visits, False  # rounding has left a tree without q: a matter for `settle`
         balance(tree_of[z], cells, trees)
         while is_far(z, tree_of, trees):  # again where p was out of range
             visits += apply_factor(z, tau, exponents, q, jumps, potential, tree_of, cells, trees, order)
@@ -347,7 +349,7 @@ def enter(
         at, visited = least_flow(i, j, np.exp(trees[tree_of[i]].log_factor), jumps, cells, path, marks)
         visits += visited
         if at < 0:
-            return visits, False  # rounding has left a part without q above: a matter for `settle`
+            return visits, False  # likewise, a part without q above
         visits += cut(at, q, strides, jumps, tree_of, cells, trees, free, order)
     changed_i, changed_j = True, True
     limit_i, end_i, limit_j, end_j = np.inf, -1, 0.0, -1
