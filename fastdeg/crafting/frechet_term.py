@@ -92,7 +92,7 @@ class FrechetTerm:
 
     def second_moments(self, weights: Float) -> Float:
         """Return Aᵀ diag(weights) A of the moment features A, shape (r, r)."""
-        features = np.concatenate((self.first, self.second), axis=1)
+        features = self.all_features()
         return features.T @ (features * weights[:, None])
 
     def value(self, p: Float) -> float:
@@ -141,6 +141,10 @@ class FrechetTerm:
         slope = self.slope(roots, vectors, mean)
         coefficients = self.combine(slope, self.linear)
         return self.target_trace - float(roots.sum() + (mean**2 / roots).sum()), coefficients
+
+    def all_features(self) -> Float:
+        """Return the features (N, r) of all bins."""
+        return np.concatenate((self.first, self.second), axis=1)
 
     def features(self, bins: NDArray[np.intp]) -> Float:
         """Return the features A of some bins, shape (n, r)."""

@@ -141,6 +141,9 @@ class GridFrechetTerm(FrechetTerm):
         """(N, k (k + 1) / 2) features, for methods that need them one by one."""
         return self._features[:, self.rank :]
 
+    def all_features(self) -> Float:
+        return self._features
+
     def moments(self, p: Float) -> Float:
         return self.rows.contract(self.rows.sums(p, threads=self._threads))
 

@@ -306,7 +306,7 @@ class InteriorPoint:
 def _compiled_term(problem: Problem) -> tuple[newton.Term, newton.At]:
     """Return f for the compiled step, and room for what is known at a point."""
     frechet = problem.frechet
-    features = np.concatenate((frechet.first, frechet.second), axis=1)
+    features = frechet.all_features()
     term = newton.Term(features, frechet.linear, problem.prior, problem.frechet_weight, problem.tau)
     k, r = frechet.rank, features.shape[1]
     shapes = ((r,), (k,), (k, k), (k,), (r,), (problem.n_bins,))

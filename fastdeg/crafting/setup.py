@@ -223,5 +223,6 @@ def _transport(
     centers = target.bins.standardized_centers()
     positions = np.searchsorted(usable, sinks)
     inside = (positions < len(usable)).all() and (usable[np.minimum(positions, len(usable) - 1)] == sinks).all()
-    geometry = Geometry(centers[usable], centers[sinks], metric, weight, positions if inside else None)
+    used = centers if len(usable) == n_bins else centers[usable]
+    geometry = Geometry(used, centers[sinks], metric, weight, positions if inside else None)
     return PlanTransport(geometry.costs(), masses, geometry, on_edges, by_flow), metric
