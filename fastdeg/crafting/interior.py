@@ -242,6 +242,7 @@ class InteriorPoint:
         both = distinct(own, joined)
         place, new = np.searchsorted(both, own), np.searchsorted(both, joined)
         self.phi = np.where(wrong, feasible - min(self.gap, _LOWERED * self.transport.largest), self.phi)
+        del self.system  # makes room for the next one
         self._use(some_arcs(self.transport, both))
         arcs = self.arcs
         weights, x = np.empty(len(both)), np.empty(len(both))
