@@ -90,7 +90,7 @@ def test_polished_flows_agree_with_the_interior_point(kind, tau, monkeypatch):
     plan = craft(target=q, generalization=tau)
     split_small_grids(monkeypatch)
     polished = craft(target=q, generalization=tau)
-    monkeypatch.setattr("fastdeg.crafting.splitting.LARGEST_EXACT", 0)
+    monkeypatch.setattr("fastdeg.crafting.problem.LARGEST_EXACT", 0)
     plain = craft(target=q, generalization=tau)
     for result in (plan, polished, plain):
         assert result.converged
@@ -189,7 +189,7 @@ def test_near_the_target_its_own_forest_is_polished(as_flows, kind, tau, monkeyp
 def test_on_grids_too_large_for_exact_solves_the_target_is_a_start_too(kind, monkeypatch):
     q = grid_target(kind)
     plans = [craft(target=q, generalization=tau) for tau in (0.05, 2.0)]
-    for module in ("solver", "splitting", "continuation", "polish", "result"):
+    for module in ("problem", "result"):
         monkeypatch.setattr(f"fastdeg.crafting.{module}.LARGEST_EXACT", 100)
     monkeypatch.setattr("fastdeg.crafting.setup.MANY_BINS", 0)  # so that flows are tried for few sinks too
     monkeypatch.setattr("fastdeg.crafting.continuation._NEAR_TARGET", 200.0)

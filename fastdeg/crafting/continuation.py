@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.blocks import FlowTerms
 from fastdeg.crafting.polish import Polish, Polished
-from fastdeg.crafting.problem import LARGEST_EXACT, GridTransport, Primal, Problem
+from fastdeg.crafting.problem import GridTransport, Primal, Problem
 from fastdeg.crafting.splitting import GridState, useful_threads
 
 Float = NDArray[np.float64]
@@ -40,7 +40,7 @@ class Continuation:
             return False
         if near_target(problem, transport):
             return True
-        last = state.polish if isinstance(state, GridState) and len(transport.target) <= LARGEST_EXACT else None
+        last = state.polish if isinstance(state, GridState) and transport.exactly_solvable else None
         return last is not None and last.near(problem, transport)
 
     def advance(self, enough: float, at_most: int) -> int:

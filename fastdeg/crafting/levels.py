@@ -20,7 +20,7 @@ SMALL = 8_000  # arcs up to which all of them are worked on from the start
 _MERGED = 8  # bins, or sinks, in a cluster
 _FEW_SINKS = 64  # are not merged any further
 _MOST = 6  # arcs of a bin to begin with,
-_MANY, _MOST_OF_MANY = 300_000, 4  # and of so many bins: a quarter less of time and memory
+_MANY, _MOST_OF_MANY = 300_000, 4  # and of so many bins: less time and memory
 _COARSE_GAP = 1e-3  # that the coarse problem is solved to, over the largest ground cost
 _FIRST_GAP = 5e-2  # of the larger problem: what the potentials are wrong by
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.blocks import Flows, FlowTerms
 from fastdeg.crafting.forest import MOST_AXES, Forest
-from fastdeg.crafting.problem import LARGEST_EXACT, GridTransport, Problem
+from fastdeg.crafting.problem import GridTransport, Problem
 from fastdeg.distances._grid import solve_grid
 from fastdeg.distances._network import n_pivots
 from fastdeg.kernels import admm, polish
@@ -139,7 +139,7 @@ class Polish:
     def _first(self, z: Float, flows: Flows | None = None) -> Float | None:
         """Solve for the moments at the forest at hand; where p hardly depends on flows, at that of exact flows."""
         solved = self._newton(*self.forest.trees(), z)
-        for _ in range(_EXACT_ROUNDS if len(self.forest.p) <= LARGEST_EXACT else 0):
+        for _ in range(_EXACT_ROUNDS if self.transport.exactly_solvable else 0):
             if solved is None or np.ptp(self.forest.potential) > _FLAT * self.problem.tau:
                 break
             pivots = self._plant_exact(flows)

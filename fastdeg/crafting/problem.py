@@ -181,6 +181,11 @@ class GridTransport:
         """Return about how many cells lie within a cost from a cell along each axis: those of a box."""
         return float(np.minimum(1 + 2 * cost / self.shortest_steps, self.shape).prod())
 
+    @property
+    def exactly_solvable(self) -> bool:
+        """Whether it is small enough for exact transport on the way."""
+        return len(self.target) <= LARGEST_EXACT
+
     @cached_property
     def _in_order(self) -> bool:
         return len(self.cells) == len(self.target) and self.axes == tuple(range(len(self.axes)))

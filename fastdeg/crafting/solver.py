@@ -19,7 +19,7 @@ from fastdeg.crafting.frechet_term import SMALL_RANK
 from fastdeg.crafting.interior import InteriorPoint, Start
 from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.polish import Polish
-from fastdeg.crafting.problem import LARGEST_EXACT, GridTransport, Primal, Problem
+from fastdeg.crafting.problem import GridTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.splitting import GridSplitting
 
@@ -134,7 +134,7 @@ def as_flow(problem: Problem) -> GridTransport | None:
     flow = transport.flow if transport.by_flow else None
     if flow is None or not Polish.applies(problem, flow):
         return None
-    return flow if len(flow.target) <= LARGEST_EXACT or near_target(problem, flow) else None
+    return flow if flow.exactly_solvable or near_target(problem, flow) else None
 
 
 def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: float) -> list[Callable[[], Method]]:
@@ -150,7 +150,7 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: f
         def continuation() -> Method:
             return Continuation(on_edges, flow, warm_start, threads, deadline)
 
-        by_flow = [splitting] if flow is transport or len(flow.target) <= LARGEST_EXACT else []
+        by_flow = [splitting] if flow is transport or flow.exactly_solvable else []
         if Continuation.applies(on_edges, flow, warm_start):
             by_flow = [continuation, *by_flow]
     if isinstance(transport, GridTransport):

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.blocks import Flows, FlowTerms, Moments, Pmf, Term, reflect
 from fastdeg.crafting.polish import Polish, Polished, PolishState
-from fastdeg.crafting.problem import LARGEST_EXACT, GridTransport, Primal, Problem
+from fastdeg.crafting.problem import GridTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.spectral import CosineTransform, Laplacian, Projection
 from fastdeg.kernels import admm
@@ -102,7 +102,7 @@ class GridSplitting:
         self.projection = Projection(transport, self.features, threads, np.float32 if rough else np.float64)
         self.potential: NDArray[Any] = np.zeros(n_cells, np.float32 if rough else np.float64)
         self.polish = None
-        if not self.further and n_cells <= LARGEST_EXACT and Polish.applies(problem, transport):
+        if not self.further and transport.exactly_solvable and Polish.applies(problem, transport):
             self.polish = Polish(problem, transport, terms, threads, deadline)
         self.polished: Polished | None = None
         self.polish_at = _FIRST_POLISH

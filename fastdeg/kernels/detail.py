@@ -15,6 +15,7 @@ import numpy as np
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel
 from fastdeg.kernels.edges import MARGIN, smooth
+from fastdeg.kernels.ranks import middle_of_class
 
 N_LEVELS = 3
 SIDES = (3, 9)  # of the windows, in pixels
@@ -71,14 +72,6 @@ def count_classes(bits, rows, columns, counts):
 
 
 @kernel
-def middle_of_class(number):
-    """The sum in the middle of a class."""
-    octave = number >> CLASSES_PER_OCTAVE_LOG2
-    part = (number - (octave << CLASSES_PER_OCTAVE_LOG2) + 0.5) / (1 << CLASSES_PER_OCTAVE_LOG2)
-    return math.ldexp(1 + part, octave + LOWEST_OCTAVE)
-
-
-@kernel
 def log_quantiles(counts, n, size, out):
     """Logarithms of the QUANTILES of n sums over so many pixels, as means, from the counts of their classes."""
     number, below = 0, counts[0]
@@ -87,7 +80,8 @@ def log_quantiles(counts, n, size, out):
         while below <= rank:
             number += 1
             below += counts[number]
-        out[q] = math.log((middle_of_class(number) if number > 0 else 0.0) / size + FLOOR)
+        middle = middle_of_class(number, CLASSES_PER_OCTAVE_LOG2, LOWEST_OCTAVE) if number > 0 else 0.0
+        out[q] = math.log(middle / size + FLOOR)
 
 
 @kernel

@@ -17,7 +17,7 @@ from fastdeg.kernels.comb import expected_quality
 from fastdeg.kernels.detail import N_STATISTICS as N_DETAIL_STATISTICS
 from fastdeg.kernels.detail import detail_statistics
 from fastdeg.kernels.edges import edge_statistics
-from fastdeg.kernels.ranks import classify, counts_up_to, of_ranks
+from fastdeg.kernels.ranks import classify, counts_up_to, middle_of_class, of_ranks
 
 BASIS = np.array(
     [
@@ -155,14 +155,6 @@ def weights_of_most_active(activity, bits, many, few):
 
 
 @kernel
-def middle_of_class(number):
-    """The magnitude in the middle of a class."""
-    octave = number >> CLASSES_PER_OCTAVE_LOG2
-    part = (number - (octave << CLASSES_PER_OCTAVE_LOG2) + 0.5) / (1 << CLASSES_PER_OCTAVE_LOG2)
-    return math.ldexp(1 + part, octave + LOWEST_OCTAVE)
-
-
-@kernel
 def block_statistics(plane, top, left, rows, columns, basis, memory, out):
     """Statistics (63 * N_STATISTICS,) of rows × columns blocks of a plane that start at (top, left).
 
@@ -189,8 +181,8 @@ def block_statistics(plane, top, left, rows, columns, basis, memory, out):
         line[4] = math.log(weighted_mean(m, few) + FLOOR)
         classify(bits[f], TINY, LARGE, CLASS_STEP, classes)
         lower, upper = of_ranks(classes, np.int16(-1), HIGHEST_CLASS, n // 4, 3 * n // 4)
-        line[5] = math.log(middle_of_class(lower) + FLOOR)
-        line[6] = math.log(middle_of_class(upper) + FLOOR)
+        line[5] = math.log(middle_of_class(lower, CLASSES_PER_OCTAVE_LOG2, LOWEST_OCTAVE) + FLOOR)
+        line[6] = math.log(middle_of_class(upper, CLASSES_PER_OCTAVE_LOG2, LOWEST_OCTAVE) + FLOOR)
 
 
 @kernel

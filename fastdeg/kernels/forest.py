@@ -160,6 +160,12 @@ def next_tree(ties, jumps, x, cells, part, seen):
 
 
 @kernel
+def mass_at(exponent, potential, tau):
+    """p of a cell, within the range of float64."""
+    return bounded_exp(min(max(exponent - potential / tau, -LARGEST_EXPONENT), LARGEST_EXPONENT))
+
+
+@kernel
 def scale(part, count, log_factor, tau, cells):
     """Multiply p of a tree by a factor."""
     order = part.order
@@ -171,8 +177,7 @@ def scale(part, count, log_factor, tau, cells):
         if factor > 0:
             cells[x, MASS] *= factor
         else:
-            exponent = cells[x, EXPONENT] - cells[x, POTENTIAL] / tau
-            cells[x, MASS] = bounded_exp(min(max(exponent, -LARGEST_EXPONENT), LARGEST_EXPONENT))
+            cells[x, MASS] = mass_at(cells[x, EXPONENT], cells[x, POTENTIAL], tau)
 
 
 @kernel

@@ -17,8 +17,7 @@ shrinks. By what factor a tree as a whole has grown is applied to its cells when
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.elementary import bounded_exp
-from fastdeg.kernels.forest import FAR, LARGEST_EXPONENT, new_jumps, tied_neighbour
+from fastdeg.kernels.forest import FAR, mass_at, new_jumps, tied_neighbour
 from fastdeg.kernels.transport.grid import advance
 
 CELL = np.dtype(
@@ -39,7 +38,7 @@ CELL = np.dtype(
 TREE = np.dtype([("log_factor", np.float64), ("root", np.int64)])
 
 _FARTHEST = 5.0  # logarithm of a tree's factor beyond which it is applied at once: p and its sums stay in range
-_LEAST = 1e-290  # p below is not always what it should be: see `LARGEST_EXPONENT`
+_LEAST = 1e-290  # p below is not always what it should be: see `forest.mass_at`
 _NEARLY = 1 + 1e-9  # with it a product tells, but for rounding, whether a division is worth it
 _SWEPT = 16  # cells that a sweep passes over in the time of a visit
 _FEW = 20  # arcs that enter in a sweep, below which the next one looks for smaller excesses too
@@ -113,8 +112,7 @@ def plant(x, parent, tree, shift, tau, exponents, q, jumps, potential, tree_of, 
         if factor > 0 and cells[x].p > _LEAST:
             cells[x].p *= factor
         else:
-            exponent = exponents[x] - potential[x] / tau
-            cells[x].p = bounded_exp(min(max(exponent, -LARGEST_EXPONENT), LARGEST_EXPONENT))
+            cells[x].p = mass_at(exponents[x], potential[x], tau)
         tree_of[x] = tree
         begin(x, q, cells)
         if up >= 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
@@ -14,6 +16,14 @@ def classify(bits, least, most, step, classes):
     """Classes (int16) of non-negative floats, given as bits, which are in the order of the floats; 0 up to `least`."""
     for k in range(bits.shape[0]):
         classes[k] = np.int16((min(max(bits[k], least), most) - least) >> step)
+
+
+@kernel
+def middle_of_class(number, classes_per_octave_log2, lowest_octave):
+    """The float in the middle of a class, of which there are so many in an octave."""
+    octave = number >> classes_per_octave_log2
+    part = (number - (octave << classes_per_octave_log2) + 0.5) / (1 << classes_per_octave_log2)
+    return math.ldexp(1 + part, octave + lowest_octave)
 
 
 @kernel
