@@ -210,7 +210,7 @@ class InteriorPoint:
                 self.point,
                 self.term,
                 self.at,
-                self.system.low_rank,
+                self.system.root,
                 self.system.matrix,
                 self.system.work,
                 enough,
@@ -233,16 +233,16 @@ class InteriorPoint:
         wrong = self.phi > feasible
         if not wrong.any():
             return
+        del self.system  # makes room
         keys = small_slack(self.transport, self.psi, self.phi, 0.0, _JOINING, self.threads)
-        old = self.arcs
-        own = old.keys
+        own = self.arcs.keys
         joined = keys[own[np.minimum(np.searchsorted(own, keys), len(own) - 1)] != keys]
         if not len(joined):
+            self._use(self.arcs)
             return
         both = distinct(own, joined)
         place, new = np.searchsorted(both, own), np.searchsorted(both, joined)
         self.phi = np.where(wrong, feasible - min(self.gap, _LOWERED * self.transport.largest), self.phi)
-        del self.system  # makes room for the next one
         self._use(some_arcs(self.transport, both))
         arcs = self.arcs
         weights, x = np.empty(len(both)), np.empty(len(both))

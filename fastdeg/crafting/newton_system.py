@@ -21,14 +21,15 @@ Solve = Callable[[Float], Float]
 _ROWS_AT_ONCE = 65_536
 _SPARSE = 500  # sinks from which on a sparse Laplacian is factored as such
 _DROPPED = 1e-6  # entries of a sparse Laplacian below this share of both diagonals
+_NO_ROOT = np.zeros((0, 0))  # the factor U is at hand
 
 
 class NewtonSystem:
     """Solves (D + U Uᵀ) Δp + Δφ = b,  R Δφ + Wᵀ Δψ − Δp = row,  W Δφ + C Δψ = column  with W = x / s.
 
     R and C are the sums of W over sinks and over bins. With D alone this is one K × K Laplacian, whose diagonal is
-    summed without cancellation; the low-rank part comes last, through an r × r system. Room for U is made where its
-    number of columns is given; elsewhere `factor` takes any.
+    summed without cancellation; the low-rank part comes last, through an r × r system. Where the number of columns of U
+    is given, there is room for compiled steps, which never have U as a whole; elsewhere `factor` takes any U.
     """
 
     def __init__(self, arcs: Arcs, n_bounded: int, n_columns: int | None) -> None:
@@ -37,7 +38,7 @@ class NewtonSystem:
         self.sparse = n_sinks >= _SPARSE and 2 * arcs.pairs < n_sinks**2
         self.work = newton.workspace(len(arcs.sink), n_bins, n_sinks, n_bounded, n_columns or 0)
         if n_columns is not None:
-            self.low_rank, self.matrix = np.empty((n_bins, n_columns)), np.empty((n_sinks, n_sinks))
+            self.root, self.matrix = np.empty((n_columns, n_columns)), np.empty((n_sinks, n_sinks))
 
     def factor(self, hessian_factor: Float) -> bool:
         """Factor for the ratios and sums that are in place; return whether the Laplacian is positive definite."""
@@ -57,10 +58,10 @@ class NewtonSystem:
         work = self.work
         newton.predictor_right(graph, bounds, point, work)
         work.dpsi[:] = self.laplacian(work.dpsi)
-        newton.direction(graph, bounds, point, self.low_rank, work)
+        newton.direction(graph, bounds, point, self.low_rank, _NO_ROOT, work)
         newton.corrector_right(graph, bounds, point, gap, work)
         work.dpsi[:] = self.laplacian(work.dpsi)
-        newton.direction(graph, bounds, point, self.low_rank, work)
+        newton.direction(graph, bounds, point, self.low_rank, _NO_ROOT, work)
         return float(newton.step_length(graph, bounds, point, work))
 
     def _factor_dense(self) -> Solve | None:
@@ -104,11 +105,12 @@ class NewtonSystem:
         n_bins, r = factor.shape
         if not r:
             return True
-        from_bins = np.empty((arcs.n_sinks, r))
+        from_bins = np.zeros((arcs.n_sinks, r))
         if arcs.complete:
             np.matmul((work.ratios.reshape(n_bins, -1) / work.denominator[:, None]).T, factor, out=from_bins)
         else:
-            kernels.to_sinks(arcs.first, arcs.sink, work.ratios, 1 / work.denominator, factor, from_bins)
+            divided = work.ratios / np.repeat(work.denominator, np.diff(arcs.first))
+            kernels.to_sinks(arcs.first, arcs.sink, divided, factor, from_bins)
         responses = self.laplacian(from_bins)
         weights = work.sources / work.denominator
         inner = np.eye(r) - from_bins.T @ responses

@@ -27,14 +27,13 @@ def sums(first, sink, values, sources, sinks):
 
 
 @kernel
-def to_sinks(first, sink, ratio, scale, values, out):
-    """out (K, r) = W diag(scale) values for the matrix W (K, N) of the arcs' ratios and values (N, r)."""
-    out[:] = 0.0
+def to_sinks(first, sink, ratio, values, out):
+    """out (K, r) += W values for the matrix W (K, N) of the arcs' ratios and values (N, r)."""
     for i in range(len(first) - 1):
         source = values[i]
         for e in range(first[i], first[i + 1]):
             target = out[sink[e]]
-            weight = ratio[e] * scale[i]
+            weight = ratio[e]
             for k in range(len(source)):
                 target[k] += weight * source[k]
 

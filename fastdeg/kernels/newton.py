@@ -26,6 +26,7 @@ TO_BOUNDARY = 0.95
 SMALLEST = 1e-290
 ENTROPY_FLOOR = 1e-9  # below this share of the prior, p log p is continued as a parabola
 MOST_HALVINGS = 12
+ROWS_AT_ONCE = 1024  # of the factor U
 SHORT, SHORTEST = 0.02, 1e-10  # steps below this length are made a few times in a row only, and not at all
 
 
@@ -184,25 +185,26 @@ def predictor_right(graph, bounds, point, work):
 
 
 @kernel
-def direction(graph, bounds, point, factor, work):
-    """Δp, Δφ, Δψ and the multipliers' changes, from dψ solved by the Laplacian."""
+def direction(graph, bounds, point, features, root, work):
+    """Δp, Δφ, Δψ and the multipliers' changes, from dψ solved by the Laplacian; U = features root, or features."""
     b, row, dpsi, denominator = work.b, work.row, work.dpsi, work.denominator
-    n_columns = factor.shape[1]
+    n_columns = len(work.inner_right)
     if n_columns > 0:
-        right = work.inner_right
-        right[:] = 0.0
+        right, turned = work.inner_right, np.zeros(n_columns)
         for i in range(len(b)):
             value = (work.sources[i] * b[i] - row[i]) / denominator[i]
             for k in range(n_columns):
-                right[k] += factor[i, k] * value
+                turned[k] += features[i, k] * value
+        right[:] = np.dot(turned, root) if len(root) > 0 else turned
         for j in range(len(dpsi)):
             for k in range(n_columns):
                 right[k] += work.from_bins[j, k] * dpsi[j]
         solve_lower(work.inner, right)
+        turned[:] = np.dot(root, right) if len(root) > 0 else right
         for i in range(len(b)):
             total = 0.0
             for k in range(n_columns):
-                total += factor[i, k] * right[k]
+                total += features[i, k] * turned[k]
             b[i] -= total
         for k in range(n_columns):
             for j in range(len(dpsi)):
@@ -270,14 +272,14 @@ def step_length(graph, bounds, point, work):
 
 
 @kernel
-def two_directions(graph, bounds, point, factor, lower, gap, work):
+def two_directions(graph, bounds, point, features, root, lower, gap, work):
     """Predictor and corrector, with the Cholesky factor of the Laplacian; returns the length of the step."""
     predictor_right(graph, bounds, point, work)
     solve_lower(lower, work.dpsi)
-    direction(graph, bounds, point, factor, work)
+    direction(graph, bounds, point, features, root, work)
     corrector_right(graph, bounds, point, gap, work)
     solve_lower(lower, work.dpsi)
-    direction(graph, bounds, point, factor, work)
+    direction(graph, bounds, point, features, root, work)
     return step_length(graph, bounds, point, work)
 
 
@@ -351,14 +353,12 @@ def gradient_at(term, p, at):
 
 
 @kernel
-def hessian_at(term, p, at, diagonal, factor):
-    """The diagonal and the factor U of the Hessian of f at p."""
+def hessian_at(term, p, at, diagonal, root):
+    """The diagonal of the Hessian of f at p, and what makes features to the factor U = features root of its rest."""
     entropy_curvature(term.prior, term.tau, p, diagonal)
-    if factor.shape[1] > 0:
-        root = np.empty((factor.shape[1], factor.shape[1]))
+    if len(root) > 0:
         moment_curvature(at.roots, at.vectors, at.mean, root)
         root *= np.sqrt(term.weight)
-        np.dot(term.features, root, factor)
 
 
 @kernel
@@ -372,28 +372,32 @@ def scaled_rows(matrix, scale):
 
 
 @kernel
-def low_rank_inner(factor, work):
-    """inner = 1 + Uᵀ Δp for the right-hand sides U."""
-    weights = np.empty(len(factor))
-    for i in range(len(factor)):
-        weights[i] = work.sources[i] / work.denominator[i]
-    np.dot(factor.T, scaled_rows(factor, weights), work.inner)
-    responses = np.dot(work.responses, work.from_bins)
-    for k in range(len(responses)):
-        for m in range(len(responses)):
-            work.inner[k, m] -= responses[k, m]
-        work.inner[k, k] += 1.0
+def low_rank_products(graph, features, root, complete, work):
+    """from_bins = W (U / denominator), inner = 1 + Uᵀ (sources / denominator) U, with rows of U that stay in cache."""
+    n_bins, n_sinks = len(work.back), len(work.from_bins)
+    work.from_bins[:] = 0.0
+    work.inner[:] = np.eye(len(work.inner))
+    for begin in range(0, n_bins, ROWS_AT_ONCE):
+        end = min(begin + ROWS_AT_ONCE, n_bins)
+        factor = np.dot(features[begin:end], root)
+        divided = scaled_rows(factor, 1.0 / work.denominator[begin:end])
+        if complete:
+            ratios = work.ratios[begin * n_sinks : end * n_sinks].reshape(end - begin, n_sinks)
+            work.from_bins[:] += np.dot(ratios.T, divided)
+        else:
+            to_sinks(graph.first[begin : end + 1], graph.sink, work.ratios, divided, work.from_bins)
+        work.inner[:] += np.dot(factor.T, scaled_rows(divided, work.sources[begin:end]))
 
 
 @kernel
-def factor_system(graph, factor, matrix, work):
+def factor_system(graph, features, root, matrix, work):
     """Laplacian and low-rank part, factored; returns whether both are positive definite."""
     n_bins, n_sinks = len(work.back), len(matrix)
     complete = len(graph.sink) == n_bins * n_sinks  # the ratios are a matrix then, and its sums are products
-    ratios = work.ratios[: n_bins * n_sinks * complete].reshape(n_bins * complete, n_sinks)
     for i in range(n_bins):
         work.back[i] = -work.diagonal[i] / work.denominator[i]
     if complete:
+        ratios = work.ratios.reshape(n_bins, n_sinks)
         np.dot(ratios.T, scaled_rows(ratios, work.back), matrix)
     else:
         matrix[:] = 0.0
@@ -401,25 +405,20 @@ def factor_system(graph, factor, matrix, work):
     close_laplacian(work.own, matrix)
     if not factor_lower(matrix):
         return False
-    if factor.shape[1] == 0:
+    if len(root) == 0:
         return True
-    for i in range(n_bins):
-        work.back[i] = 1.0 / work.denominator[i]
-    if complete:
-        np.dot(ratios.T, scaled_rows(factor, work.back), work.from_bins)
-    else:
-        to_sinks(graph.first, graph.sink, work.ratios, work.back, factor, work.from_bins)
-    for k in range(factor.shape[1]):
+    low_rank_products(graph, features, root, complete, work)
+    for k in range(len(root)):
         response = work.responses[k]
         for j in range(len(response)):
             response[j] = work.from_bins[j, k]
         solve_lower(matrix, response)
-    low_rank_inner(factor, work)
+    work.inner[:] -= np.dot(work.responses, work.from_bins)
     return factor_lower(work.inner)
 
 
 @kernel
-def steps(graph, bounds, point, term, at, factor, matrix, work, enough, at_most, patience, short):
+def steps(graph, bounds, point, term, at, root, matrix, work, enough, at_most, patience, short):
     """Up to so many steps, fewer where gap and error are small enough or a step is not possible.
 
     Returns steps made, gap, stationarity error, and very short steps in a row. The gradient at the point is in `at`.
@@ -427,11 +426,11 @@ def steps(graph, bounds, point, term, at, factor, matrix, work, enough, at_most,
     p = np.empty_like(point.p)
     gap, error = np.inf, np.inf
     for made in range(at_most):
-        hessian_at(term, point.p, at, work.diagonal, factor)
+        hessian_at(term, point.p, at, work.diagonal, root)
         before = linearise(graph, bounds, point, at.gradient, work)
-        if not factor_system(graph, factor, matrix, work):
+        if not factor_system(graph, term.features, root, matrix, work):
             return made, gap, error, short
-        length = two_directions(graph, bounds, point, factor, matrix, before, work)
+        length = two_directions(graph, bounds, point, term.features, root, matrix, before, work)
         if not np.isfinite(length):
             return made, gap, error, short
         allowed = max(error_along(bounds, point, point.p, at.gradient, 0.0, work), before)
