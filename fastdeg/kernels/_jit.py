@@ -26,9 +26,6 @@ SMALL_WORK = 20_000
 # Accuracy-neutral subset of fastmath for reductions: NaN and infinity keep their meaning.
 REASSOCIATE = frozenset({"nsz", "arcp", "contract", "reassoc"})
 
-# Products and sums in one instruction: rounded once.
-CONTRACT = frozenset({"contract"})
-
 _numba_config: Any = numba.config
 _digests: dict[int, str] = {}  # id of a compiled function -> digest of its code and of all that it calls
 _launched_in_process: int | None = None  # process that made the first parallel launch

@@ -8,9 +8,9 @@ products with half the columns have half the multiplications. What is transforme
 import numpy as np
 from numba import prange
 
-from fastdeg.kernels._jit import CONTRACT, kernel, parallel_kernel
+from fastdeg.kernels._jit import kernel, parallel_kernel
 
-PANEL = 256  # cells, or rows along the last axis, of one product
+PANEL = 512  # cells, or rows along the last axis, of one product
 SHORT = 16  # cells along the last axis up to which folding costs more than it saves
 
 
@@ -28,44 +28,6 @@ def butterfly(a, b, plus, minus):
         u, v = a[j], b[j]
         plus[j] = u + v
         minus[j] = u - v
-
-
-@kernel(fastmath=CONTRACT)
-def product(matrix, x, out):
-    """out = matrix · x, two rows from four at a time: on matrices this small, a library spends half its time packing.
-
-    The first sum over four stores, the others add.
-    """
-    n, inner = matrix.shape
-    whole = inner - inner % 4
-    for i in range(0, n - 1, 2):
-        for k in range(0, whole, 4):
-            a0, a1, a2, a3 = matrix[i, k], matrix[i, k + 1], matrix[i, k + 2], matrix[i, k + 3]
-            b0, b1, b2, b3 = matrix[i + 1, k], matrix[i + 1, k + 1], matrix[i + 1, k + 2], matrix[i + 1, k + 3]
-            if k == 0:
-                for j in range(x.shape[1]):
-                    x0, x1, x2, x3 = x[k, j], x[k + 1, j], x[k + 2, j], x[k + 3, j]
-                    out[i, j] = a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
-                    out[i + 1, j] = b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
-            else:
-                for j in range(x.shape[1]):
-                    x0, x1, x2, x3 = x[k, j], x[k + 1, j], x[k + 2, j], x[k + 3, j]
-                    out[i, j] = out[i, j] + a0 * x0 + a1 * x1 + a2 * x2 + a3 * x3
-                    out[i + 1, j] = out[i + 1, j] + b0 * x0 + b1 * x1 + b2 * x2 + b3 * x3
-    if n % 2:
-        i = n - 1
-        out[i] = 0.0
-        for k in range(0, whole, 4):
-            a0, a1, a2, a3 = matrix[i, k], matrix[i, k + 1], matrix[i, k + 2], matrix[i, k + 3]
-            for j in range(x.shape[1]):
-                out[i, j] = out[i, j] + a0 * x[k, j] + a1 * x[k + 1, j] + a2 * x[k + 2, j] + a3 * x[k + 3, j]
-    for i in range(n):
-        if whole == 0:
-            out[i] = 0.0
-        for k in range(whole, inner):
-            a = matrix[i, k]
-            for j in range(x.shape[1]):
-                out[i, j] += a * x[k, j]
 
 
 @kernel
@@ -87,8 +49,8 @@ def transform_panel(x, first_outer, last_outer, first, last, even, odd, inverse)
         if n % 2:
             copy(cells[n - 1 if inverse else half, first:last], a[half, begin:end])
     c, d = np.empty_like(a), np.empty_like(b)
-    product(even, a, c)
-    product(odd, b, d)
+    np.dot(even, a, c)
+    np.dot(odd, b, d)
     for o in range(first_outer, last_outer):
         cells = x[o]
         begin = (o - first_outer) * width
@@ -198,7 +160,7 @@ def transform_axis(x, matrices, at, inverse):
     elif n < SHORT:
         image = np.empty((n, inner), x.dtype)
         for o in range(outer):
-            product(whole, x[o], image)
+            np.dot(whole, x[o], image)
             copy(image.ravel(), x[o].ravel())
     else:
         step = max(1, PANEL // inner)
