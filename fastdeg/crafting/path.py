@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastdeg import _checks
 from fastdeg.crafting import ends
+from fastdeg.crafting.problem import GridTransport
 from fastdeg.crafting.result import CraftResult
 from fastdeg.crafting.series import Series
 from fastdeg.crafting.solver import Progress, as_flow
@@ -23,6 +24,8 @@ from fastdeg.kernels._jit import thread_count
 Float = NDArray[np.float64]
 
 N_POINTS = 20
+_LOWER, _LOWER_DENSE = 0.7, 0.6  # of the points, on the half from the target: near the prior they take longer,
+_DENSE = 0.5  # share of the cells with mass of the target from which on they do near it too
 T = TypeVar("T")
 
 
@@ -41,7 +44,7 @@ def follow(series: Series, generalizations: Any, progress: Progress | None) -> l
         last, count = taus.result()[-1], len(taus.result())
     else:
         last, count = ends.upper(setup, lambda tau, tol: upper.roughly(tau, tol, halves.check)), N_POINTS
-    middle = 0 if flow is None else 3 * count // 5  # points near the prior take longer
+    middle = 0 if flow is None else round(_lower_share(flow) * count)
     results: dict[float, CraftResult] = {}
 
     def solve(half: Series, tau: float, told: Progress | None) -> None:
@@ -74,6 +77,11 @@ def follow(series: Series, generalizations: Any, progress: Progress | None) -> l
     if progress is not None and halves.concurrently:
         progress(1.0, f"{count} points")
     return [results[tau] for tau in taus.result()]
+
+
+def _lower_share(flow: GridTransport) -> float:
+    """Return the share of the points on the half from the target with which both take about as long."""
+    return _LOWER if np.count_nonzero(flow.target) < _DENSE * len(flow.target) else _LOWER_DENSE
 
 
 class TwoHalves:
