@@ -39,7 +39,7 @@ def test_each_group_keeps_its_mass_and_moments(rng):
     constant, slope = rng.random((20, 2)), rng.random((20, 2))
     features = (constant[:, None] + slope[:, None] * x[:, None] + square * x2[:, None]).reshape(N, 2)
     sums = np.empty((5, 2))
-    polish.group_moments(p, group, x, x2, constant, slope, square, sums)
+    polish.group_moments(polish.Features(x, x2, constant, slope, square), p, group, sums)
     expected = [features[group == k].T @ p[group == k] for k in range(5)]
     np.testing.assert_allclose(sums, expected, rtol=1e-12)
 
@@ -120,9 +120,10 @@ def test_mass_of_the_target_where_p_may_have_none_moves_on(as_flows):
     problem = build(q, prior, None, None, 1.0, 1.0, None, None, None, None).problem.with_tau(0.1)
     method = GridSplitting(problem, problem.transport)  # without flows, each bin of q is a tree
     polished = method.polish(method.flows, method.moments.y, 1e-9)
-    bound = problem.lower_bound(polished.moments, polished.phi, polished.dual_transport)
-    assert problem.objective(polished.p, polished.transport) - bound <= 1e-9
-    assert polished.transport == pytest.approx(problem.transport.exact(polished.p), rel=1e-10)
+    primal, dual = polished.primal, polished.dual
+    bound = problem.lower_bound(dual.moments, dual.phi, dual.transport)
+    assert problem.objective(primal.p, primal.transport) - bound <= 1e-9
+    assert primal.transport == pytest.approx(problem.transport.exact(primal.p), rel=1e-10)
 
 
 @pytest.mark.parametrize("tau", [0.0031, 0.02, 0.3, 3.0])

@@ -6,14 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastdeg.crafting.blocks import FlowTerms
 from fastdeg.crafting.polish import Polish, Polished
-from fastdeg.crafting.problem import GridTransport, Primal, Problem
+from fastdeg.crafting.problem import Dual, GridTransport, Primal, Problem
 from fastdeg.crafting.splitting import GridState, useful_threads
-
-Float = NDArray[np.float64]
 
 _NEAR_TARGET = 5_000.0  # cells within reach of tau up to which the forest of the target is the better start
 
@@ -32,6 +29,10 @@ class Continuation:
         self.polish = Polish(problem, transport, terms, useful_threads(transport, threads), deadline)
         self.polished: Polished | None = None
         self.tried = False
+
+    @property
+    def blank(self) -> bool:
+        return not self.tried
 
     @staticmethod
     def applies(problem: Problem, transport: GridTransport, state: Any) -> bool:
@@ -55,15 +56,15 @@ class Continuation:
     def primal(self) -> Primal:
         """Return the polished p with its cost, at first the prior with that of an independent plan."""
         if self.polished is not None:
-            return Primal(self.polished.p, self.polished.transport, exact=True)
+            return self.polished.primal
         p = self.problem.prior / self.problem.prior.sum()
         return Primal(p, self.transport.independent(p))
 
-    def dual(self) -> tuple[Float, float, Float]:
-        """Return a feasible potential, its value on the target, and the moments at which to take the tangent."""
+    def dual(self) -> Dual:
+        """Return the polished potential, at first that of no transport at all."""
         if self.polished is not None:
-            return self.polished.phi, self.polished.dual_transport, self.polished.moments
-        return np.zeros(self.problem.n_bins), 0.0, self.problem.frechet.target_moments
+            return self.polished.dual
+        return Dual(np.zeros(self.problem.n_bins), 0.0, self.problem.frechet.target_moments)
 
     def residuals(self) -> dict[str, float]:
         """There is one copy of p, which follows from the potential at the moments of the tangent."""

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fastdeg.crafting.arcs import Arcs, all_arcs, distinct, small_slack, some_arcs
 from fastdeg.crafting.frechet_term import SMALL_RANK
 from fastdeg.crafting.newton_system import NewtonSystem
-from fastdeg.crafting.problem import PlanTransport, Primal, Problem
+from fastdeg.crafting.problem import Dual, PlanTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.kernels import interior as kernels
 from fastdeg.kernels import newton
@@ -68,6 +68,8 @@ class Start:
 
 class InteriorPoint:
     """State of the interior-point method and one step of it."""
+
+    blank = False
 
     def __init__(
         self, problem: Problem, transport: PlanTransport, threads: int | None = None, start: Start | None = None
@@ -179,13 +181,13 @@ class InteriorPoint:
         feasible = project(p, self.problem.lower, self.problem.upper)
         return Primal(feasible, cost + float(np.abs(feasible - p).sum()) * transport.largest)
 
-    def dual(self) -> tuple[Float, float, Float]:
+    def dual(self) -> Dual:
         """Return a feasible potential φ, ⟨ψ, q⟩ and the moments at which to take the tangent; let arcs join."""
         transport = self.transport
         phi = transport.c_transform(self.psi, self.threads)
         if not self.arcs.complete:
             self._price(phi)
-        return phi, float(self.psi @ transport.masses), self.z
+        return Dual(phi, float(self.psi @ transport.masses), self.z)
 
     def residuals(self) -> dict[str, float]:
         """Return how far plan and pmf are from agreeing, and f from being stationary along p."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.frechet_term import FrechetTerm
 from fastdeg.crafting.grid_frechet import GridFrechetTerm
-from fastdeg.crafting.problem import Primal, Problem
+from fastdeg.crafting.problem import Dual, Primal, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.kernels import rows
 
@@ -40,6 +40,8 @@ class Minimum:
 class MomentNewton:
     """State of Newton's method: the moments z."""
 
+    blank = False
+
     def __init__(self, problem: Problem, threads: int | None = None) -> None:
         self.problem = problem
         self.phi = np.zeros(problem.n_bins)
@@ -61,9 +63,9 @@ class MomentNewton:
             return Primal(project(p, self.problem.lower, self.problem.upper), 0.0)
         return Primal(p / p.sum(), 0.0)
 
-    def dual(self) -> tuple[Float, float, Float]:
+    def dual(self) -> Dual:
         """Return the zero potential, and the moments of the tangent."""
-        return self.phi, 0.0, self.at.z
+        return Dual(self.phi, 0.0, self.at.z)
 
     def residuals(self) -> dict[str, float]:
         """Return how far the moments of p are from those of the tangent."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.blocks import Flows, FlowTerms
 from fastdeg.crafting.forest import MOST_AXES, Forest
-from fastdeg.crafting.problem import GridTransport, Problem
+from fastdeg.crafting.problem import Dual, GridTransport, Primal, Problem
 from fastdeg.distances._grid import solve_grid
 from fastdeg.distances._network import n_pivots
 from fastdeg.kernels import admm, polish
@@ -23,9 +23,6 @@ from fastdeg.kernels.transport.tree import Tree, copy_tree
 
 Float = NDArray[np.float64]
 
-_NEWTON_STEPS = 12
-_SHARES = tuple(0.5**k for k in range(12))  # of a Newton step: the first that stays in the domain is made
-_SETTLED = 1e-9  # relative error of the moments, of which the gap takes the square
 _TINY = 1e-9  # gap that is worth a certificate, whatever is wanted
 _FORBIDDEN = 1e-12  # mass outside the bins that p may use
 _ROUNDS = 8
@@ -40,14 +37,16 @@ _FLAT, _FLAT_NEARBY = 1.0, 0.3
 
 @dataclass(frozen=True)
 class Polished:
-    """A feasible p with its exact transport cost, and a feasible potential φ with ⟨ψ, q⟩ and the tangent's moments."""
+    """A feasible p with its exact transport cost, and the lower bound that its potential proves."""
 
-    p: Float
-    transport: float
-    phi: Float
-    dual_transport: float
-    moments: Float
+    primal: Primal
+    dual: Dual
     moment_error: float
+
+    @property
+    def gap(self) -> float:
+        objective, bound = self.primal.objective, self.dual.bound
+        return np.inf if objective is None or bound is None else objective - bound
 
 
 @dataclass(frozen=True)
@@ -158,11 +157,11 @@ class Polish:
             if z is None or not self.forest.optimise(self._exponents(z)):
                 break
             if self._mismatch(z) <= max(enough, _TINY):
-                polished, gap = self._certified(z)
-                if polished is None or not gap <= least_gap / 2:
+                polished = self._certified(z)
+                if polished is None or not polished.gap <= least_gap / 2:
                     break
-                best, least_gap, self.solved = polished, gap, True
-                if gap <= enough:
+                best, least_gap, self.solved = polished, polished.gap, True
+                if least_gap <= enough:
                     break
             z = self._newton(*self.forest.trees(), z)
         return best
@@ -191,19 +190,21 @@ class Polish:
         roots = frechet.spectrum(there)[0]
         return self.problem.frechet_weight * float(2 * (at[0].sum() - roots.sum()) - frechet.slope(*at) @ (there - z))
 
-    def _certified(self, z: Float) -> tuple[Polished | None, float]:
-        """Return the forest's p with its transport cost and a feasible potential, and the gap."""
+    def _certified(self, z: Float) -> Polished | None:
+        """Return the forest's p with its transport cost, and a feasible potential with its bound."""
         problem, transport, forest = self.problem, self.transport, self.forest
         inner = transport.extract(forest.p)
         if inner.sum() < 1 - _FORBIDDEN:
-            return None, np.inf
+            return None
         inner, phi = inner / inner.sum(), forest.potential.copy()
         for axis in range(len(transport.shape)):
             admm.lower_to_lipschitz(forest.shape, transport.steps, axis, phi, threads=self.threads, work=4 * len(phi))
         inner_phi, dual_transport, cost = transport.extract(phi), -float(phi @ transport.target), forest.flow_cost()
-        gap = problem.objective(inner, cost) - problem.lower_bound(z, inner_phi, dual_transport)
-        wrong = float(np.abs(self._moments(forest.p) - z).max(initial=0.0))
-        return Polished(inner, cost, inner_phi, dual_transport, z, wrong), gap
+        return Polished(
+            Primal(inner, cost, True, problem.objective(inner, cost)),
+            Dual(inner_phi, dual_transport, z, problem.lower_bound(z, inner_phi, dual_transport)),
+            moment_error=float(np.abs(self._moments(forest.p) - z).max(initial=0.0)),
+        )
 
     def _costs(self, spectrum: tuple[Float, Float, Float], base: Float | None) -> Float:
         """Return the costs of p in the tangent problem at the given moments, on top of a base."""
@@ -225,36 +226,16 @@ class Polish:
 
         None where Newton's method and the moments of p lead out of the domain.
         """
-        problem, frechet, potential = self.problem, self.problem.frechet, self.forest.potential
-        base = potential + self.rest if len(self.rest) else potential
-        p, shift = np.empty(len(potential)), np.empty(len(mass))
-        for made in range(_NEWTON_STEPS):
-            spectrum = frechet.spectrum(z)
-            polish.fill_groups(self.log_prior - self._costs(spectrum, base) / problem.tau, group, mass, p, shift)
-            if not len(z) or made == _NEWTON_STEPS - 1:
-                break
-            error = self._moments(p) - z
-            if np.abs(error).max() <= _SETTLED * np.abs(z).max():
-                break
-            root = frechet.moment_curvature(*spectrum)
-            curvature = (root @ root.T) * (problem.frechet_weight / problem.tau)
-            step = np.linalg.solve(np.eye(len(z)) + self._covariance(p, group, mass) @ curvature, error)
-            if not np.isfinite(step).all():
-                return None
-            ways = (*(share * step for share in _SHARES), error)  # the last one leads to the moments of p
-            way = next((way for way in ways if frechet.inside(z + way)), None)
-            if way is None:
-                return None
-            z = z + way
+        problem, potential = self.problem, self.forest.potential
+        features = self.features
+        p, shift, z = np.empty(len(potential)), np.empty(len(mass)), z.copy()
+        found = polish.solve_groups(
+            polish.Features(features.x, features.x2, features.constant, features.slope, features.square),
+            potential + self.rest if len(self.rest) else potential,
+            self.slope, problem.frechet_weight, self.log_prior, problem.tau, group, mass, problem.frechet.rank,
+            z, p, shift,
+        )  # fmt: skip
+        if not found:
+            return None
         self.forest.p, self.forest.potential = p, potential + problem.tau * shift[group]
         return z
-
-    def _covariance(self, p: Float, group: NDArray[np.int32], mass: Float) -> Float:
-        """Return the covariance of the features within the groups."""
-        features = self.features
-        sums = np.empty((len(mass), len(features.square)))
-        polish.group_moments(
-            p, group, features.x, features.x2, features.constant, features.slope, features.square, sums
-        )
-        products = features.second_moments(features.sums(p, products=True, threads=self.threads))
-        return products - (sums / mass[:, None]).T @ sums

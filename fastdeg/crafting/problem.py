@@ -220,11 +220,24 @@ class GridTransport:
 
 
 class Primal(NamedTuple):
-    """A feasible p with the (weighted) cost of a plan or flow from p to q: an optimal one where ``exact``."""
+    """A feasible p with the (weighted) cost of a plan or flow from p to q: an optimal one where ``exact``.
+
+    With its objective where that is known.
+    """
 
     p: Float
     transport: float
     exact: bool = False
+    objective: float | None = None
+
+
+class Dual(NamedTuple):
+    """A feasible potential φ of the bins, ⟨ψ, q⟩, and the moments at which to take the tangent; the bound if known."""
+
+    phi: Float
+    transport: float
+    moments: Float
+    bound: float | None = None
 
 
 @dataclass(frozen=True)

@@ -80,11 +80,12 @@ def finish(setup: Setup, tau: float, solution: Solution, tol: float, threads: in
     transport = solution.transport if np.isfinite(solution.transport) else problem.transport.independent(p)
     if weight > 0 and not solution.exact and problem.n_bins <= LARGEST_EXACT:
         transport = problem.transport.exact(p, threads)
-    objective = problem.objective(p, transport)
+    frechet, kl = problem.frechet.value(p), entropy_term(p, problem.prior)
+    objective = problem.frechet_weight * frechet + transport + problem.tau * kl
     terms = {
-        "frechet": max(problem.frechet.value(p), 0.0),
+        "frechet": max(frechet, 0.0),
         "wasserstein": transport / weight if weight > 0 else float("nan"),
-        "kl": entropy_term(p, problem.prior),
+        "kl": kl,
     }
     lower_bound = min(max(solution.lower_bound, 0.0), objective)  # no term is negative
     last = solution.history[-1] if solution.history else {"primal_residual": np.inf, "dual_residual": np.inf}

@@ -19,7 +19,7 @@ from fastdeg.crafting.frechet_term import SMALL_RANK
 from fastdeg.crafting.interior import InteriorPoint, Start
 from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.polish import Polish
-from fastdeg.crafting.problem import GridTransport, Primal, Problem
+from fastdeg.crafting.problem import Dual, GridTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.splitting import GridSplitting
 
@@ -47,11 +47,15 @@ def single_blas_thread() -> Iterator[None]:
 class Method(Protocol):
     """What the loop needs of a method."""
 
+    @property
+    def blank(self) -> bool:
+        """Whether the method has no better point yet than the prior, so that a certificate would tell little."""
+
     def primal(self) -> Primal:
         """Return a feasible p and an upper bound of its transport cost."""
 
-    def dual(self) -> tuple[Float, float, Float]:
-        """Return a feasible potential φ of the bins, ⟨ψ, q⟩, and the moments at which to take the tangent."""
+    def dual(self) -> Dual:
+        """Return a feasible potential φ of the bins, and the moments at which to take the tangent."""
 
     def residuals(self) -> dict[str, float]:
         """Return the residuals of the method's blocks."""
@@ -107,10 +111,12 @@ def solve(
         for make in _methods(problem, threads, warm_start, deadline):
             method = make()
             while True:
-                _certify(solution, problem, method, time.perf_counter() - start)
-                if progress is not None:
-                    progress(_fraction(solution, tol), f"gap {solution.gap:.1e} after {solution.n_iter} iterations")
-                done = solution.closed(tol) or solution.n_iter >= max_iter or time.perf_counter() > deadline
+                over = solution.n_iter >= max_iter or time.perf_counter() > deadline
+                if over or not method.blank:
+                    _certify(solution, problem, method, time.perf_counter() - start)
+                    if progress is not None:
+                        progress(_fraction(solution, tol), f"gap {solution.gap:.1e} after {solution.n_iter} iterations")
+                done = solution.closed(tol) or over or time.perf_counter() > deadline
                 # below the optimum's: enough for what is still to come; and where rounding begins, look at each step
                 enough = max(tol, _FINEST) * max(1.0, solution.lower_bound)
                 made = 0 if done else method.advance(enough, max_iter - solution.n_iter)
@@ -180,12 +186,15 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: f
 
 
 def _certify(solution: Solution, problem: Problem, method: Method, seconds: float) -> None:
-    p, transport, exact = method.primal()
-    if np.isfinite(p).all() and (objective := problem.objective(p, transport)) < solution.objective:
-        solution.p, solution.transport, solution.exact, solution.objective = p, transport, exact, objective
-    phi, dual_transport, moments = method.dual()
+    p, transport, exact, objective = method.primal()
+    if np.isfinite(p).all():
+        objective = problem.objective(p, transport) if objective is None else objective
+        if objective < solution.objective:
+            solution.p, solution.transport, solution.exact, solution.objective = p, transport, exact, objective
+    phi, dual_transport, moments, bound = method.dual()
     if np.isfinite(phi).all() and np.isfinite(moments).all():  # else the method has broken down
-        solution.lower_bound = max(solution.lower_bound, problem.lower_bound(moments, phi, dual_transport))
+        bound = problem.lower_bound(moments, phi, dual_transport) if bound is None else bound
+        solution.lower_bound = max(solution.lower_bound, bound)
     record = {"iteration": solution.n_iter, "seconds": seconds}
     record |= {"objective": solution.objective, "lower_bound": solution.lower_bound, "gap": solution.gap}
     solution.history.append(record | method.residuals())

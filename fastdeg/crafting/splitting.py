@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.blocks import Flows, FlowTerms, Moments, Pmf, Term, reflect
 from fastdeg.crafting.polish import Polish, Polished, PolishState
-from fastdeg.crafting.problem import GridTransport, Primal, Problem
+from fastdeg.crafting.problem import Dual, GridTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.spectral import CosineTransform, Laplacian, Projection
 from fastdeg.kernels import admm
@@ -72,6 +72,8 @@ class GridState:
 
 class GridSplitting:
     """The splitting method: its blocks, and a chunk of its iterations."""
+
+    blank = False
 
     def __init__(
         self,
@@ -178,7 +180,7 @@ class GridSplitting:
         makes them feasible too."""
         problem, transport, flows = self.problem, self.transport, self.flows
         if self.polished is not None:
-            return Primal(self.polished.p, self.polished.transport, exact=True)
+            return self.polished.primal
         if self.cold and not self.n_iter and (stay := self._target()) is not None:
             return Primal(stay, self._further_cost(stay))
         p = transport.extract(self.pmf.y)
@@ -208,10 +210,10 @@ class GridSplitting:
         feasible = q.sum() > 1 - 1e-12 and (q >= self.problem.lower).all() and (q <= self.problem.upper).all()
         return q if feasible else None
 
-    def dual(self) -> tuple[Float, float, Float]:
+    def dual(self) -> Dual:
         """Return a feasible potential, its value on the target, and the moments at which to take the tangent."""
         if self.polished is not None:
-            return self.polished.phi, self.polished.dual_transport, self.polished.moments
+            return self.polished.dual
         phi = -self.potential.astype(np.float64)
         for axis in range(len(self.transport.shape)):
             admm.lower_to_lipschitz(
@@ -221,7 +223,7 @@ class GridSplitting:
         for term in self.further:
             phi = term.features.expand(term.features.coefficients(term.dual), phi)
             value += term.bound(term.dual)
-        return self.transport.extract(phi), value, self.moments.y
+        return Dual(self.transport.extract(phi), value, self.moments.y)
 
     def residuals(self) -> dict[str, float]:
         return self._residuals
