@@ -45,6 +45,7 @@ class Series:
             warm_start = None
         self.setup, self.limits = setup, limits
         self.state: Any = None if warm_start is None else warm_start._state
+        self.last: tuple[float, Solution] | None = None  # tau and solution
         self.deadline: float | None = None  # of all solves together; else each has its own
 
     def tau(self, generalization: float | str) -> float:
@@ -69,6 +70,8 @@ class Series:
 
     def _solve(self, tau: float, tol: float, progress: Progress | None) -> Solution:
         limits = self.limits
+        if self.last is not None and self.last[0] == tau and self.last[1].closed(tol):
+            return self.last[1]
         try:
             solution = solve(
                 self.setup.problem.with_tau(tau),
@@ -82,5 +85,5 @@ class Series:
         except KeyboardInterrupt as interrupt:
             interrupt.result = self._finish(tau, interrupt.solution)  # type: ignore[attr-defined]
             raise
-        self.state = solution.state
+        self.state, self.last = solution.state, (tau, solution)
         return solution
