@@ -15,15 +15,12 @@ from numpy.typing import NDArray
 from fastdeg.crafting.grid_frechet import RowQuadratics
 from fastdeg.crafting.problem import GridTransport, Problem
 from fastdeg.crafting.spectral import GridFeatures, moment_features
-from fastdeg.kernels import admm
+from fastdeg.kernels import admm, moment_prox
 
 Float = NDArray[np.float64]
 
 RELAXATION = 1.8
-_SHORTEST_STEP = 0.02  # of a Newton step; one that is shorter leads nowhere soon
 _MOST_WAYS = 40  # stages on the way to a prox point
-_TO_BOUNDARY = 0.1  # of the least root of Fᵀ Σ F, what a Newton step leaves of it at least
-_SINGULAR = 1e-7  # ratio of the roots below which there is nothing but rounding
 
 
 class Flows:
@@ -173,7 +170,7 @@ class Moments(Term):
     def __init__(self, problem: Problem, features: RowQuadratics, start: Float, gram: Float, slope: Float) -> None:
         super().__init__(features, start, gram)
         self.frechet, self.weight, self.slope = problem.frechet, problem.frechet_weight, slope
-        self._at: tuple[Float, Float, Float, Float] | None = None  # the last prox point, linearised
+        self._at: moment_prox.Linearised | None = None  # the last prox point
 
     def minimum(self, s: Float) -> Float:
         """argmin of slope · z − 2 w_F tr (Fᵀ Σ(z) F)^½ + ½ (z − s)ᵀ Q (z − s), from the last one.
@@ -182,60 +179,28 @@ class Moments(Term):
         """
         if not len(s) or self.weight == 0:
             return s
-        at = self._at or self._linearise(self.y, self.frechet.spectrum(self.y))
+        at = self._at or self._start()
         here, share = None, 1.0
         for _ in range(_MOST_WAYS):
-            found = self._newton(at, s if here is None or share == 1 else here + share * (s - here))
-            if found is not None:
+            found = moment_prox.Linearised(*(array.copy() for array in at))
+            reached = moment_prox.prox(
+                s if here is None or share == 1 else here + share * (s - here),
+                self.metric, self.slope, self.weight, found,
+            )  # fmt: skip
+            if reached:
                 at = found
                 if share == 1:
                     break
-            here = at[0] + np.linalg.solve(self.metric, at[2])
-            share = share / 4 if found is None else min(2 * share, 1.0)
+            here = at.z + np.linalg.solve(self.metric, at.gradient)
+            share = min(2 * share, 1.0) if reached else share / 4
         self._at = at
-        return at[0]
+        return at.z
 
-    def _newton(self, at: tuple[Float, Float, Float, Float], s: Float) -> tuple[Float, Float, Float, Float] | None:
-        """Return the prox point of s, linearised, by damped Newton steps; None where they become short or many."""
-        metric = self.metric
-        z, roots, gradient_of_h, hessian = at
-        for _ in range(20):
-            off = z - s
-            pull = metric @ off
-            gradient = gradient_of_h + pull
-            try:
-                step = -np.linalg.solve(hessian + metric, gradient)
-            except np.linalg.LinAlgError:
-                return None
-            decrement = float(-gradient @ step)
-            value = self._value(z, roots, off @ pull)
-            close = decrement < 1e-10 * (1e-6 + abs(value))
-            length = 1.0
-            while length > _SHORTEST_STEP:
-                moved = z + length * step
-                spectrum = self.frechet.spectrum(moved)
-                least, largest = spectrum[0][0], spectrum[0][-1]
-                if least >= roots[0] or least >= max(_TO_BOUNDARY * roots[0], _SINGULAR * largest):
-                    off = moved - s
-                    after = self._value(moved, spectrum[0], off @ metric @ off)
-                    if after <= value - 0.1 * length * decrement + 1e-14 * abs(value):
-                        break
-                length /= 2
-            else:
-                return (z, roots, gradient_of_h, hessian) if close else None
-            z, roots, gradient_of_h, hessian = self._linearise(moved, spectrum)
-            if close:
-                return z, roots, gradient_of_h, hessian
-        return None
-
-    def _linearise(self, z: Float, spectrum: tuple[Float, Float, Float]) -> tuple[Float, Float, Float, Float]:
-        """Return z, the roots of Fᵀ Σ F, and gradient and Hessian of h there."""
-        root = self.frechet.moment_curvature(*spectrum)
-        gradient = self.slope + self.weight * self.frechet.slope(*spectrum)
-        return z, spectrum[0], gradient, self.weight * (root @ root.T)
-
-    def _value(self, z: Float, roots: Float, distance: Any) -> float:
-        return float(self.slope @ z) - 2 * self.weight * float(roots.sum()) + 0.5 * float(distance)
+    def _start(self) -> moment_prox.Linearised:
+        r, k = len(self.y), self.frechet.rank
+        at = moment_prox.Linearised(*(np.empty(shape) for shape in ((r,), (k,), (r,), (r, r))))
+        moment_prox.start(self.y, self.slope, self.weight, at)
+        return at
 
 
 @dataclass(frozen=True)
