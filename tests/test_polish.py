@@ -280,3 +280,31 @@ def test_narrow_targets_on_large_grids(target, tau):
     assert result.converged
     assert result.n_iter <= 1000
     assert result.gap <= 1e-6 * max(1, result.objective)
+
+
+@pytest.mark.parametrize("kind", [24, 500])
+@pytest.mark.parametrize("tau", [0.02, 0.3, 3.0])
+def test_bounds_that_do_not_bind_cost_nothing(as_flows, kind, tau):
+    q = grid_target(kind)
+    free = fd.craft(q, generalization=tau)
+    largest = free.distribution.pmf.max()
+    bounded = fd.craft(q, generalization=tau, upper=1.01 * largest)
+    assert bounded.converged
+    assert bounded.n_iter == free.n_iter
+    np.testing.assert_array_equal(bounded.distribution.pmf, free.distribution.pmf)
+    binding = fd.craft(q, generalization=tau, upper=0.8 * largest)
+    assert binding.converged
+    assert binding.distribution.pmf.max() <= 0.8 * largest
+    assert binding.objective >= free.lower_bound
+    assert binding.lower_bound >= free.lower_bound - 1e-12
+
+
+def test_a_path_with_bounds_that_bind_at_one_end(as_flows):
+    q = grid_target(24)
+    path = fd.tradeoff_path(q, [0.02, 0.1, 1.0], upper=0.03)
+    for tau, result in zip(path.generalizations, path.results, strict=True):
+        assert result.converged
+        assert result.distribution.pmf.max() <= 0.03
+        assert result.objective == pytest.approx(fd.craft(q, generalization=float(tau), upper=0.03).objective, abs=2e-6)
+    assert path.results[0].distribution.pmf.max() == pytest.approx(0.03)
+    assert path.results[-1].distribution.pmf.max() < 0.029

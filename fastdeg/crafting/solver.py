@@ -20,6 +20,7 @@ from fastdeg.crafting.interior import InteriorPoint, Start
 from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.polish import Polish
 from fastdeg.crafting.problem import Dual, GridTransport, Primal, Problem
+from fastdeg.crafting.relaxation import Relaxation, without_bounds
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.splitting import GridSplitting
 
@@ -145,6 +146,27 @@ def as_flow(problem: Problem) -> GridTransport | None:
 
 def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: float) -> list[Callable[[], Method]]:
     """Return the methods for a problem, in the order to try them: the next one where one can make no more steps."""
+    methods = _methods_as_it_is(problem, threads, warm_start, deadline)
+    if not problem.bounded.any():
+        return methods
+    relaxed = without_bounds(problem)
+    flow = as_flow(relaxed)
+    if flow is None or not flow.exactly_solvable or not Polish.applies(relaxed, flow):
+        return methods  # that would take as long without bounds
+
+    def relaxation() -> Method:
+        def solution(tol: float, max_iter: int) -> Solution:
+            return solve(relaxed, tol=tol, max_iter=max_iter, deadline=deadline, threads=threads, warm_start=warm_start)
+
+        return Relaxation(problem, solution)
+
+    return [relaxation, *methods]
+
+
+def _methods_as_it_is(
+    problem: Problem, threads: int | None, warm_start: Any, deadline: float
+) -> list[Callable[[], Method]]:
+    """Return the methods for a problem with its bounds."""
     transport, flow = problem.transport, as_flow(problem)
     by_flow: list[Callable[[], Method]] = []
     if flow is not None:
