@@ -624,8 +624,9 @@ def test_a_further_term_is_one_block_with_its_prox_and_its_bound(monkeypatch):
     """A quadratic pull of one marginal towards given shares, added to the splitting from outside."""
     from fastdeg.crafting.blocks import Term
     from fastdeg.crafting.grid_frechet import RowQuadratics
+    from fastdeg.crafting.problem import Solution
     from fastdeg.crafting.setup import build
-    from fastdeg.crafting.solver import Solution, _certify, single_blas_thread
+    from fastdeg.crafting.solver import _certify, single_blas_thread
     from fastdeg.crafting.splitting import GridSplitting
 
     class Marginal(Term):
@@ -755,3 +756,11 @@ def test_reflections_of_grids_cut_into_blocks(shape, tau):
     shrunk = right.copy()
     admm.subtract_divergence(np.array(shape), steps, inverse_rates, flows.reshape(n_axes, -1), shrunk, threads=1)
     np.testing.assert_allclose(shrunk, right - divergence(1), atol=1e-13)
+
+
+def test_progress_is_told_of_a_solution_that_the_search_for_tau_has_found_already():
+    seen = []
+    result = craft_quietly(target=paper_target(), progress=lambda done, message: seen.append((done, message)))
+    assert result.converged
+    assert seen
+    assert seen[-1][0] == 1.0

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from fastdeg.crafting.generalization import limit, typical_tau
 from fastdeg.crafting.polish import Polish
-from fastdeg.crafting.problem import GridTransport, Problem
+from fastdeg.crafting.problem import GridTransport, Problem, Solution
 from fastdeg.crafting.result import NEAR, total_variation
 from fastdeg.crafting.setup import Setup
-from fastdeg.crafting.solver import Solution, as_flow
+from fastdeg.crafting.solver import as_flow
 from fastdeg.distances._grid import solve_grid
 
 Float = NDArray[np.float64]

@@ -124,11 +124,7 @@ class FrechetTerm:
 
     def inside(self, z: Float) -> bool:
         """Return whether Fᵀ Σ F is positive definite at the moments z."""
-        k = self.rank
-        matrix = np.empty((k, k))
-        matrix[self._rows, self._columns] = z[k:]
-        matrix[self._columns, self._rows] = z[k:]
-        return bool(np.linalg.eigvalsh(matrix - np.outer(z[:k], z[:k]))[0] > 0) if k else True
+        return bool(kernels.inside(z, self.rank))
 
     def tangent(self, roots: Float, vectors: Float, mean: Float) -> tuple[float, Float]:
         """Return constant and coefficients (N,) of a linear function of p that is nowhere above FD².

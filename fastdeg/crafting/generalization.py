@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastdeg.crafting.problem import Problem
+from fastdeg.crafting.problem import Problem, Solution
 from fastdeg.crafting.result import total_variation
 from fastdeg.crafting.setup import Setup
 from fastdeg.crafting.simplex import entropy_term, linear_entropic_minimum
-from fastdeg.crafting.solver import Solution
 from fastdeg.distances.transport import emd
 
 N_RESAMPLES = 200

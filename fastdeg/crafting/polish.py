@@ -41,12 +41,8 @@ class Polished:
 
     primal: Primal
     dual: Dual
+    gap: float
     moment_error: float
-
-    @property
-    def gap(self) -> float:
-        objective, bound = self.primal.objective, self.dual.bound
-        return np.inf if objective is None or bound is None else objective - bound
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,10 @@ class Polish:
         deadline: float = np.inf,
     ) -> None:
         self.problem, self.transport, self.terms, self.threads = problem, transport, terms, threads
-        self.features, self.slope, self.rest, self.log_prior = terms.features, terms.slope, terms.rest, terms.log_prior
+        a = terms.features
+        self.features = polish.Features(a.x, a.x2, a.constant, a.slope, a.square)
+        self.slope, self.log_prior = terms.slope, terms.log_prior
+        self.rest = terms.rest if len(terms.rest) else np.zeros(len(transport.target))
         self.forest = Forest(transport, problem.tau, deadline)
         self.tree: Tree | None = None  # of the last exact flows for a fixed p
         self.solved = False
@@ -200,26 +199,26 @@ class Polish:
         for axis in range(len(transport.shape)):
             admm.lower_to_lipschitz(forest.shape, transport.steps, axis, phi, threads=self.threads, work=4 * len(phi))
         inner_phi, dual_transport, cost = transport.extract(phi), -float(phi @ transport.target), forest.flow_cost()
+        objective, bound = problem.objective(inner, cost), problem.lower_bound(z, inner_phi, dual_transport)
         return Polished(
-            Primal(inner, cost, True, problem.objective(inner, cost)),
-            Dual(inner_phi, dual_transport, z, problem.lower_bound(z, inner_phi, dual_transport)),
+            Primal(inner, cost, True, objective),
+            Dual(inner_phi, dual_transport, z, bound),
+            gap=objective - bound,
             moment_error=float(np.abs(self._moments(forest.p) - z).max(initial=0.0)),
         )
 
-    def _costs(self, spectrum: tuple[Float, Float, Float], base: Float | None) -> Float:
-        """Return the costs of p in the tangent problem at the given moments, on top of a base."""
-        features, problem = self.features, self.problem
-        slope = (
-            self.slope + problem.frechet_weight * problem.frechet.slope(*spectrum) if len(self.slope) else self.slope
-        )
-        return features.expand(features.coefficients(slope), base, self.threads)
-
     def _moments(self, p: Float) -> Float:
-        return self.features.contract(self.features.sums(p, threads=self.threads))
+        z = np.empty(len(self.slope))
+        polish.moments_of(self.features, p, z)
+        return z
 
     def _exponents(self, z: Float) -> Float:
-        base = self.rest if len(self.rest) else None
-        return self.log_prior - self._costs(self.problem.frechet.spectrum(z), base) / self.problem.tau
+        problem, frechet, exponents = self.problem, self.problem.frechet, np.empty(len(self.rest))
+        w = self.slope
+        if len(w):
+            w = w + problem.frechet_weight * frechet.slope(*frechet.spectrum(z))
+        polish.fill_exponents(self.features, w, self.rest, self.log_prior, problem.tau, exponents)
+        return exponents
 
     def _newton(self, group: NDArray[np.int32], mass: Float, z: Float) -> Float | None:
         """Bring p and the potential of the forest to the minimum of the problem for given trees; return its moments.
@@ -227,13 +226,10 @@ class Polish:
         None where Newton's method and the moments of p lead out of the domain.
         """
         problem, potential = self.problem, self.forest.potential
-        features = self.features
         p, shift, z = np.empty(len(potential)), np.empty(len(mass)), z.copy()
         found = polish.solve_groups(
-            polish.Features(features.x, features.x2, features.constant, features.slope, features.square),
-            potential + self.rest if len(self.rest) else potential,
-            self.slope, problem.frechet_weight, self.log_prior, problem.tau, group, mass, problem.frechet.rank,
-            z, p, shift,
+            self.features, potential + self.rest, self.slope, problem.frechet_weight, self.log_prior, problem.tau,
+            group, mass, problem.frechet.rank, z, p, shift,
         )  # fmt: skip
         if not found:
             return None

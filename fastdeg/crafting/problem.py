@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -293,3 +293,24 @@ class Problem:
             + abs(least)
         )
         return self.frechet_weight * constant + dual_transport + least - _ROUNDING * size, p
+
+
+@dataclass
+class Solution:
+    """The best point and the best bound so far."""
+
+    p: Float
+    transport: float
+    exact: bool = False  # whether that is the cost of an optimal plan
+    objective: float = np.inf
+    lower_bound: float = -np.inf
+    n_iter: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    state: Any = None
+
+    @property
+    def gap(self) -> float:
+        return self.objective - self.lower_bound
+
+    def closed(self, tol: float) -> bool:
+        return bool(np.isfinite(self.gap)) and self.gap <= tol * max(1.0, abs(self.objective))

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from fastdeg.crafting.problem import Dual, Primal, Problem
+from fastdeg.crafting.problem import Dual, Primal, Problem, Solution
 from fastdeg.crafting.simplex import project
 
-if TYPE_CHECKING:
-    from fastdeg.crafting.solver import Solution
-
-Solve = Callable[[float, int], "Solution"]  # of a tolerance and the most iterations
+Solve = Callable[[float, int], Solution]  # of a tolerance and the most iterations
 
 
 class Relaxation:

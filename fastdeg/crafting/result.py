@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.crafting.problem import LARGEST_EXACT
+from fastdeg.crafting.problem import LARGEST_EXACT, Solution
 from fastdeg.crafting.setup import Setup
 from fastdeg.crafting.simplex import entropy_term
-from fastdeg.crafting.solver import Solution
 from fastdeg.distribution import BinnedDistribution
 
 Float = NDArray[np.float64]

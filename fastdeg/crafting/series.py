@@ -11,10 +11,10 @@ import numpy as np
 
 from fastdeg import _checks
 from fastdeg.crafting.generalization import automatic
-from fastdeg.crafting.problem import PlanTransport
+from fastdeg.crafting.problem import PlanTransport, Solution
 from fastdeg.crafting.result import CraftResult, finish
 from fastdeg.crafting.setup import Setup
-from fastdeg.crafting.solver import Progress, Solution, solve
+from fastdeg.crafting.solver import Progress, solve
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,10 @@ class Series:
     def _solve(self, tau: float, tol: float, progress: Progress | None) -> Solution:
         limits = self.limits
         if self.last is not None and self.last[0] == tau and self.last[1].closed(tol):
-            return self.last[1]
+            known = self.last[1]
+            if progress is not None:
+                progress(1.0, f"gap {known.gap:.1e} after {known.n_iter} iterations")
+            return known
         try:
             solution = solve(
                 self.setup.problem.with_tau(tau),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from fastdeg.crafting.frechet_term import SMALL_RANK
 from fastdeg.crafting.interior import InteriorPoint, Start
 from fastdeg.crafting.moment_newton import MomentNewton
 from fastdeg.crafting.polish import Polish
-from fastdeg.crafting.problem import Dual, GridTransport, Primal, Problem
+from fastdeg.crafting.problem import Dual, GridTransport, Primal, Problem, Solution
 from fastdeg.crafting.relaxation import Relaxation, without_bounds
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.splitting import GridSplitting
@@ -69,27 +69,6 @@ class Method(Protocol):
 
         ``enough`` is the gap that ends the loop.
         """
-
-
-@dataclass
-class Solution:
-    """The best point and the best bound so far."""
-
-    p: Float
-    transport: float
-    exact: bool = False  # whether that is the cost of an optimal plan
-    objective: float = np.inf
-    lower_bound: float = -np.inf
-    n_iter: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    state: Any = None
-
-    @property
-    def gap(self) -> float:
-        return self.objective - self.lower_bound
-
-    def closed(self, tol: float) -> bool:
-        return bool(np.isfinite(self.gap)) and self.gap <= tol * max(1.0, abs(self.objective))
 
 
 def solve(
@@ -146,7 +125,7 @@ def as_flow(problem: Problem) -> GridTransport | None:
 
 def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: float) -> list[Callable[[], Method]]:
     """Return the methods for a problem, in the order to try them: the next one where one can make no more steps."""
-    methods = _methods_as_it_is(problem, threads, warm_start, deadline)
+    methods = _methods_with_bounds(problem, threads, warm_start, deadline)
     if not problem.bounded.any():
         return methods
     relaxed = without_bounds(problem)
@@ -163,7 +142,7 @@ def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: f
     return [relaxation, *methods]
 
 
-def _methods_as_it_is(
+def _methods_with_bounds(
     problem: Problem, threads: int | None, warm_start: Any, deadline: float
 ) -> list[Callable[[], Method]]:
     """Return the methods for a problem with its bounds."""

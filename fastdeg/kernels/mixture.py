@@ -7,6 +7,7 @@ are the roots of the eigenvalues of H, its eigenvectors, and the mean in their b
 import numpy as np
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel
+from fastdeg.kernels.cholesky import factor_lower
 
 PRECISION = 2.0**-52
 SMALLEST = 1e-270
@@ -60,16 +61,28 @@ def symmetric_eigen(a, values, vectors):
 
 
 @kernel
-def spectrum(z, roots, vectors, mean):
-    """Square roots and eigenvectors of Fᵀ Σ F at the moments z, and the mean in the basis of the eigenvectors."""
-    k = len(roots)
-    matrix = np.empty((k, k))
-    place = k
+def covariance(z, k):
+    """The k × k matrix Fᵀ Σ F at the moments z."""
+    matrix, place = np.empty((k, k)), k
     for i in range(k):
         for j in range(i, k):
             matrix[i, j] = z[place] - z[i] * z[j]
             matrix[j, i] = matrix[i, j]
             place += 1
+    return matrix
+
+
+@kernel
+def inside(z, k):
+    """Whether Fᵀ Σ F is positive definite at the moments z."""
+    return factor_lower(covariance(z, k))
+
+
+@kernel
+def spectrum(z, roots, vectors, mean):
+    """Square roots and eigenvectors of Fᵀ Σ F at the moments z, and the mean in the basis of the eigenvectors."""
+    k = len(roots)
+    matrix = covariance(z, k)
     symmetric_eigen(matrix, roots, vectors)
     largest = 0.0
     for i in range(k):

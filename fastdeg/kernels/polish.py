@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.admm import add
-from fastdeg.kernels.cholesky import factor_lower
 from fastdeg.kernels.elementary import bounded_exp, dot
-from fastdeg.kernels.mixture import moment_curvature, slope, spectrum
+from fastdeg.kernels.mixture import inside, moment_curvature, slope, spectrum
 from fastdeg.kernels.rows import sum_rows
 
 MOST_STEPS = 12
@@ -117,17 +116,6 @@ def group_covariance(features, p, group, mass, sums, out):
     for f in range(r):
         for g in range(r):
             out[f, g] += by_c[f] * c[g] + c[f] * by_c[g] + last * c[f] * c[g]
-
-
-@kernel
-def inside(z, k):
-    """Whether the k × k matrix Fᵀ Σ F behind the moments z is positive definite."""
-    matrix, place = np.empty((k, k)), k
-    for i in range(k):
-        for j in range(i, k):
-            matrix[j, i] = z[place] - z[i] * z[j]
-            place += 1
-    return factor_lower(matrix)
 
 
 @kernel
