@@ -58,6 +58,15 @@ def ours(w):
         return fd.craft(w.q, generalization=w.tau, wasserstein_weight=w.weight, tol=w.tol)
 
 
+def with_upper(w, upper):
+    w.upper = upper
+    return w
+
+
+def bounded(w):
+    return fd.craft(w.q, generalization=w.tau, upper=w.upper)
+
+
 def clarabel(w, n_arcs="few"):
     """The same problem through cvxpy, as it is written down or with sinks only where q > 0, as we have it."""
     import cvxpy as cp
@@ -172,6 +181,16 @@ CASES += [
     )
     for kind in (24, 2_000, "dense")
     for tau in (1.0, 0.1, 0.01, 0.001, 0.0)
+]
+CASES += [
+    Case(
+        f"craft, 17,850 bins, q {from_samples(2_000)}, τ = 0.1, upper = {upper:g}, which {does}",
+        lambda upper=upper: with_upper(grid("dense", 2_000, 0.1), upper),
+        bounded,
+        check=check_certified,
+        slow=True,
+    )
+    for upper, does in ((0.05, "does not bind"), (0.001, "binds"))
 ]
 CASES += [
     Case(
