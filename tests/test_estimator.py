@@ -473,6 +473,40 @@ def test_likelihood_learns_means_widths_and_tails():
     assert np.abs(z[log_density.argmax()] - [0.5, 0.5]).max() < 0.1
 
 
+def test_photographs_are_predicted_as_well_as_a_line_allows():
+    """Patches fall short of the ends of the space; photographs of many patches, of which more is known, less so."""
+    rng = np.random.default_rng(0)
+
+    def said(z, n_patches=1, content=None):
+        """Of each photograph, whose patches have two fifths of the variance in common."""
+        content = rng.standard_normal((len(z), 2)) if content is None else content
+        own = rng.standard_normal((len(z), n_patches, 2)).mean(axis=1)
+        noise = (np.sqrt(0.4) * content + np.sqrt(0.6) * own) @ np.array([[0.2, 0.06], [0, 0.08]])
+        return 0.5 + 0.5 * (z - 0.5) + noise
+
+    z = rng.uniform(0, 1, (20_000, 2))
+    groups = np.arange(20_000) // 25
+    model = Likelihood.fit(said(z, content=rng.standard_normal((800, 2))[groups]), z, groups)
+    slopes = []
+    for n in (1, 9):
+        truth = rng.uniform(0.1, 0.9, (20_000, 2))
+        s = said(truth, n)
+        found, errors = model.best_linear(s, np.full(len(s), n), z[:2000])
+        # the regression itself, learned from as many photographs of the whole space
+        other = rng.uniform(0, 1, (20_000, 2))
+        design = np.column_stack([np.ones(20_000), said(other, n)])
+        line = np.linalg.lstsq(design, other, rcond=None)[0]
+        expected = np.clip(np.column_stack([np.ones(20_000), s]) @ line, 0, 1)
+        np.testing.assert_allclose(found.mean(axis=0), expected.mean(axis=0), atol=0.01)
+        assert np.sqrt(((found - expected) ** 2).mean()) < 0.02
+        wrong = np.sqrt(((found - truth) ** 2).mean(axis=0))
+        np.testing.assert_allclose(np.sqrt((errors**2).mean(axis=0)), wrong, rtol=0.2)
+        slopes.append(np.polyfit(truth[:, 0], found[:, 0], 1)[0])
+    assert slopes[0] < 0.4 < 0.5 < slopes[1]
+    both, _ = model.best_linear(s[:4], np.array([1, 9, 1, 9]), z[:2000])
+    np.testing.assert_array_equal(both[1::2], found[:4][1::2])  # each by the number of its own patches
+
+
 def test_networks_learn_and_do_not_see_their_own_fold():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3_000, 5))

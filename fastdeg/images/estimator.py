@@ -437,8 +437,8 @@ class DegradationEstimator(BaseEstimator):
     def _parameters(self, summaries: Summaries) -> tuple[Float, Float]:
         space = self.bins.space
         assert space is not None
-        inside = np.clip(summaries.values, 0, 1)
-        return space.unstandardize(inside), self.model_.deviation(summaries) * space.scales()
+        values, errors = self.model_.parameters(summaries)
+        return space.unstandardize(values), errors * space.scales()
 
 
 def _strongest_downsampling(recipe: Recipe, bins: Bins) -> float:

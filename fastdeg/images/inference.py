@@ -247,7 +247,7 @@ class Inference:
     parameters : ndarray, shape (n, d)
         Point estimates of each image alone, in the units of the space.
     parameter_errors : ndarray, shape (n, d)
-        Their posterior standard deviations.
+        Their root mean square errors, as far as the photographs are like the clean images of the fit.
     outside : ndarray of bool, shape (n,)
         Images unlike any of the space.
     outside_p_values : ndarray, shape (n,)

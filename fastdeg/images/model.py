@@ -23,6 +23,7 @@ Float = NDArray[np.float64]
 N_FOLDS = 4
 LEAST_COMBED = 0.2  # share of synthetic patches with a comb from which on they are read in a way of their own
 N_DISCRIMINANTS = 12
+N_PREDICTED_FROM = 2000  # synthetic patches whose parameters stand for the space in a prediction
 NEIGHBORS = 300  # about so many synthetic patches make a bin's covariance
 
 
@@ -149,13 +150,15 @@ class DegradationModel:
             out[which] = likelihood.log_density(summaries.values[which], z, summaries.n_patches[which], cells)
         return out
 
-    def deviation(self, summaries: Summaries) -> Float:
-        """Return the standard deviations of what is said of each photograph, (n, d)."""
-        out = np.empty_like(summaries.values)
+    def parameters(self, summaries: Summaries) -> tuple[Float, Float]:
+        """Return the standardised parameters of each photograph and their standard errors, each (n, d)."""
+        z = self.sample_points[:N_PREDICTED_FROM].astype(np.float64)
+        values, errors = np.empty_like(summaries.values), np.empty_like(summaries.values)
         for which, likelihood in self._likelihoods(summaries):
-            z = np.clip(summaries.values[which], 0, 1)
-            out[which] = likelihood.deviation(z) * np.sqrt(likelihood.shrinkage(summaries.n_patches[which], z))
-        return out
+            values[which], errors[which] = likelihood.best_linear(
+                summaries.values[which], summaries.n_patches[which], z
+            )
+        return values, errors
 
     @property
     def likelihood(self) -> Likelihood:

@@ -258,6 +258,29 @@ class Likelihood(Arrays):
             out[:, lower] = half - below[:, None] * own[:, lower]
         return out
 
+    def best_linear(self, s: Float, n_patches: NDArray[np.int64], z: Float) -> tuple[Float, Float]:
+        """Return the best linear predictor of the parameters from summaries of so many patches, clipped to the space,
+        and its root mean square errors where it points to, each (n, m); the points z are as probable as one another.
+
+        Patches fall short of the ends of the space, where content may tell little; photographs of many patches need not.
+        """
+        mean, variance = self.mean(z), self.deviation(z) ** 2
+        center, middle = z.mean(axis=0), mean.mean(axis=0)
+        correlation = np.linalg.inv(self.precision)
+        values, errors = np.empty_like(s), np.empty_like(s)
+        for count in np.unique(n_patches):
+            deviation = np.sqrt(variance * self.shrinkage(count, z))
+            covariance = ((mean - middle).T @ (mean - middle) + correlation * (deviation.T @ deviation)) / len(z)
+            slopes = np.linalg.solve(covariance, (mean - middle).T @ (z - center) / len(z))
+            which = n_patches == count
+            values[which] = np.clip(center + (s[which] - middle) @ slopes, 0, 1)
+            there = values[which]
+            bias = center + (self.mean(there) - middle) @ slopes - there
+            deviation = self.deviation(there) * np.sqrt(self.shrinkage(count, there))
+            noise = np.einsum("im,nm,mk,nk,ki->ni", slopes.T, deviation, correlation, deviation, slopes)
+            errors[which] = np.sqrt(noise + bias**2)
+        return values, errors
+
     def log_density(self, s: Float, z: Float, n_patches: NDArray[np.int64], cells: Float | float = 0.0) -> Float:
         """Return log p(s | z) up to a constant, (n, k), of images of so many patches.
 
