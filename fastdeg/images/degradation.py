@@ -226,17 +226,28 @@ def add_poisson_noise(
 def jpeg_compress(image: ArrayLike, quality: float) -> NDArray[np.uint8]:
     """Compress to JPEG bytes with OpenCV's default chroma subsampling (4:2:0) and decode them again."""
     x = to_uint8(to_float(image)) if not _is_uint8(image) else check_image(image)
-    level = round(number(quality, "jpeg_quality", 0.5, 100.5 - 1e-9))
-    level = min(max(level, 1), 100)
     if max(x.shape[:2]) > _JPEG_LARGEST_SIDE:
         raise ValueError(f"image: expected sides of at most {_JPEG_LARGEST_SIDE} pixels for JPEG, got {_size_text(x)}")
-    stored: Any = np.ascontiguousarray(x)
-    stored = stored if x.ndim == 2 else cv2.cvtColor(stored, cv2.COLOR_RGB2BGR)
+    level = jpeg_level(quality)
+    if x.ndim == 2:
+        return through_jpeg(np.ascontiguousarray(x), level)
+    stored: Any = cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_RGB2BGR)
+    decoded: Any = cv2.cvtColor(through_jpeg(stored, level), cv2.COLOR_BGR2RGB)
+    return decoded
+
+
+def jpeg_level(quality: float) -> int:
+    """Return the whole number that a JPEG quality is rounded to, or raise."""
+    return min(max(round(number(quality, "jpeg_quality", 0.5, 100.5 - 1e-9)), 1), 100)
+
+
+def through_jpeg(stored: NDArray[np.uint8], level: int) -> NDArray[np.uint8]:
+    """Encode an image in OpenCV's order of channels, or a grey one, at a quality, and decode it again."""
     encoded, data = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, level])
     if not encoded:
-        raise ValueError(f"image: OpenCV could not encode {_size_text(x)} pixels as JPEG")
-    decoded: Any = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE if x.ndim == 2 else cv2.IMREAD_COLOR)
-    return decoded if x.ndim == 2 else cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+        raise ValueError(f"image: OpenCV could not encode {_size_text(stored)} pixels as JPEG")
+    decoded: Any = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE if stored.ndim == 2 else cv2.IMREAD_COLOR)
+    return decoded
 
 
 def check_image(image: ArrayLike, name: str = "image") -> Image:

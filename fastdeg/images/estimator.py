@@ -103,7 +103,7 @@ class DegradationEstimator(BaseEstimator):
         interpolation: str = "cubic",
         degrade: Degradation | None = None,
         features: Embedding | None = None,
-        n_samples: int = 14_000,
+        n_samples: int = 20_000,
         patch_size: int = 80,
         random_state: int = 0,
     ) -> None:
@@ -405,7 +405,7 @@ class DegradationEstimator(BaseEstimator):
             else:
                 plane = luma(x, f"images[{i}]")
                 top, left = jpeg_grid_offset(plane) if "jpeg_quality" in recipe.names else (0, 0)
-                parts = [luma_features(p) for p in patches_of(plane[top:, left:], recipe.patch_size)]
+                parts = [luma_features(p[None])[0] for p in patches_of(plane[top:, left:], recipe.patch_size)]
             found += parts
             owners += [i] * len(parts)
         features = embedded(recipe.embed, found) if recipe.embed is not None else np.stack(found)

@@ -19,7 +19,7 @@ from fastdeg.images.degradation import check_image, to_float, to_uint8
 from fastdeg.kernels.comb import FREQUENCIES, QUALITIES, STEPS, VISIBLE
 from fastdeg.kernels.detail import N_STATISTICS as N_DETAIL_STATISTICS
 from fastdeg.kernels.edges import N_STATISTICS as N_EDGE_STATISTICS
-from fastdeg.kernels.features import BASIS, N_STATISTICS, SHIFT, plane_features, zero_shares
+from fastdeg.kernels.features import BASIS, N_STATISTICS, SHIFT, planes_features, zero_shares
 
 BLOCK = 8
 SMALLEST = BLOCK + SHIFT  # smallest side with a whole block on both grids
@@ -82,7 +82,7 @@ def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArr
     >>> dct_features(np.zeros((64, 48), dtype=np.uint8)).shape
     (976,)
     """
-    return luma_features(luma(image), offset)
+    return luma_features(luma(image)[None], offset)[0]
 
 
 def luma(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
@@ -90,19 +90,25 @@ def luma(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
     x = check_image(image, name)
     if x.dtype != np.uint8:
         x = to_uint8(to_float(x, name=name))
-    if x.ndim == 3:
-        x = cv2.cvtColor(np.ascontiguousarray(x), cv2.COLOR_RGB2GRAY)
-    plane: Any = x.astype(np.float32)  # whole numbers: grey and colour images carry the same rounding noise
+    return luma_plane(np.ascontiguousarray(x))
+
+
+def luma_plane(image: NDArray[np.uint8], channels: str = "RGB") -> NDArray[np.float32]:
+    """Return `luma` of an 8-bit image with its channels in the order "RGB" or "BGR", or of a grey one."""
+    gray: Any = image
+    if image.ndim == 3:
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY if channels == "RGB" else cv2.COLOR_BGR2GRAY)
+    plane: Any = gray.astype(np.float32)  # whole numbers: grey and colour images carry the same rounding noise
     short = [max(0, SMALLEST - side) for side in plane.shape]
     if any(short):
         plane = cv2.copyMakeBorder(plane, 0, short[0], 0, short[1], cv2.BORDER_REFLECT)
     return plane
 
 
-def luma_features(plane: NDArray[np.float32], offset: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:
-    """Return the features of a luma plane, float32 on 0..255, sides of at least `SMALLEST` pixels."""
-    out = np.empty(N_FEATURES, dtype=np.float32)
-    plane_features(np.ascontiguousarray(plane), *offset, BASIS, FREQUENCIES, STEPS, QUALITIES, out)
+def luma_features(planes: NDArray[np.float32], offset: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:
+    """Return the features (n, N_FEATURES) of luma planes (n, H, W), float32 on 0..255, sides of at least `SMALLEST`."""
+    out = np.empty((len(planes), N_FEATURES), dtype=np.float32)
+    planes_features(np.ascontiguousarray(planes), *offset, BASIS, FREQUENCIES, STEPS, QUALITIES, out)
     return out
 
 

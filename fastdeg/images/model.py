@@ -23,6 +23,7 @@ Float = NDArray[np.float64]
 N_FOLDS = 4
 LEAST_COMBED = 0.2  # share of synthetic patches with a comb from which on they are read in a way of their own
 N_DISCRIMINANTS = 12
+N_TESTED = 16_000  # synthetic patches that photographs are compared with at most
 N_PREDICTED_FROM = 2000  # synthetic patches whose parameters stand for the space in a prediction
 NEIGHBORS = 300  # about so many synthetic patches make a bin's covariance
 
@@ -96,9 +97,11 @@ class DegradationModel:
                     with_comb, said, z[combed], groups[combed], folds[combed], by_lower_half, rng, threads
                 )
         s, combed, z, a = s[inside], combed[inside], z[inside], a[inside, :N_LEADING]
+        some = slice(None, None, -(-len(s) // N_TESTED))  # of the variants of each patch
         outside = OutsideTest.fit(
-            features[inside], s, ~combed if comb_reading else None, _beyond(s, comb_reading or reading),
-            ones if tested_weights is None else tested_weights, folds[inside], rng,
+            features[inside][some], s[some], ~combed[some] if comb_reading else None,
+            _beyond(s, comb_reading or reading)[some],
+            ones if tested_weights is None else tested_weights, folds[inside][some], rng,
             least_scale=least_scale / 3, few=few, threads=threads,
         )  # fmt: skip
         polynomial = Polynomial.of_degree(z.shape[1], 4, max(5, min(130, len(z) // 60)))

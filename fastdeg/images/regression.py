@@ -262,7 +262,7 @@ class Likelihood(Arrays):
         """Return the best linear predictor of the parameters from summaries of so many patches, clipped to the space,
         and its root mean square errors where it points to, each (n, m); the points z are as probable as one another.
 
-        Patches fall short of the ends of the space, where content may tell little; photographs of many patches need not.
+        Patches fall short of the ends of the space, where they may tell little; photographs of many patches need not.
         """
         mean, variance = self.mean(z), self.deviation(z) ** 2
         center, middle = z.mean(axis=0), mean.mean(axis=0)

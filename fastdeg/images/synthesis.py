@@ -13,12 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg.images.corruption import corrupted_lumas, noise_pool
 from fastdeg.images.degradation import Degradation, check_image, corrupt, to_float, to_uint8
 from fastdeg.images.features import MANY_IMAGES, luma, luma_features
 from fastdeg.images.resampling import shrink_at_once, shrink_by_area
 from fastdeg.images.softness import PARTLY, out_of_focus
 
 Embedding = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
+Described = Sequence[NDArray[Any]] | NDArray[np.float32]  # images to be embedded, or features
 
 # What is varied in the clean images, so that content is not mistaken for a degradation.
 SCALES = (0.7, 1.3)  # sizes relative to the image: finer and coarser detail
@@ -96,14 +98,16 @@ def synthesize(
     pieces = pieces_of([check_image(image, f"clean_images[{i}]") for i, image in enumerate(images)])
     variants = VARIANTS if recipe.degrade is None and any(n in _LOW_RESOLUTION for n in recipe.names) else 1
     rounds = max(1, -(-n_samples // (variants * len(pieces))))
-    jobs = [(k, child) for k, child in enumerate(seed.spawn(rounds * len(pieces)))]
+    for_pool, *seeds = seed.spawn(1 + rounds * len(pieces))
+    normal = noise_pool(recipe.noise, recipe.patch_size, np.random.default_rng(for_pool))
+    jobs = list(enumerate(seeds))
 
-    def work(job: tuple[int, np.random.SeedSequence]) -> tuple[list[Any], NDArray[np.float64], int]:
+    def work(job: tuple[int, np.random.SeedSequence]) -> tuple[Described, NDArray[np.float64], int]:
         k, child = job
         rng = np.random.default_rng(child)
         piece = k % len(pieces)
         uncompressed = recipe.best_quality is not None and k // len(pieces) % UNCOMPRESSED_EVERY == 0
-        described, parameters = _samples(pieces[piece], draw, recipe, variants, uncompressed, rng)
+        described, parameters = _samples(pieces[piece], draw, recipe, normal, variants, uncompressed, rng)
         return described, parameters, piece
 
     results = []
@@ -151,10 +155,11 @@ def _samples(
     piece: NDArray[Any],
     draw: Callable[[int, np.random.Generator], NDArray[np.float64]],
     recipe: Recipe,
+    normal: NDArray[np.float32],
     variants: int,
     uncompressed: bool,
     rng: np.random.Generator,
-) -> tuple[list[Any], NDArray[np.float64]]:
+) -> tuple[Described, NDArray[np.float64]]:
     """Return features of so many variants of a patch, and of one never compressed if asked for, and parameters."""
     parameters = draw(variants + uncompressed, rng)
     shared = [k for k, name in enumerate(recipe.names) if name not in _LOW_RESOLUTION]
@@ -164,15 +169,17 @@ def _samples(
         del named[-1]["jpeg_quality"]
         parameters[-1, recipe.names.index("jpeg_quality")] = recipe.best_quality
     clean = _varied(piece, recipe.patch_size * recipe.factor(named[0]), recipe.factor(named[0]), rng)
-    if recipe.degrade is None:
-        low = shrink_at_once(clean, named[0], recipe.interpolation)
-        degraded = [corrupt(low, p, recipe.noise, rng) for p in named]
-    else:
+    if recipe.degrade is not None:
         degraded = [check_image(recipe.degrade(clean, p, rng), "image returned by degrade") for p in named]
         degraded = [x[: recipe.patch_size, : recipe.patch_size] for x in degraded]
+    else:
+        low = shrink_at_once(clean, named[0], recipe.interpolation)
+        if recipe.embed is None:
+            return luma_features(corrupted_lumas(low, named, recipe.noise, normal, rng)), parameters
+        degraded = [corrupt(low, p, recipe.noise, rng) for p in named]
     if recipe.embed is not None:
         return degraded, parameters
-    return [luma_features(luma(x)) for x in degraded], parameters
+    return luma_features(np.stack([luma(x) for x in degraded])), parameters
 
 
 def least_side(factor: float) -> int:

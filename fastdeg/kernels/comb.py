@@ -49,13 +49,20 @@ STEPS = np.stack([steps_of_quality(int(q))[FREQUENCIES] for q in QUALITIES]).ast
 
 
 @kernel(fastmath=REASSOCIATE)
-def add_evidence(coefficients, speaking, step, total):
-    """Add to each block's sum what one of its coefficients says for a step."""
+def evidence_for_step(coefficients, speaking, step, out):
+    """What one coefficient of each block says for a step."""
     reach = np.float32(math.log(step / (SPREAD * math.sqrt(2 * math.pi))))
     inverse, sharpness = np.float32(1) / step, np.float32(0.5 / SPREAD**2)
     for k in range(coefficients.shape[0]):
         error = coefficients[k] - np.rint(coefficients[k] * inverse) * step
-        total[k] += speaking[k] * max(reach - sharpness * error * error, LOWEST)
+        out[k] = speaking[k] * max(reach - sharpness * error * error, LOWEST)
+
+
+@kernel
+def add_to(total, values):
+    """Add values to sums."""
+    for k in range(values.shape[0]):
+        total[k] += values[k]
 
 
 @kernel(fastmath=REASSOCIATE)
@@ -81,13 +88,15 @@ def expected_quality(magnitudes, frequencies, steps, qualities):
             x = abs(magnitudes[frequencies[f], k * n // count] - shift)
             coefficients[f, k] = x
             speaking[f, k] = np.float32(x > NEAR_ZERO)
-    total = np.empty(count, np.float32)
+    said, totals = np.empty(count, np.float32), np.full((qualities.shape[0], count), -ENOUGH)
+    for f in range(frequencies.shape[0]):
+        for q in range(qualities.shape[0]):  # neighbouring qualities often share a step
+            if q == 0 or steps[q, f] != steps[q - 1, f]:
+                evidence_for_step(coefficients[f], speaking[f], steps[q, f], said)
+            add_to(totals[q], said)
     evidence = np.empty(qualities.shape[0])
     for q in range(qualities.shape[0]):
-        total[:] = -ENOUGH
-        for f in range(frequencies.shape[0]):
-            add_evidence(coefficients[f], speaking[f], steps[q, f], total)
-        evidence[q] = sum_of_positive(total)
+        evidence[q] = sum_of_positive(totals[q])
     most = evidence.max()
     weights = np.exp(evidence - most)
     return (weights * qualities).sum() / weights.sum(), most

@@ -217,6 +217,13 @@ def plane_features(plane, top, left, basis, frequencies, steps, qualities, out):
 
 
 @kernel
+def planes_features(planes, top, left, basis, frequencies, steps, qualities, out):
+    """`plane_features` of each of several planes (n, height, width), in the rows of out."""
+    for i in range(planes.shape[0]):
+        plane_features(planes[i], top, left, basis, frequencies, steps, qualities, out[i])
+
+
+@kernel
 def zero_shares(plane, basis, memory, out):
     """Share of |d| < ZEROED over all frequencies but the mean, for block grids that start at each of 8 × 8 offsets."""
     for top in range(8):

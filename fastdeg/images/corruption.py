@@ -1,0 +1,55 @@
+"""Noise and compression of many variants of one picture, several times as fast as the steps, for synthesis.
+
+Normal numbers are drawn once and cut out at random places; all variants share one call wherever one can serve them,
+for threads that call often wait for one another. The steps in `fastdeg.images.degradation` say what is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.images.degradation import corrupt, jpeg_level, through_jpeg
+from fastdeg.images.features import luma, luma_plane
+from fastdeg.kernels.noise import noisy_variants
+
+LEAST_POOL = 2**20  # pixels: more than a hundred patches without one in common
+
+
+def noise_pool(noise: str, patch_size: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Draw normal numbers to cut noise from, (pixels, 3): the same in all channels, or its own in each."""
+    pixels = max(LEAST_POOL, 4 * patch_size**2)
+    if noise == "color":
+        return rng.standard_normal((pixels, 3), dtype=np.float32)
+    return np.repeat(rng.standard_normal((pixels, 1), dtype=np.float32), 3, axis=1)
+
+
+def corrupted_lumas(
+    low: NDArray[np.float32],
+    parameters: Sequence[Mapping[str, float]],
+    noise: str,
+    normal: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> NDArray[np.float32]:
+    """Return the luma (n, H, W) of what `degradation.corrupt` makes of a picture with each of the parameters."""
+    height, width = low.shape[:2]
+    if any(p.get("poisson_scale", 0) for p in parameters) or height * width > len(normal):
+        return np.stack([luma(corrupt(low, p, noise, rng)) for p in parameters])
+    exact: Any = low
+    if low.ndim == 3:
+        exact = cv2.cvtColor(low, cv2.COLOR_RGB2BGR)
+    else:  # one channel of the pool
+        normal = np.ascontiguousarray(normal[:, :1])
+    starts = rng.integers(len(normal) - height * width + 1, size=len(parameters)) * normal.shape[1]
+    sigmas = np.array([p.get("noise_sigma", 0) for p in parameters], np.float32)
+    noisy = np.empty((len(parameters), *low.shape), np.uint8)
+    noisy_variants(exact.ravel(), normal.ravel(), starts, sigmas, noisy.reshape(len(noisy), -1))
+    for x, p in zip(noisy, parameters, strict=True):
+        quality = p.get("jpeg_quality")
+        if quality is not None:
+            x[:] = through_jpeg(x, jpeg_level(quality))
+    return luma_plane(noisy.reshape(len(noisy) * height, *low.shape[1:]), "BGR").reshape(-1, height, width)

@@ -1,0 +1,69 @@
+"""Noise and compression of many variants at once against the steps that define them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from problems_images import photographs
+
+from fastdeg.images.corruption import corrupted_lumas, noise_pool
+from fastdeg.images.degradation import corrupt, jpeg_compress, to_uint8
+from fastdeg.images.features import luma
+from fastdeg.images.resampling import shrink_at_once
+
+PARAMETERS = [
+    {"noise_sigma": 12.5, "jpeg_quality": 70.0},
+    {"noise_sigma": 40.0, "jpeg_quality": 31.4},
+    {"noise_sigma": 3.0},
+    {"jpeg_quality": 90.0},
+    {},
+]
+
+
+def small(gray=False):
+    low = shrink_at_once(photographs()[0][:160, :256], {"blur_sigma": 1.5, "downsampling": 4}, "cubic")
+    low = 1.6 * low - 60  # black and white are clipped
+    return np.ascontiguousarray(low[..., 1]) if gray else low
+
+
+@pytest.mark.parametrize("noise", ["gray", "color"])
+@pytest.mark.parametrize("gray", [False, True])
+def test_all_variants_are_what_the_steps_make_of_the_same_noise(noise, gray):
+    low, pool = small(gray), noise_pool(noise, 80, np.random.default_rng(1))
+    got = corrupted_lumas(low, PARAMETERS, noise, pool, np.random.default_rng(2))
+    starts = np.random.default_rng(2).integers(len(pool) - 40 * 64 + 1, size=len(PARAMETERS))
+    for plane, p, start in zip(got, PARAMETERS, starts, strict=True):
+        sample = pool[start : start + 40 * 64].reshape(40, 64, 3)  # channels of a photograph in the order BGR
+        sample = sample[..., 0] if gray else sample[..., ::-1]
+        noisy = to_uint8(low + np.float32(p.get("noise_sigma", 0)) * sample)
+        if "jpeg_quality" in p:
+            noisy = jpeg_compress(noisy, p["jpeg_quality"])
+        np.testing.assert_array_equal(plane, luma(noisy))
+
+
+def test_the_pool_is_normal_and_is_cut_at_different_places():
+    gray, color = (noise_pool(noise, 16, np.random.default_rng(0)) for noise in ("gray", "color"))
+    np.testing.assert_array_equal(gray[:, 0], gray[:, 2])
+    assert abs(np.corrcoef(color[:, 0], color[:, 2])[0, 1]) < 0.01
+    assert gray.std() == pytest.approx(1, abs=0.01)
+    assert len(noise_pool("gray", 1000, np.random.default_rng(0))) == 4 * 1000**2
+    flat = np.full((24, 24, 3), 128, np.float32)
+    planes = corrupted_lumas(flat, [{"noise_sigma": 20.0}] * 50, "gray", gray, np.random.default_rng(0))
+    assert planes.std() == pytest.approx(20, rel=0.02)
+    different = {plane.tobytes() for plane in planes}
+    assert len(different) == 50
+
+
+def test_shot_noise_is_left_to_the_steps():
+    low, pool = np.maximum(small(), 0), noise_pool("gray", 16, np.random.default_rng(0))
+    parameters = [{"poisson_scale": 2.0, "jpeg_quality": 80.0}, {"noise_sigma": 5.0}]
+    got = corrupted_lumas(low, parameters, "gray", pool, np.random.default_rng(3))
+    rng = np.random.default_rng(3)
+    for plane, p in zip(got, parameters, strict=True):
+        np.testing.assert_array_equal(plane, luma(corrupt(low, p, "gray", rng)))
+
+
+def test_wrong_qualities_are_named():
+    pool = noise_pool("gray", 16, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="jpeg_quality"):
+        corrupted_lumas(small(), [{"jpeg_quality": 0.0}], "gray", pool, np.random.default_rng(0))
