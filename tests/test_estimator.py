@@ -178,19 +178,21 @@ def test_the_level_of_outside_holds_throughout_the_space(fitted):
 
 
 @pytest.mark.parametrize(
-    "meddle",
+    ("meddle", "least"),
     [
-        lambda x: cv2.resize(x, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC),
-        lambda x: cv2.medianBlur(x, 3),
-        lambda x: cv2.addWeighted(x, 2.5, cv2.GaussianBlur(x, (0, 0), 1.0), -1.5, 0),
+        (lambda x: cv2.resize(x, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), 0.7),
+        (lambda x: cv2.medianBlur(x, 3), 0.7),
+        (lambda x: cv2.addWeighted(x, 2.5, cv2.GaussianBlur(x, (0, 0), 1.0), -1.5, 0), 0.3),
     ],
     ids=["enlarged", "median filter", "sharpened"],
 )
-def test_what_was_done_to_photographs_afterwards_is_noticed(fitted, meddle):
-    """Of all together, that is: of single ones, a fit on two photographs cannot be so sure."""
+def test_what_was_done_to_photographs_afterwards_is_noticed(fitted, meddle, least):
+    """Of all together at least: a fit on two photographs is not so sure of single ones that are sharpened."""
     images, _ = references([portrait()], ((0, 2), (0, 10), (70, 90)), 24, seed=3)
     assert fitted.infer(images).all_inside_p_value > 0.05
-    assert fitted.infer([meddle(x) for x in images]).all_inside_p_value < 1e-6
+    found = fitted.infer([meddle(x) for x in images])
+    assert found.all_inside_p_value < 1e-6
+    assert found.outside.mean() >= least
 
 
 def test_other_kinds_of_degradations_are_noticed(fitted):
