@@ -93,6 +93,10 @@ def edge_statistics(plane: np.ndarray) -> np.ndarray:
 def detail_statistics(plane: np.ndarray) -> np.ndarray:
     """Logarithms of quantiles of the mean squared response to Immerkær's mask in windows, by scale and side, flat."""
     out, x = [], plane.astype(np.float64)
+    surroundings = np.lib.stride_tricks.sliding_window_view(plane, (5, 5))[::2, ::2]
+    unclipped = ((surroundings > 0) & (surroundings < 255)).all(axis=(2, 3))
+    if unclipped.mean() < 0.05:
+        unclipped[:] = True
     for level in range(3):
         if level > 0:
             padded = np.pad(x, 1, mode="edge")
@@ -101,7 +105,8 @@ def detail_statistics(plane: np.ndarray) -> np.ndarray:
         second = np.diff(np.diff(x, 2, axis=0), 2, axis=1)
         for side in (3, 9):
             windows = np.lib.stride_tricks.sliding_window_view(second**2, (side, side))[::2, ::2]
-            ranked = np.sort(windows.mean(axis=(2, 3)), axis=None)
+            energies = windows.mean(axis=(2, 3))
+            ranked = np.sort(energies[unclipped] if side == 3 else energies, axis=None)
             out += [np.log(ranked[int(q * len(ranked))] + 0.05) for q in (0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.9)]
     return np.array(out)
 

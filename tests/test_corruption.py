@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from problems_images import photographs
+from problems_images import paper_bins, photographs
 
-from fastdeg.images.corruption import corrupted_lumas, noise_pool
+import fastdeg as fd
+from fastdeg.images.corruption import corrupted_lumas, in_tones, noise_pool
 from fastdeg.images.degradation import corrupt, jpeg_compress, to_uint8
 from fastdeg.images.features import luma
 from fastdeg.images.resampling import shrink_at_once
+from fastdeg.images.synthesis import synthesize
 
 PARAMETERS = [
     {"noise_sigma": 12.5, "jpeg_quality": 70.0},
@@ -26,13 +28,36 @@ def small(gray=False):
     return np.ascontiguousarray(low[..., 1]) if gray else low
 
 
+TONES = np.float32([[1, 0], [0.7, -60], [1, 0], [1.4, 45], [1, 10]])
+
+
+@pytest.mark.parametrize("gray", [False, True])
+def test_tones_are_contrast_and_brightness_within_black_and_white(gray):
+    low = small(gray)
+    got = in_tones(low, TONES)
+    for picture, (contrast, brightness) in zip(got, TONES.astype(float), strict=True):
+        expected = 128 + contrast * (low.astype(float) - 128) + brightness
+        plain = contrast == 1 and brightness == 0  # as it is, beyond black and white too
+        np.testing.assert_allclose(picture, low if plain else expected.clip(0, 255), atol=1e-4)
+    assert low.min() < 0
+    assert low.max() > 255
+
+
+def test_tones_before_blur_and_downsampling_are_tones_after():
+    clean = photographs()[0][:160, :256].astype(np.float32) * 0.5 + 60  # far from black and white
+    for tone in TONES[[1, 4]]:
+        first = shrink_at_once(in_tones(clean, tone[None])[0], {"blur_sigma": 1.5, "downsampling": 4}, "cubic")
+        last = in_tones(shrink_at_once(clean, {"blur_sigma": 1.5, "downsampling": 4}, "cubic"), tone[None])[0]
+        np.testing.assert_allclose(first, last, atol=1e-3)
+
+
 @pytest.mark.parametrize("noise", ["gray", "color"])
 @pytest.mark.parametrize("gray", [False, True])
 def test_all_variants_are_what_the_steps_make_of_the_same_noise(noise, gray):
-    low, pool = small(gray), noise_pool(noise, 80, np.random.default_rng(1))
-    got = corrupted_lumas(low, PARAMETERS, noise, pool, np.random.default_rng(2))
+    pool, pictures = noise_pool(noise, 80, np.random.default_rng(1)), in_tones(small(gray), TONES)
+    got = corrupted_lumas(pictures, PARAMETERS, noise, pool, np.random.default_rng(2))
     starts = np.random.default_rng(2).integers(len(pool) - 40 * 64 + 1, size=len(PARAMETERS))
-    for plane, p, start in zip(got, PARAMETERS, starts, strict=True):
+    for plane, low, p, start in zip(got, pictures, PARAMETERS, starts, strict=True):
         sample = pool[start : start + 40 * 64].reshape(40, 64, 3)  # channels of a photograph in the order BGR
         sample = sample[..., 0] if gray else sample[..., ::-1]
         noisy = to_uint8(low + np.float32(p.get("noise_sigma", 0)) * sample)
@@ -47,7 +72,7 @@ def test_the_pool_is_normal_and_is_cut_at_different_places():
     assert abs(np.corrcoef(color[:, 0], color[:, 2])[0, 1]) < 0.01
     assert gray.std() == pytest.approx(1, abs=0.01)
     assert len(noise_pool("gray", 1000, np.random.default_rng(0))) == 4 * 1000**2
-    flat = np.full((24, 24, 3), 128, np.float32)
+    flat = np.full((50, 24, 24, 3), 128, np.float32)
     planes = corrupted_lumas(flat, [{"noise_sigma": 20.0}] * 50, "gray", gray, np.random.default_rng(0))
     assert planes.std() == pytest.approx(20, rel=0.02)
     different = {plane.tobytes() for plane in planes}
@@ -55,15 +80,29 @@ def test_the_pool_is_normal_and_is_cut_at_different_places():
 
 
 def test_shot_noise_is_left_to_the_steps():
-    low, pool = np.maximum(small(), 0), noise_pool("gray", 16, np.random.default_rng(0))
+    pictures, pool = in_tones(np.maximum(small(), 0), TONES[:2]), noise_pool("gray", 16, np.random.default_rng(0))
     parameters = [{"poisson_scale": 2.0, "jpeg_quality": 80.0}, {"noise_sigma": 5.0}]
-    got = corrupted_lumas(low, parameters, "gray", pool, np.random.default_rng(3))
+    got = corrupted_lumas(pictures, parameters, "gray", pool, np.random.default_rng(3))
     rng = np.random.default_rng(3)
-    for plane, p in zip(got, parameters, strict=True):
+    for plane, low, p in zip(got, pictures, parameters, strict=True):
         np.testing.assert_array_equal(plane, luma(corrupt(low, p, "gray", rng)))
 
 
 def test_wrong_qualities_are_named():
     pool = noise_pool("gray", 16, np.random.default_rng(0))
     with pytest.raises(ValueError, match="jpeg_quality"):
-        corrupted_lumas(small(), [{"jpeg_quality": 0.0}], "gray", pool, np.random.default_rng(0))
+        corrupted_lumas(small()[None], [{"jpeg_quality": 0.0}], "gray", pool, np.random.default_rng(0))
+
+
+def test_every_second_variant_of_many_photographs_has_tones_of_its_own():
+    clean = [photo[:320, left : left + 160] for photo in photographs() for left in (0, 160, 320, 480)]
+    estimator = fd.DegradationEstimator(paper_bins(), n_samples=300, patch_size=32)
+    draw, recipe, seed = estimator._draw, estimator._recipe(), np.random.SeedSequence(0)
+    many, few = (synthesize(images, draw, recipe, 300, seed) for images in (clean, clean[:7]))
+    inside = ~many.uncompressed
+    assert inside.sum() >= 300 > (~inside).sum() > 0
+    assert not many.jittered[~inside].any()
+    np.testing.assert_array_equal(many.jittered[inside], np.tile([False, True], inside.sum() // 2))
+    assert not few.jittered.any()
+    # photographs are compared with patches in their own tones alone
+    assert len(estimator.fit(clean).model_.outside.measures) == inside.sum() // 2

@@ -145,6 +145,11 @@ def test_save_and_load(fitted, second_setting, tmp_path):
         fd.DegradationEstimator.load(tmp_path / "other.npz")
     with pytest.raises(FileNotFoundError):
         fd.DegradationEstimator.load(tmp_path / "none.npz")
+    with np.load(tmp_path / "estimator.npz") as file:
+        older = {**file, "header": np.array(str(file["header"]).replace('"version": 2', '"version": 1'))}
+    np.savez(tmp_path / "older.npz", **older)
+    with pytest.raises(ValueError, match=r"older\.npz: fitted by another version of fastdeg"):
+        fd.DegradationEstimator.load(tmp_path / "older.npz")
 
 
 def test_outside_of_the_space(fitted, second_setting):

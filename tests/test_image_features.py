@@ -64,6 +64,25 @@ def test_detail_features_are_the_naive_statistics(shape, blur):
     np.testing.assert_allclose(got, expected, atol=2**-6)  # energies in classes of that width
 
 
+@pytest.mark.parametrize("contrast", [1.5, 4, 1000])
+def test_detail_features_of_planes_in_black_and_white(contrast):
+    """Some windows, nearly all, or all but too many of them hold clipped pixels."""
+    image = fd.degrade(photographs()[1], blur_sigma=1, downsampling=2, noise_sigma=4, rng=0)[:90, :127].astype(float)
+    plane = np.rint(128 + contrast * (image.mean(axis=2) - 128)).clip(0, 255).astype(np.uint8)
+    np.testing.assert_allclose(dct_features(plane)[DETAIL], naive.detail_statistics(luma(plane)), atol=2**-6)
+
+
+def test_noise_is_as_strong_where_the_background_is_white():
+    """White clips half of the noise: the small windows there say nothing, those in the rest of the picture what is."""
+    noise = 12 * np.random.default_rng(0).standard_normal((120, 160))
+    scene = np.full(noise.shape, 120.0)
+    white = scene.copy()
+    white[:, 50:] = 255
+    plain, half_white = (dct_features(np.rint(x + noise).clip(0, 255).astype(np.uint8))[DETAIL] for x in (scene, white))
+    np.testing.assert_allclose(half_white[1:6], plain[1:6], atol=0.15)  # 1 % of what is left are few
+    assert half_white[9] < plain[9] - 0.5  # large windows do not leave them out
+
+
 def test_detail_features_of_planes_with_none():
     ramp = np.add.outer(np.arange(40), 3 * np.arange(50)).astype(np.uint8)  # straight: no second differences
     np.testing.assert_allclose(dct_features(ramp)[DETAIL][:7], np.log(0.05), atol=1e-6)

@@ -161,6 +161,16 @@ def test_files_that_are_no_images(tmp_path, name, content, words):
     assert "\n" not in str(caught.value)
 
 
+def test_a_damaged_png_is_told_once_and_not_by_the_decoder(tmp_path, photo, capfd):
+    data = bytearray(_save(tmp_path / "hurt.png", photo).read_bytes())
+    middle = data.index(b"IDAT") + 200
+    data[middle] ^= 1
+    (tmp_path / "hurt.png").write_bytes(data)
+    with pytest.raises(ImageError, match=r"hurt\.png: is damaged: the checksum of its IDAT data is wrong"):
+        read_image(tmp_path / "hurt.png")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_random_damage_never_escapes_as_another_error(tmp_path, photo):
     rng = np.random.default_rng(0)
     for suffix in ("jpg", "png", "webp", "gif", "tif", "bmp", "ppm"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from zlib import crc32
 
 SUFFIXES = {
     "PNG": (".png", ".apng"),
@@ -57,10 +58,15 @@ def _png(data: bytes) -> Header:
         length, kind = struct.unpack_from(">I4s", data, position)
         if kind == b"acTL":
             frames = struct.unpack_from(">I", data, position + 8)[0]
+        end = position + 8 + length
+        # Of what a picture cannot do without (capital letters); the decoder would complain on the standard error only
+        needed = kind[:1].isupper() and end + 4 <= len(data)
+        if needed and crc32(memoryview(data)[position + 4 : end]) != struct.unpack_from(">I", data, end)[0]:
+            raise HeaderError(f"is damaged: the checksum of its {kind.decode('ascii', 'replace')} data is wrong")
         if kind == b"IEND":
             complete = True
             break
-        position += 12 + length
+        position = end + 4
     return _complete(Header("PNG", width, height, n_frames=frames), complete)
 
 

@@ -43,6 +43,7 @@ Progress = Callable[[float, str], None] | None
 LEAST_SCALE = 0.1  # of the block statistics: smaller differences also come from how an image is stored
 OUTSIDE_LEVEL = 0.01  # share of the images from inside the space that may be called outside
 FORMAT = "DegradationEstimator"
+VERSION = 2  # changes with what the features say: what was learned from others is of no use
 
 
 class DegradationEstimator(BaseEstimator):
@@ -103,7 +104,7 @@ class DegradationEstimator(BaseEstimator):
         interpolation: str = "cubic",
         degrade: Degradation | None = None,
         features: Embedding | None = None,
-        n_samples: int = 20_000,
+        n_samples: int = 16_000,
         patch_size: int = 80,
         random_state: int = 0,
     ) -> None:
@@ -337,6 +338,7 @@ class DegradationEstimator(BaseEstimator):
         arrays = {f"bins.{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
         header = {
             "bins": {k: v for k, v in state.items() if not isinstance(v, np.ndarray)},
+            "version": VERSION,
             "n_images": self.n_images_,
             "own": [name for name in ("degrade", "features") if getattr(self, name) is not None],
             "parameters": {
@@ -364,6 +366,10 @@ class DegradationEstimator(BaseEstimator):
             Where the file holds something else, or a callable is missing.
         """
         header, arrays = read_archive(path, FORMAT)
+        if header["version"] != VERSION:
+            raise ValueError(
+                f"{os.fspath(path)}: fitted by another version of fastdeg, whose features differ: fit it again"
+            )
         if "features" in header["own"] and features is None:
             raise ValueError(f"{os.fspath(path)}: fitted with your own features: pass features= again")
         bins_arrays = {k.removeprefix("bins."): v for k, v in arrays.items() if k.startswith("bins.")}

@@ -20,10 +20,10 @@ BLUR_AXES = ("blur_sigma", "blur_sigma_x", "blur_sigma_y")  # in pixels of the c
 PARTLY = 0.25  # share of the synthetic patches that are out of focus in parts
 PARTS_SIGMA = (2.0, 10.0)  # range of their blur, in pixels
 PARTS_SHARE = (0.1, 0.9)  # range of the share of the patch
-WHOLLY = 0.2  # share of photographs that are taken to be sharp nowhere
+WHOLLY = 0.3  # share of photographs that are taken to be sharp nowhere
 WHOLLY_SIGMA = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)  # their blur in pixels, each as probable
 NOISE_AXIS = "noise_sigma"  # in grey levels of the degraded photograph
-TEXTURED = 0.1  # share of photographs that are taken to be smooth nowhere
+TEXTURED = 0.15  # share of photographs that are taken to be smooth nowhere
 TEXTURE_SIGMA = (10.0, 20.0, 30.0)  # noise that their texture looks like, in grey levels, each as probable
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.images.corruption import corrupted_lumas, noise_pool
+from fastdeg.images.corruption import corrupted_lumas, in_tones, noise_pool
 from fastdeg.images.degradation import Degradation, check_image, corrupt, to_float, to_uint8
 from fastdeg.images.features import MANY_IMAGES, luma, luma_features
 from fastdeg.images.resampling import shrink_at_once, shrink_by_area
@@ -28,6 +28,7 @@ CONTRASTS = (0.7, 1.2)
 BRIGHTNESSES = (-20.0, 20.0)  # grey levels
 SMALLEST_PATCH = 24  # low-resolution pixels
 VARIANTS = 4  # noise and compression drawn for each blurred and downsampled patch: cheaper than another patch
+JITTER = (0.7, 1.4), (-60.0, 60.0)  # further contrasts and brightnesses, of every second variant
 UNCOMPRESSED_EVERY = 2  # patches: one more variant, never compressed, so that the lack of compression is known too
 _LOW_RESOLUTION = ("poisson_scale", "noise_sigma", "jpeg_quality")
 
@@ -45,12 +46,15 @@ class Synthetic:
         Which piece of clean content it came from: patches of different groups share no pixel.
     uncompressed : ndarray of bool, shape (n,)
         Patches beyond the space, never compressed, whose quality stands at the best of the space.
+    jittered : ndarray of bool, shape (n,)
+        Patches whose contrast and brightness are varied more than those of photographs are.
     """
 
     features: NDArray[np.float32]
     parameters: NDArray[np.float64]
     groups: NDArray[np.int64]
     uncompressed: NDArray[np.bool_]
+    jittered: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,8 @@ def synthesize(
     """
     pieces = pieces_of([check_image(image, f"clean_images[{i}]") for i, image in enumerate(images)])
     variants = VARIANTS if recipe.degrade is None and any(n in _LOW_RESOLUTION for n in recipe.names) else 1
+    # few photographs tell too little of sharpness even in their own tones
+    jittered = (np.arange(variants) % 2 == 1) & (len(images) >= MANY_IMAGES)
     rounds = max(1, -(-n_samples // (variants * len(pieces))))
     for_pool, *seeds = seed.spawn(1 + rounds * len(pieces))
     normal = noise_pool(recipe.noise, recipe.patch_size, np.random.default_rng(for_pool))
@@ -107,7 +113,7 @@ def synthesize(
         rng = np.random.default_rng(child)
         piece = k % len(pieces)
         uncompressed = recipe.best_quality is not None and k // len(pieces) % UNCOMPRESSED_EVERY == 0
-        described, parameters = _samples(pieces[piece], draw, recipe, normal, variants, uncompressed, rng)
+        described, parameters = _samples(pieces[piece], draw, recipe, normal, jittered, uncompressed, rng)
         return described, parameters, piece
 
     results = []
@@ -121,7 +127,17 @@ def synthesize(
     features = embedded(recipe.embed, described) if recipe.embed is not None else np.stack(described)
     groups = np.repeat([r[2] for r in results], [len(r[0]) for r in results])
     uncompressed = np.concatenate([np.arange(len(r[0])) >= variants for r in results])
-    return Synthetic(features, np.concatenate([r[1] for r in results]), groups, uncompressed)
+    all_jittered = np.zeros_like(uncompressed)
+    all_jittered[~uncompressed] = np.tile(jittered, len(results))
+    return Synthetic(features, np.concatenate([r[1] for r in results]), groups, uncompressed, all_jittered)
+
+
+def _tones(jittered: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return contrasts and brightnesses, (n, 2): random ones where asked for, else those that change nothing."""
+    tones = np.tile(np.array([1, 0], np.float32), (len(jittered), 1))
+    low, high = np.transpose(JITTER)
+    tones[jittered] = rng.uniform(low, high, (int(jittered.sum()), 2))
+    return tones
 
 
 def embedded(embed: Embedding, images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
@@ -156,12 +172,12 @@ def _samples(
     draw: Callable[[int, np.random.Generator], NDArray[np.float64]],
     recipe: Recipe,
     normal: NDArray[np.float32],
-    variants: int,
+    jittered: NDArray[np.bool_],
     uncompressed: bool,
     rng: np.random.Generator,
 ) -> tuple[Described, NDArray[np.float64]]:
-    """Return features of so many variants of a patch, and of one never compressed if asked for, and parameters."""
-    parameters = draw(variants + uncompressed, rng)
+    """Return features of variants of a patch, and of one never compressed if asked for, and parameters."""
+    parameters = draw(len(jittered) + uncompressed, rng)
     shared = [k for k, name in enumerate(recipe.names) if name not in _LOW_RESOLUTION]
     parameters[:, shared] = parameters[0, shared]
     named = [{**recipe.fixed, **dict(zip(recipe.names, map(float, row), strict=True))} for row in parameters]
@@ -174,9 +190,10 @@ def _samples(
         degraded = [x[: recipe.patch_size, : recipe.patch_size] for x in degraded]
     else:
         low = shrink_at_once(clean, named[0], recipe.interpolation)
+        pictures = in_tones(low, _tones(np.append(jittered, uncompressed * [False]).astype(bool), rng))
         if recipe.embed is None:
-            return luma_features(corrupted_lumas(low, named, recipe.noise, normal, rng)), parameters
-        degraded = [corrupt(low, p, recipe.noise, rng) for p in named]
+            return luma_features(corrupted_lumas(pictures, named, recipe.noise, normal, rng)), parameters
+        degraded = [corrupt(x, p, recipe.noise, rng) for x, p in zip(pictures, named, strict=True)]
     if recipe.embed is not None:
         return degraded, parameters
     return luma_features(np.stack([luma(x) for x in degraded])), parameters

@@ -5,6 +5,8 @@ most photographs a smooth place somewhere. The detail is what Immerkær's mask l
 1996): second differences along both axes, blind to straight edges along them. Its energy is averaged over windows that
 lie anywhere, not in blocks, so that a smooth place hardly larger than the window is found; and on three scales (the
 plane smoothed by binomial taps to the variances 0, 0.5 and 1 pixel²), for compression takes the finest one away.
+Black and white pixels may have been clipped, and with them the noise: small windows that hold one are left out, unless
+hardly any are left. Large windows seldom hold none.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ QUANTILES = (0.01, 0.03, 0.1, 0.25, 0.5, 0.75, 0.9)
 N_STATISTICS = N_LEVELS * len(SIDES) * len(QUANTILES)
 STRIDE = 2  # of the windows' places along both axes: neighbours overlap
 FLOOR = 0.05
+MIDDLE = np.float32(127.5)  # half-way from black to white
+REACH = SIDES[0] + 2  # side of the pixels that a small window depends on
+LEAST_SHARE = 0.05  # of the small windows, that hold no clipped pixel
 # Classes of energies for the quantiles: 2^-6 wide, relative
 CLASSES_PER_OCTAVE_LOG2 = 6
 STEP = np.int32(23 - CLASSES_PER_OCTAVE_LOG2)  # low bits that a class drops
@@ -60,15 +65,49 @@ def sum_windows(values, distance, rows, columns, line):
         add_three(values[y], values[y + distance], values[y + 2 * distance], distance, columns, line)
 
 
+@kernel(fastmath=REASSOCIATE)
+def mark_unclipped(rows, columns, line, out):
+    """1 where the first of REACH columns of the rows begins that hold no black or white pixel, else 0."""
+    line[:] = 0
+    for y in range(REACH):
+        row = rows[y]
+        for x in range(line.shape[0]):
+            line[x] = max(line[x], abs(row[x] - MIDDLE))
+    for x in range(columns):
+        most = line[x]
+        for k in range(1, REACH):
+            most = max(most, line[x + k])
+        out[x] = np.uint8(most < MIDDLE)
+
+
 @kernel
-def count_classes(bits, rows, columns, counts):
-    """Count the classes of rows × columns sums, given as bits, but for those skipped; return how many that are."""
-    counts[:] = 0
+def unclipped_windows(plane, line, out):
+    """Mark the small windows, in every STRIDE-th row, without clipped pixels: all if hardly any are."""
+    rows, columns = plane.shape[0] - REACH + 1, plane.shape[1] - REACH + 1
+    found, n = 0, 0
     for y in range(0, rows, STRIDE):
-        row = bits[y]
+        row = out[y // STRIDE]
+        mark_unclipped(plane[y : y + REACH], columns, line, row)
         for x in range(0, columns, STRIDE):
-            counts[(min(max(row[x], LEAST), MOST) - LEAST) >> STEP] += 1
-    return ((rows + STRIDE - 1) // STRIDE) * ((columns + STRIDE - 1) // STRIDE)
+            found, n = found + row[x], n + 1
+    if found < LEAST_SHARE * n:
+        out[:] = 1
+
+
+@kernel
+def count_classes(bits, rows, columns, marks, counts):
+    """Count the classes of rows × columns sums, given as bits, but for those skipped; return how many are marked.
+
+    marks: 1 for sums that count, else 0, of every STRIDE-th row.
+    """
+    counts[:] = 0
+    n = 0
+    for y in range(0, rows, STRIDE):
+        row, marked = bits[y], marks[y // STRIDE]
+        for x in range(0, columns, STRIDE):
+            counts[(min(max(row[x], LEAST), MOST) - LEAST) >> STEP] += marked[x]
+            n += marked[x]
+    return n
 
 
 @kernel
@@ -97,6 +136,9 @@ def detail_statistics(plane, memory, out):
     bits = energies.view(np.int32)
     padded, line = np.empty(width + 2 * MARGIN, np.float32), np.empty(width, np.float32)
     counts = np.empty(N_CLASSES, np.int32)
+    all_windows = np.ones((height // STRIDE, width), np.uint8)
+    unclipped = np.empty_like(all_windows)
+    unclipped_windows(plane, line, unclipped)
     for level in range(N_LEVELS):
         if level == 1:
             smooth(plane, False, 1, padded, first)
@@ -110,7 +152,7 @@ def detail_statistics(plane, memory, out):
         for k in range(len(SIDES)):
             rows, columns = rows - 2 * distance, columns - 2 * distance
             sum_windows(energies, distance, rows, columns, line)
-            n = count_classes(bits, rows, columns, counts)
+            n = count_classes(bits, rows, columns, unclipped if k == 0 else all_windows, counts)
             start = (level * len(SIDES) + k) * len(QUANTILES)
             log_quantiles(counts, n, SIDES[k] ** 2, out[start : start + len(QUANTILES)])
             distance *= 3  # three windows side by side, in three rows, make the next larger one

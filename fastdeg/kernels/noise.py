@@ -1,4 +1,4 @@
-"""Noise of several strengths on one picture, rounded to 8 bits."""
+"""Variants of one picture: in other tones, and with noise of several strengths, rounded to 8 bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,25 @@ def add_and_round(exact, normal, sigma, out):
 
 
 @kernel
-def noisy_variants(exact, normal, starts, sigmas, out):
-    """In each row of out (n, m) the picture (m,) with noise of strength sigmas[i], cut out of normal at starts[i]."""
+def adjust(exact, contrast, brightness, out):
+    """out = 128 + contrast * (exact - 128) + brightness, limited to 0..255."""
+    shift = np.float32(128) * (np.float32(1) - contrast) + brightness
+    for k in range(out.shape[0]):
+        out[k] = min(max(contrast * exact[k] + shift, np.float32(0)), np.float32(255))
+
+
+@kernel
+def toned_variants(exact, contrasts, brightnesses, out):
+    """In each row of out (n, m) the picture (m,) in other tones; as it is where the contrast is 1, the brightness 0."""
     for i in range(out.shape[0]):
-        add_and_round(exact, normal[starts[i] : starts[i] + exact.shape[0]], sigmas[i], out[i])
+        if contrasts[i] == 1 and brightnesses[i] == 0:
+            out[i] = exact
+        else:
+            adjust(exact, contrasts[i], brightnesses[i], out[i])
+
+
+@kernel
+def noisy_variants(exact, normal, starts, sigmas, out):
+    """In each row of out (n, m) that of exact with noise of strength sigmas[i], cut out of normal at starts[i]."""
+    for i in range(out.shape[0]):
+        add_and_round(exact[i], normal[starts[i] : starts[i] + exact.shape[1]], sigmas[i], out[i])
