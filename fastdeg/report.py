@@ -128,6 +128,24 @@ def estimate_sentences(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def reference_table(references: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return the selected references as a header and rows of text."""
+    names = list(references[0]) if references else []
+    return names, [
+        [f"{row[key]:.4g}" if isinstance(row[key], float) else str(row[key]) for key in names] for row in references
+    ]
+
+
+def selection_text(summary: Mapping[str, Any]) -> str:
+    """Return one sentence on how well the selected references cover the candidates."""
+    selection = summary["selection"]
+    return (
+        f"{len(summary['references'])} references; distance of all candidates to their nearest reference: "
+        f"mean {selection['mean_distance']:.3g}, maximum {selection['max_distance']:.3g}; "
+        f"among the references themselves {selection['diversity']:.3g}."
+    )
+
+
 def _write_page(path: Path, parts: Iterable[str]) -> None:
     page = "\n".join(parts)
     with replaced_file(path, "w") as file:
@@ -290,12 +308,7 @@ def _tradeoff(tradeoff: Sequence[Mapping[str, float]], summary: Mapping[str, Any
 def _references(run: Path, summary: Mapping[str, Any]) -> Iterable[str]:
     names = list(summary["references"][0]) if summary["references"] else []
     thumbnails = [run / "thumbnails" / f"{row['rank']:03d}.png" for row in summary["references"]]
-    selection = summary["selection"]
-    yield (
-        f"<p>{len(summary['references'])} references; distance of all candidates to their nearest reference: "
-        f"mean {selection['mean_distance']:.3g}, maximum {selection['max_distance']:.3g}; "
-        f"among the references themselves {selection['diversity']:.3g}.</p>"
-    )
+    yield f"<p>{selection_text(summary)}</p>"
     if all(file.is_file() for file in thumbnails):
         yield '<div class="thumbnails">'
         for row, file in zip(summary["references"], thumbnails, strict=True):
@@ -306,8 +319,4 @@ def _references(run: Path, summary: Mapping[str, Any]) -> Iterable[str]:
             yield f"<figcaption>{text}</figcaption></figure>"
         yield "</div>"
         return
-    rows = [
-        [f"{row[key]:.4g}" if isinstance(row[key], float) else str(row[key]) for key in names]
-        for row in summary["references"]
-    ]
-    yield from _table(names, rows)
+    yield from _table(*reference_table(summary["references"]))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastdeg._files import umask
+from fastdeg._files import replaced_file, umask
 
 RUN_FILE = "run.json"
 FORMAT = "fastdeg.run"
@@ -70,7 +70,7 @@ def write_json(path: Path, summary: Mapping[str, Any]) -> None:
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows with the same keys as CSV, the keys as header."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replaced_file(path, "w") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [])
         writer.writeheader()
         writer.writerows(rows)

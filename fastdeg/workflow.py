@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,13 @@ from fastdeg.crafting.simplex import entropy_term
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.references import ReferenceSelection
 
+if TYPE_CHECKING:
+    from fastdeg.images import DegradationEstimator
+
 Progress = Callable[[float, str], None]
 
 MIXTURE_WEIGHT = 0.3  # share of the prior in the plain mixture that stands beside the crafted distribution
+ESTIMATOR_FILE = "estimator.npz"  # in the folder of a run that read photos
 THUMBNAIL = 160  # longer side of a reference's thumbnail, in pixels
 
 
@@ -177,27 +181,32 @@ def summarize(
         "n_iter": int(result.n_iter),
         "terms": {key: float(value) for key, value in result.terms.items()},
         "comparison": comparison_rows(run.compared, run.target, run.prior, truth),
-        "selection": {
-            "diversity": float(run.selection.diversity),
-            "mean_distance": float(run.selection.coverage.mean),
-            "max_distance": float(run.selection.coverage.max),
-        },
-        "references": reference_rows(run),
+        "selection": selection_summary(run.selection),
+        "references": reference_rows(run.selection, run.candidates, bins.names),
         "notes": list(run.notes),
         **more,
     }
 
 
-def reference_rows(run: CraftingRun) -> list[dict[str, Any]]:
+def selection_summary(selection: ReferenceSelection) -> dict[str, float]:
+    """Return how diverse the references are, and how far the candidates lie from them."""
+    return {
+        "diversity": float(selection.diversity),
+        "mean_distance": float(selection.coverage.mean),
+        "max_distance": float(selection.coverage.max),
+    }
+
+
+def reference_rows(selection: ReferenceSelection, candidates: Candidates, axes: Sequence[str]) -> list[dict[str, Any]]:
     """Return one row per selected reference, in the order of selection."""
     rows = []
-    for rank, index in enumerate(run.selection.indices, start=1):
-        parameters = zip(run.target.bins.names, run.candidates.parameters[index], strict=True)
+    for rank, index in enumerate(selection.indices, start=1):
+        parameters = zip(axes, candidates.parameters[index], strict=True)
         rows.append(
             {
                 "rank": rank,
-                "file": run.candidates.names[index],
-                "bin": int(run.candidates.labels[index]),
+                "file": candidates.names[index],
+                "bin": int(candidates.labels[index]),
                 **{name: round(float(value), 4) for name, value in parameters},
             }
         )
@@ -232,7 +241,14 @@ def bin_rows(bins: Bins, columns: Mapping[str, BinnedDistribution]) -> list[dict
     ]
 
 
-def save_run(path: Path, run: CraftingRun, summary: Mapping[str, Any], *, force: bool = False) -> None:
+def save_run(
+    path: Path,
+    run: CraftingRun,
+    summary: Mapping[str, Any],
+    *,
+    estimator: DegradationEstimator | None = None,
+    force: bool = False,
+) -> None:
     """Write the run folder, report included: all of it, or nothing."""
     from fastdeg.report import write_report
 
@@ -240,8 +256,10 @@ def save_run(path: Path, run: CraftingRun, summary: Mapping[str, Any], *, force:
         distributions = {"target": run.target, "crafted": run.result.distribution, "prior": run.prior}
         for name, distribution in distributions.items():
             distribution.save(folder / f"{name}.npz")
+        if estimator is not None:
+            estimator.save(folder / ESTIMATOR_FILE)
         runs.write_csv(folder / "bins.csv", bin_rows(run.target.bins, distributions))
-        runs.write_csv(folder / "references.csv", reference_rows(run))
+        runs.write_csv(folder / "references.csv", summary["references"])
         runs.write_csv(folder / "tradeoff.csv", tradeoff_rows(run.path))
         if run.candidates.images is not None:
             _write_thumbnails(folder / "thumbnails", [run.candidates.images[i] for i in run.selection.indices])

@@ -337,3 +337,42 @@ def test_an_empty_csv_file_is_named(tmp_path):
     (tmp_path / "empty.csv").write_bytes(b"")
     with pytest.raises(ValueError, match=r"empty\.csv: expected a CSV file with a header line, got an empty file"):
         read_csv(tmp_path / "empty.csv")
+
+
+def test_references_are_selected_among_other_images(photo_folders, tmp_path, capsys):
+    images, run = photo_folders / "references", tmp_path / "run"
+    folders = ["--references", str(images), "--clean", str(photo_folders / "clean")]
+    assert main(["craft", *folders, "--generalization", "0.2", "-o", str(run)]) == 0
+    chosen = read_csv(run / "references.csv")
+    capsys.readouterr()
+    command = ["select", str(run), "--images", str(images)]
+    assert main([*command, "-o", str(tmp_path / "chosen.csv"), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    # the same images, estimator and distributions: the same selection
+    assert read_csv(tmp_path / "chosen.csv") == chosen
+    assert [row["file"] for row in summary["references"]] == [row["file"] for row in chosen]
+    assert summary["selection"] == json.loads((run / "run.json").read_text())["selection"]
+    # of a few among which some are unusable
+    (tmp_path / "few").mkdir()
+    for file in sorted(images.iterdir())[3:9]:
+        shutil.copy(file, tmp_path / "few")
+    (tmp_path / "few" / "cut.png").write_bytes(file.read_bytes()[:900])
+    few = ["select", str(run), "--images", str(tmp_path / "few")]
+    assert "cut.png" in refused(capsys, *few)
+    assert "expected 1 to 6, the images of" in refused(capsys, *few, "--skip-bad")
+    assert main([*few, "--skip-bad", "--n-references", "2"]) == 0
+    captured = capsys.readouterr()
+    assert "2 references; distance of all candidates" in captured.out
+    assert "cut.png" in captured.err
+    written = (tmp_path / "chosen.csv").read_bytes()
+    assert "chosen.csv: exists; pass --force" in refused(capsys, *command, "-o", tmp_path / "chosen.csv")
+    assert (tmp_path / "chosen.csv").read_bytes() == written
+    assert main([*command, "-o", str(tmp_path / "chosen.csv"), "--force", "--n-references", "3"]) == 0
+    assert len(read_csv(tmp_path / "chosen.csv")) == 3
+
+
+def test_runs_without_an_estimator_select_nothing(annotated_run, photo_folders, tmp_path, capsys):
+    images = ["--images", photo_folders / "references"]
+    line = refused(capsys, "select", annotated_run / "run", *images)
+    assert "run: expected a run that read photos" in line
+    assert "not a run folder" in refused(capsys, "select", tmp_path, *images)

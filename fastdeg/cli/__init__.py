@@ -1,4 +1,4 @@
-"""The command line: ``fastdeg demo | craft | estimate | report | info``."""
+"""The command line: ``fastdeg demo | craft | estimate | select | report | info``."""
 
 from __future__ import annotations
 
@@ -65,9 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     _space_options(craft)
     craft.add_argument("--n-bins", type=int, metavar="N", help="k-means to N bins (with --annotations; default 100)")
     craft.add_argument("--generalization", default="auto", metavar="τ", help="weight of KL(p‖prior), or auto (default)")
-    craft.add_argument("--n-references", type=int, default=10, metavar="K", help="references to select (default 10)")
-    craft.add_argument("--n-neighbors", type=int, default=5, metavar="K", help="neighbours of the score (default 5)")
-    craft.add_argument("--skip-bad", action="store_true", help="go on without unusable image files")
+    _selection_options(craft)
     _run_folder_options(craft, required=True)
 
     estimate = _verb(verbs, "estimate", "find the degradation distribution of reference photos")
@@ -78,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
     _space_options(estimate)
     estimate.add_argument("--skip-bad", action="store_true", help="go on without unusable image files")
     _run_folder_options(estimate, required=False)
+
+    select = _verb(verbs, "select", "select representative and diverse references among the images of a folder")
+    select.add_argument("run", type=Path, metavar="RUN", help="folder that craft --references, estimate or demo wrote")
+    select.add_argument("--images", type=Path, metavar="DIR", required=True, help="folder of the images to choose from")
+    _selection_options(select)
+    select.add_argument("-o", "--output", type=Path, metavar="CSV", help="table to write")
+    select.add_argument("--force", action="store_true", help="replace an earlier table")
 
     report = _verb(verbs, "report", "show a run's table and write its HTML report again")
     report.add_argument("folder", type=Path, metavar="RUN", help="folder that demo, craft or estimate wrote")
@@ -100,6 +105,12 @@ def _space_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--space", metavar="PRESET|FILE", help="paper, dense, or a YAML file (see docs/spaces.md)")
     parser.add_argument("--downsampling", type=float, default=4, metavar="F", help="used where the space has none (4)")
     parser.add_argument("--noise", choices=("gray", "color"), default="gray", help="kind of noise (default gray)")
+
+
+def _selection_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--n-references", type=int, default=10, metavar="K", help="references to select (default 10)")
+    parser.add_argument("--n-neighbors", type=int, default=5, metavar="K", help="neighbours of the score (default 5)")
+    parser.add_argument("--skip-bad", action="store_true", help="go on without unusable image files")
 
 
 def _run_folder_options(parser: argparse.ArgumentParser, *, required: bool) -> None:

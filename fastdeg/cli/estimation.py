@@ -16,7 +16,7 @@ from fastdeg.cli import console
 from fastdeg.cli.inputs import read_space
 from fastdeg.images import DegradationEstimator, read_images
 from fastdeg.images.inference import Bootstrap, Inference
-from fastdeg.workflow import bin_rows
+from fastdeg.workflow import ESTIMATOR_FILE, bin_rows
 
 COUNTS = (5, 10, 20, 40, 80)  # numbers of references for which the intervals' width is foretold
 LEVEL = 0.9  # of the intervals
@@ -114,7 +114,7 @@ def estimate(options: argparse.Namespace) -> None:
     if options.output is not None:
         with runs.new_run_folder(options.output, force=options.force) as folder:
             q.save(folder / "target.npz")
-            estimator.save(folder / "estimator.npz")
+            estimator.save(folder / ESTIMATOR_FILE)
             bin_means, bin_covariances = estimator.bin_feature_moments()
             mean, covariance = estimator.feature_moments(images)
             np.savez_compressed(

@@ -17,6 +17,7 @@ from fastdeg.bins import Bins
 from fastdeg.cli import console
 from fastdeg.cli.estimation import estimate, fit_estimator, photo_notes, print_estimate
 from fastdeg.cli.inputs import Annotations, read_annotations, read_space
+from fastdeg.cli.selection import select
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, dct_features, read_images
 from fastdeg.space import DegradationSpace
@@ -42,7 +43,7 @@ def demo(options: argparse.Namespace) -> None:
     inputs = {"clean": sorted(application.clean), "references": len(application.references), "seed": options.seed}
     summary = summarize(run, "demo", inputs, truth=application.truth, generalization_auto=True)
     summary["caption"] = _demo_caption(summary["comparison"], application)
-    save_run(folder, run, summary, force=options.force)
+    save_run(folder, run, summary, estimator=estimator, force=options.force)
     _show(options, summary, folder)
 
 
@@ -50,6 +51,7 @@ def craft(options: argparse.Namespace) -> None:
     """Craft the training distribution from reference photos and clean images, or from annotations."""
     generalization = _generalization(options.generalization)
     runs.check_run_folder(options.output, force=options.force)
+    estimator = None
     if options.annotations is not None:
         run, inputs = _craft_from_annotations(options, generalization)
     else:
@@ -64,7 +66,7 @@ def craft(options: argparse.Namespace) -> None:
                 estimator, references, options, progress, generalization=generalization, notes=notes
             )
     summary = summarize(run, "craft", inputs, generalization_auto=generalization == "auto")
-    save_run(options.output, run, summary, force=options.force)
+    save_run(options.output, run, summary, estimator=estimator, force=options.force)
     _show(options, summary, options.output)
 
 
@@ -194,4 +196,4 @@ def _show(options: argparse.Namespace, summary: dict[str, Any], folder: Path) ->
         console.print_run(summary, folder)
 
 
-VERBS = {"demo": demo, "craft": craft, "estimate": estimate, "report": report_run, "info": info}
+VERBS = {"demo": demo, "craft": craft, "estimate": estimate, "select": select, "report": report_run, "info": info}
