@@ -260,6 +260,9 @@ def test_photos_to_an_estimate(photo_folders, tmp_path, capsys):
         assert text in page, text
     assert main(["report", str(tmp_path / "run"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == summary
+    choice = ["--images", str(photo_folders / "references"), "--n-references", "4", "--json"]
+    assert main(["select", str(tmp_path / "run"), *choice]) == 0  # there is no crafted distribution beside q
+    assert len(json.loads(capsys.readouterr().out)["references"]) == 4
 
 
 def test_photos_to_a_run(photo_folders, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import fastdeg as fd
@@ -56,9 +57,7 @@ def select(options: argparse.Namespace) -> None:
         print(f"Written: {options.output}")
 
 
-def _read_run(
-    folder: Any,
-) -> tuple[DegradationEstimator, BinnedDistribution, BinnedDistribution | None]:
+def _read_run(folder: Path) -> tuple[DegradationEstimator, BinnedDistribution, BinnedDistribution | None]:
     """Return the estimator of a run, its target and, where it has one, its crafted distribution."""
     runs.read_summary(folder)
     if not (folder / ESTIMATOR_FILE).is_file():

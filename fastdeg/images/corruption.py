@@ -46,7 +46,8 @@ def corrupted_lumas(
     normal: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Return the luma (n, H, W) of what `degradation.corrupt` makes of pictures (n, H, W[, 3]) with each parameters."""
+    """Return the luma (n, H, W) of what `degradation.corrupt` makes of pictures (n, H, W[, 3]), each with its own
+    parameters."""
     height, width = pictures.shape[1:3]
     if any(p.get("poisson_scale", 0) for p in parameters) or height * width > len(normal):
         return np.stack([luma(corrupt(x, p, noise, rng)) for x, p in zip(pictures, parameters, strict=True)])

@@ -97,7 +97,7 @@ class DegradationModel:
                     with_comb, said, z[combed], groups[combed], folds[combed], by_lower_half, rng, threads
                 )
         s, combed, z, a = s[inside], combed[inside], z[inside], a[inside, :N_LEADING]
-        plain = np.flatnonzero(~synthetic.jittered[inside])  # photographs of usual tones: others would hide what is odd
+        plain = np.flatnonzero(~synthetic.jittered[inside])  # in usual tones: unusual ones would hide what is odd
         some = plain[:: -(-len(plain) // N_TESTED)]
         outside = OutsideTest.fit(
             features[inside][some], s[some], ~combed[some] if comb_reading else None,

@@ -101,7 +101,7 @@ def synthesize(
     """
     pieces = pieces_of([check_image(image, f"clean_images[{i}]") for i, image in enumerate(images)])
     variants = VARIANTS if recipe.degrade is None and any(n in _LOW_RESOLUTION for n in recipe.names) else 1
-    # few photographs tell too little of sharpness even in their own tones
+    # of few photographs this made the blur, and the test of what is outside, worse
     jittered = (np.arange(variants) % 2 == 1) & (len(images) >= MANY_IMAGES)
     rounds = max(1, -(-n_samples // (variants * len(pieces))))
     for_pool, *seeds = seed.spawn(1 + rounds * len(pieces))
@@ -190,7 +190,7 @@ def _samples(
         degraded = [x[: recipe.patch_size, : recipe.patch_size] for x in degraded]
     else:
         low = shrink_at_once(clean, named[0], recipe.interpolation)
-        pictures = in_tones(low, _tones(np.append(jittered, uncompressed * [False]).astype(bool), rng))
+        pictures = in_tones(low, _tones(np.append(jittered, np.zeros(int(uncompressed), bool)), rng))
         if recipe.embed is None:
             return luma_features(corrupted_lumas(pictures, named, recipe.noise, normal, rng)), parameters
         degraded = [corrupt(x, p, recipe.noise, rng) for x, p in zip(pictures, named, strict=True)]

@@ -5,8 +5,8 @@ most photographs a smooth place somewhere. The detail is what Immerkær's mask l
 1996): second differences along both axes, blind to straight edges along them. Its energy is averaged over windows that
 lie anywhere, not in blocks, so that a smooth place hardly larger than the window is found; and on three scales (the
 plane smoothed by binomial taps to the variances 0, 0.5 and 1 pixel²), for compression takes the finest one away.
-Black and white pixels may have been clipped, and with them the noise: small windows that hold one are left out, unless
-hardly any are left. Large windows seldom hold none.
+Black and white pixels may have been clipped, and with them the noise: small windows that reach one are left out, unless
+hardly any are left. Large windows are not: near such pixels nearly all reach one.
 """
 
 from __future__ import annotations
