@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from fastdeg import _checks
 from fastdeg.crafting import ends
-from fastdeg.crafting.problem import GridTransport
 from fastdeg.crafting.result import CraftResult
 from fastdeg.crafting.series import Series
 from fastdeg.crafting.solver import Progress, as_flow
@@ -24,8 +23,7 @@ from fastdeg.kernels._jit import thread_count
 Float = NDArray[np.float64]
 
 N_POINTS = 20
-_LOWER, _LOWER_DENSE = 0.7, 0.6  # of the points, on the half from the target: near the prior they take longer,
-_DENSE = 0.5  # share of the cells with mass of the target from which on they do near it too
+_LOWER = 0.65  # of the points, on the half from the target: the other's first takes as long as five
 T = TypeVar("T")
 
 
@@ -38,50 +36,61 @@ def follow(series: Series, generalizations: Any, progress: Progress | None) -> l
     flow = as_flow(setup.problem.with_tau(1.0))
     halves = TwoHalves(flow is not None and solves_serially(flow) and thread_count(threads) > 1)
     lower, upper = series if flow is None else copy.copy(series), series
-    taus: Future[list[float]] = Future()  # known to one half when the other is at its end already
+    # each half finds its end, and waits for the other's
+    last: Future[float] = Future()
+    taus: Future[list[float]] = Future()
     if generalizations is not None:
         taus.set_result([float(tau) for tau in _checked(generalizations)])
-        last, count = taus.result()[-1], len(taus.result())
-    else:
-        last, count = ends.upper(setup, lambda tau, tol: upper.roughly(tau, tol, halves.check)), N_POINTS
-    middle = 0 if flow is None else round(_lower_share(flow) * count)
+        last.set_result(taus.result()[-1])
+    count = N_POINTS if generalizations is None else len(taus.result())
+    middle = 0 if flow is None else round(_LOWER * count)
     results: dict[float, CraftResult] = {}
 
     def solve(half: Series, tau: float, told: Progress | None) -> None:
         result = half.result(tau, halves.check)
-        results[tau] = result if tau == last else replace(result, _state=None)
+        results[tau] = result if tau == last.result() else replace(result, _state=None)
         if told is not None:
             told(len(results) / count, f"tau {tau:.3g}, gap {result.gap:.1e}")
 
+    def find_last() -> float:
+        return ends.upper(setup, lambda tau, tol: upper.roughly(tau, tol, halves.check))
+
+    def find_taus() -> list[float]:
+        first, end = ends.lower(setup, lambda tau, tol: lower.roughly(tau, tol, halves.check)), last.result()
+        between = (first, max(end, 1.01 * first)) if first < np.inf else (end / 10, end)
+        return [float(tau) for tau in np.geomspace(*between, count)]
+
     def from_target() -> None:
-        if not taus.done():
-            try:
-                first = ends.lower(setup, lambda tau, tol: lower.roughly(tau, tol, halves.check))
-            except BaseException as error:
-                taus.set_exception(error)
-                raise
-            between = (first, max(last, 1.01 * first)) if first < np.inf else (last / 10, last)
-            taus.set_result([float(tau) for tau in np.geomspace(*between, count)])
+        _settle(taus, find_taus)
         for tau in taus.result()[:middle]:
             solve(lower, tau, progress)
 
     def from_prior() -> None:
         told = None if halves.concurrently else progress
+        _settle(last, find_last)
         if flow is not None:
-            solve(upper, last, told)
+            solve(upper, last.result(), told)
         for tau in reversed(taus.result()[middle:]):
             if tau not in results:
                 solve(upper, tau, told)
 
+    if not halves.concurrently:
+        _settle(last, find_last)
     halves(from_target, from_prior)
     if progress is not None and halves.concurrently:
         progress(1.0, f"{count} points")
     return [results[tau] for tau in taus.result()]
 
 
-def _lower_share(flow: GridTransport) -> float:
-    """Return the share of the points on the half from the target with which both take about as long."""
-    return _LOWER if np.count_nonzero(flow.target) < _DENSE * len(flow.target) else _LOWER_DENSE
+def _settle(future: Future[T], find: Callable[[], T]) -> None:
+    """Find what a future waits for, unless it is known; who waits for it shares a failure."""
+    if future.done():
+        return
+    try:
+        future.set_result(find())
+    except BaseException as error:
+        future.set_exception(error)
+        raise
 
 
 class TwoHalves:
