@@ -98,6 +98,19 @@ def test_a_failure_of_one_half_ends_the_other_and_is_raised(failing):
     assert time.perf_counter() - start < 5
 
 
+@pytest.mark.parametrize("end", ["lower", "upper"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_failure_at_one_end_is_raised_by_the_path(target, monkeypatch, end, threads):
+    def fail(*_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(f"fastdeg.crafting.ends.{end}", fail)
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        fd.tradeoff_path(target, threads=threads)
+    assert threading.active_count() == before
+
+
 def test_an_interrupt_while_one_half_waits_ends_the_other():
     halves = TwoHalves(concurrently=True)
 
