@@ -107,7 +107,8 @@ def test_a_few_soft_references_do_not_pass_for_a_blur(fits, monkeypatch):
     monkeypatch.setattr(softness, "WHOLLY", 1e-300)
     without = np.array([fitted.estimate(images).pmf[sharp].sum() for fitted in fits])
     assert (masses > without + 0.05).all()
-    assert masses.mean() > 0.8 > without.mean()
+    assert (masses > 0.8).all()
+    assert masses.mean() > 0.85 > without.mean()
 
 
 def test_a_few_textured_references_do_not_pass_for_noise(fits, monkeypatch):
@@ -120,6 +121,5 @@ def test_a_few_textured_references_do_not_pass_for_noise(fits, monkeypatch):
     first = np.array([fitted.estimate(images).marginal("noise_sigma")[0] for fitted in fits])
     monkeypatch.setattr(softness, "TEXTURED", 1e-300)
     without = np.array([fitted.estimate(images).marginal("noise_sigma")[0] for fitted in fits])
-    assert (first > without).all()
-    assert first.mean() > without.mean() + 0.03
-    assert first.mean() > 0.8
+    assert (first > without + 0.03).all()
+    assert first.mean() > 0.85

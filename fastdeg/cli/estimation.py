@@ -16,7 +16,7 @@ from fastdeg.cli import console
 from fastdeg.cli.inputs import read_space
 from fastdeg.images import DegradationEstimator, read_images
 from fastdeg.images.inference import Bootstrap, Inference
-from fastdeg.workflow import ESTIMATOR_FILE, bin_rows
+from fastdeg.workflow import ESTIMATOR_FILE, Candidates, bin_rows
 
 COUNTS = (5, 10, 20, 40, 80)  # numbers of references for which the intervals' width is foretold
 LEVEL = 0.9  # of the intervals
@@ -35,7 +35,6 @@ def fit_estimator(
     console.announce_compilation()
     with console.progress_bar() as progress:
         estimator.fit(clean.images, threads=options.threads, progress=progress)
-    by_name = {path.name: pixels for path, pixels in zip(references.paths, references.images, strict=True)}
     inputs = {
         "references": str(options.references),
         "n_references": len(references),
@@ -44,7 +43,7 @@ def fit_estimator(
         "downsampling": options.downsampling,
         "noise": options.noise,
     }
-    return estimator, by_name, [*references.notes, *clean.notes], inputs
+    return estimator, references.by_name, [*references.notes, *clean.notes], inputs
 
 
 def photo_notes(inference: Inference, names: Sequence[str]) -> list[str]:
@@ -64,6 +63,15 @@ def photo_notes(inference: Inference, names: Sequence[str]) -> list[str]:
             "filtered since), which counts as the best quality of the space: " + ", ".join(without_comb)
         )
     return notes
+
+
+def photo_candidates(
+    estimator: DegradationEstimator, inference: Inference, photos: Mapping[str, NDArray[Any]]
+) -> Candidates:
+    """Return photos as candidates for references: in the bins of what was inferred of each."""
+    images = list(photos.values())
+    labels = estimator.bins.assign(inference.parameters, outside="clip")
+    return Candidates(tuple(photos), estimator.embed(images), inference.parameters, labels, images)
 
 
 def estimate(options: argparse.Namespace) -> None:

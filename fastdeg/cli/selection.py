@@ -9,10 +9,10 @@ from typing import Any
 import fastdeg as fd
 from fastdeg import report, runs
 from fastdeg.cli import console
-from fastdeg.cli.estimation import photo_notes
+from fastdeg.cli.estimation import photo_candidates, photo_notes
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, read_images
-from fastdeg.workflow import ESTIMATOR_FILE, Candidates, reference_rows, selection_summary
+from fastdeg.workflow import ESTIMATOR_FILE, reference_rows, selection_summary
 
 
 def select(options: argparse.Namespace) -> None:
@@ -27,12 +27,10 @@ def select(options: argparse.Namespace) -> None:
             f"--n-references: expected 1 to {len(photos)}, the images of {options.images}, got {options.n_references}"
         )
     console.announce_compilation()
-    names = [path.name for path in photos.paths]
     inference = estimator.infer(photos.images)
-    labels = target.bins.assign(inference.parameters, outside="clip")
-    candidates = Candidates(tuple(names), estimator.embed(photos.images), inference.parameters, labels)
+    candidates = photo_candidates(estimator, inference, photos.by_name)
     selection = fd.select_references(
-        candidates.embeddings, labels, target, crafted=crafted, n_references=options.n_references,
+        candidates.embeddings, candidates.labels, target, crafted=crafted, n_references=options.n_references,
         n_neighbors=options.n_neighbors, threads=options.threads,
     )  # fmt: skip
     rows = reference_rows(selection, candidates, target.bins.names)
@@ -42,7 +40,7 @@ def select(options: argparse.Namespace) -> None:
         "inputs": {"run": str(options.run), "images": str(options.images), "n_images": len(photos)},
         "selection": selection_summary(selection),
         "references": rows,
-        "notes": [*photos.notes, *photo_notes(inference, names)],
+        "notes": [*photos.notes, *photo_notes(inference, candidates.names)],
     }
     if options.output is not None:
         runs.write_csv(options.output, rows)

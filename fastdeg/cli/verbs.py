@@ -15,7 +15,7 @@ import fastdeg as fd
 from fastdeg import baselines, report, runs, runtime
 from fastdeg.bins import Bins
 from fastdeg.cli import console
-from fastdeg.cli.estimation import estimate, fit_estimator, photo_notes, print_estimate
+from fastdeg.cli.estimation import estimate, fit_estimator, photo_candidates, photo_notes, print_estimate
 from fastdeg.cli.inputs import Annotations, read_annotations, read_space
 from fastdeg.cli.selection import select
 from fastdeg.distribution import BinnedDistribution
@@ -102,10 +102,9 @@ def _craft_from_photos(
     target = inference.distribution
     distances = fd.frechet_distances(*estimator.bin_feature_moments(), *estimator.feature_moments(images))
     closed_form = baselines.closed_form_weights(distances)
-    labels = target.bins.assign(inference.parameters, outside="clip")
     return craft_run(
         target,
-        Candidates(tuple(references), estimator.embed(images), inference.parameters, labels, images),
+        photo_candidates(estimator, inference, references),
         generalization=generalization,
         n_references=getattr(options, "n_references", 10),
         n_neighbors=getattr(options, "n_neighbors", 5),

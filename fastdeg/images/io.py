@@ -66,6 +66,11 @@ class ImageCollection:
         return [file.pixels for file in self.files]
 
     @property
+    def by_name(self) -> dict[str, NDArray[np.uint8]]:
+        """The pixels by the files' names."""
+        return {file.path.name: file.pixels for file in self.files}
+
+    @property
     def paths(self) -> list[Path]:
         """Where the images came from."""
         return [file.path for file in self.files]

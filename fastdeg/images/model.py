@@ -96,15 +96,14 @@ class DegradationModel:
                 comb_reading, s[combed] = Reading.fit(
                     with_comb, said, z[combed], groups[combed], folds[combed], by_lower_half, rng, threads
                 )
-        s, combed, z, a = s[inside], combed[inside], z[inside], a[inside, :N_LEADING]
-        plain = np.flatnonzero(~synthetic.jittered[inside])  # in usual tones: unusual ones would hide what is odd
+        plain = np.flatnonzero(inside & ~synthetic.jittered)  # in usual tones: unusual ones would hide what is odd
         some = plain[:: -(-len(plain) // N_TESTED)]
         outside = OutsideTest.fit(
-            features[inside][some], s[some], ~combed[some] if comb_reading else None,
-            _beyond(s, comb_reading or reading)[some],
-            ones if tested_weights is None else tested_weights, folds[inside][some], rng,
+            features[some], s[some], ~combed[some] if comb_reading else None, _beyond(s[some], comb_reading or reading),
+            ones if tested_weights is None else tested_weights, folds[some], rng,
             least_scale=least_scale / 3, few=few, threads=threads,
         )  # fmt: skip
+        z, a = z[inside], a[inside, :N_LEADING]
         polynomial = Polynomial.of_degree(z.shape[1], 4, max(5, min(130, len(z) // 60)))
         expected: Any = np.linalg.lstsq(polynomial(z), a, rcond=None)[0]
         mean = polynomial(z) @ expected

@@ -66,14 +66,14 @@ def sum_windows(values, distance, rows, columns, line):
 
 
 @kernel(fastmath=REASSOCIATE)
-def mark_unclipped(rows, columns, line, out):
-    """1 where the first of REACH columns of the rows begins that hold no black or white pixel, else 0."""
+def mark_unclipped(rows, line, out):
+    """1 where the first of REACH columns begins in which REACH rows hold no black or white pixel, else 0."""
     line[:] = 0
     for y in range(REACH):
         row = rows[y]
         for x in range(line.shape[0]):
             line[x] = max(line[x], abs(row[x] - MIDDLE))
-    for x in range(columns):
+    for x in range(line.shape[0] - REACH + 1):
         most = line[x]
         for k in range(1, REACH):
             most = max(most, line[x + k])
@@ -87,7 +87,7 @@ def unclipped_windows(plane, line, out):
     found, n = 0, 0
     for y in range(0, rows, STRIDE):
         row = out[y // STRIDE]
-        mark_unclipped(plane[y : y + REACH], columns, line, row)
+        mark_unclipped(plane[y : y + REACH], line, row)
         for x in range(0, columns, STRIDE):
             found, n = found + row[x], n + 1
     if found < LEAST_SHARE * n:
