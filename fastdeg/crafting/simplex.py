@@ -13,7 +13,8 @@ _NOTHING = 800.0  # exp(−_NOTHING) is 0
 def entropy_term(p: Float, prior: Float) -> float:
     """Return KL(p ‖ prior) for a prior that is positive everywhere."""
     positive = p > 0
-    p, prior = p[positive], prior[positive]
+    if not positive.all():
+        p, prior = p[positive], prior[positive]
     return max(float(p @ np.log(p / prior)), 0.0)
 
 

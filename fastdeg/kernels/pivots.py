@@ -10,35 +10,27 @@ is a basis, and each pivot lowers the objective:
   was, a tree falls apart, and the rest goes on. Each tree keeps some mass of q.
 
 A pivot looks at the cells from its arc to the roots of the trees, and at those of the smaller parts that move, not at
-whole trees: a cell knows its parent, the sums over its subtree, and which flow in there ends first as the tree grows or
-shrinks. By what factor a tree as a whole has grown is applied to its cells when they move to another one.
+whole trees: see `kernels.rooted`.
 """
 
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.forest import FAR, mass_at, new_jumps, tied_neighbour
+from fastdeg.kernels.forest import new_jumps, tied_neighbour
+from fastdeg.kernels.rooted import (
+    CELL,
+    TREE,
+    apply_factor,
+    balance,
+    cut,
+    is_far,
+    path_to_root,
+    plant,
+    potential_of,
+    sum_up,
+)
 from fastdeg.kernels.transport.grid import advance
 
-CELL = np.dtype(
-    [
-        ("p", np.float64),  # but for the factor of its tree
-        ("mass", np.float64),  # of p in the subtree
-        ("target", np.float64),  # of q in the subtree
-        ("upwards", np.float64),  # the least ratio of the two among those subtrees in there that flow comes out of,
-        ("downwards", np.float64),  # and the largest among those that it runs into
-        ("upwards_at", np.int32),  # the roots of these subtrees
-        ("downwards_at", np.int32),
-        ("up", np.int32),  # parent, or −1
-        ("count", np.int32),  # of cells in the subtree
-        ("rises", np.int32),  # whether the potential rises to the parent: so does flow
-        ("ties", np.uint32),  # as in `kernels.forest`
-    ]
-)  # a line of the cache
-TREE = np.dtype([("log_factor", np.float64), ("root", np.int64)])
-
-_FARTHEST = 5.0  # logarithm of a tree's factor beyond which it is applied at once: p and its sums stay in range
-_LEAST = 1e-290  # p below is not always what it should be: see `forest.mass_at`
 _NEARLY = 1 + 1e-9  # with it a product tells, but for rounding, whether a division is worth it
 _SWEPT = 16  # cells that a sweep passes over in the time of a visit
 _FEW = 20  # arcs that enter in a sweep, below which the next one looks for smaller excesses too
@@ -48,135 +40,6 @@ _FEW = 20  # arcs that enter in a sweep, below which the next one looks for smal
 def softplus(x):
     """log(1 + exp x)."""
     return max(x, 0.0) + np.log1p(np.exp(-abs(x)))
-
-
-@kernel
-def begin(x, q, cells):
-    """What a cell knows without its children."""
-    cells[x].mass, cells[x].target, cells[x].count = cells[x].p, q[x], 1
-    cells[x].upwards, cells[x].downwards = np.inf, 0.0
-    cells[x].upwards_at, cells[x].downwards_at = -1, -1
-
-
-@kernel
-def add(x, parent, cells):
-    """Add what a cell knows of its subtree, and of the flow between it and its parent, to what the parent knows."""
-    mass, target = cells[x].mass, cells[x].target
-    cells[parent].mass += mass
-    cells[parent].target += target
-    cells[parent].count += cells[x].count
-    if cells[x].upwards < cells[parent].upwards:
-        cells[parent].upwards, cells[parent].upwards_at = cells[x].upwards, cells[x].upwards_at
-    if cells[x].downwards > cells[parent].downwards:
-        cells[parent].downwards, cells[parent].downwards_at = cells[x].downwards, cells[x].downwards_at
-    if target > 0:  # without q none comes out, and what runs in does not end
-        ratio = target / mass
-        if cells[x].rises:
-            if ratio <= cells[parent].upwards:
-                cells[parent].upwards, cells[parent].upwards_at = ratio, x
-        elif ratio > cells[parent].downwards:
-            cells[parent].downwards, cells[parent].downwards_at = ratio, x
-
-
-@kernel
-def sum_up(x, q, jumps, cells):
-    """Sum up anew from a cell to the root; return the number of cells on the way."""
-    visits = 0
-    while x >= 0:
-        begin(x, q, cells)
-        up, tied = cells[x].up, cells[x].ties
-        while tied:
-            child, tied = tied_neighbour(x, tied, jumps)
-            if child != up:
-                add(child, x, cells)
-        x = up
-        visits += 1
-    return visits
-
-
-@kernel
-def plant(x, parent, tree, shift, tau, exponents, q, jumps, potential, tree_of, cells, order):
-    """Make a cell the root of its tree, or, with that, the child of one in another tree; return the number of cells.
-
-    ``shift`` is added to the potential: one that belongs to the factor of the tree that they are in now.
-    """
-    log_factor = -shift / tau
-    factor = np.exp(log_factor) if abs(log_factor) < FAR else 0.0
-    order[0] = x
-    cells[x].up = parent
-    count, k = 1, 0
-    while k < count:
-        x = order[k]
-        up, tied = cells[x].up, cells[x].ties
-        potential[x] += shift
-        if factor > 0 and cells[x].p > _LEAST:
-            cells[x].p *= factor
-        else:
-            cells[x].p = mass_at(exponents[x], potential[x], tau)
-        tree_of[x] = tree
-        begin(x, q, cells)
-        if up >= 0:
-            cells[x].rises = potential[up] > potential[x]
-        while tied:
-            y, tied = tied_neighbour(x, tied, jumps)
-            if y != up:
-                order[count] = y
-                cells[y].up = x
-                count += 1
-        k += 1
-    for k in range(count - 1, 0, -1):
-        add(order[k], cells[order[k]].up, cells)
-    return count
-
-
-@kernel
-def rename(x, tree, jumps, tree_of, cells, order):
-    """Give another number to the tree of a cell; return how many cells it has."""
-    order[0] = x
-    tree_of[x] = tree
-    count, k = 1, 0
-    while k < count:
-        x = order[k]
-        tied = cells[x].ties
-        while tied:
-            y, tied = tied_neighbour(x, tied, jumps)
-            if tree_of[y] != tree:
-                tree_of[y] = tree
-                order[count] = y
-                count += 1
-        k += 1
-    return count
-
-
-@kernel
-def cut(x, q, strides, jumps, tree_of, cells, trees, free, order):
-    """Part a cell from its parent; the smaller tree has a number of its own then. Return how many cells are visited."""
-    tree, up = tree_of[x], cells[x].up
-    low, high = min(x, up), max(x, up)
-    axis = 0
-    while strides[axis] != high - low or not cells[low].ties >> np.uint32(2 * axis) & np.uint32(1):
-        axis += 1
-    cells[low].ties &= ~np.uint32(1 << (2 * axis))
-    cells[high].ties &= ~np.uint32(2 << (2 * axis))
-    cells[x].up = -1
-    visits = sum_up(up, q, jumps, cells)
-    root = trees[tree].root
-    free[0] -= 1
-    other = free[1 + free[0]]
-    small, large = (x, root) if cells[x].count <= cells[root].count else (root, x)
-    trees[other].log_factor, trees[other].root, trees[tree].root = trees[tree].log_factor, small, large
-    return visits + rename(small, other, jumps, tree_of, cells, order)
-
-
-@kernel
-def path_to_root(x, cells, path):
-    """Fill the path with the cells from x to the root; return how many they are."""
-    count = 0
-    while x >= 0:
-        path[count] = x
-        x = cells[x].up
-        count += 1
-    return count
 
 
 @kernel
@@ -274,35 +137,9 @@ def least_flow(i, j, factor, jumps, cells, path, marks):
 
 
 @kernel
-def potential_of(x, tau, potential, tree_of, trees):
-    """The potential of a cell, with the factor of its tree."""
-    return potential[x] - tau * trees[tree_of[x]].log_factor
-
-
-@kernel
-def balance(tree, cells, trees):
-    """Give a tree the factor by which it has its mass of q."""
-    root = trees[tree].root
-    trees[tree].log_factor = np.log(cells[root].target / cells[root].mass)
-
-
-@kernel
-def is_far(x, tree_of, trees):
-    """Whether the factor of a cell's tree is far from one."""
-    return abs(trees[tree_of[x]].log_factor) > _FARTHEST
-
-
-@kernel
-def apply_factor(x, tau, exponents, q, jumps, potential, tree_of, cells, trees, order):
-    """Apply the factor of a cell's tree to all its cells; return how many they are."""
-    tree = tree_of[x]
-    log_factor, root = trees[tree].log_factor, trees[tree].root
-    trees[tree].log_factor = 0.0
-    return plant(root, -1, tree, -tau * log_factor, tau, exponents, q, jumps, potential, tree_of, cells, order)
-
-
-@kernel
-def join(axis, low, i, j, length, tau, exponents, q, strides, jumps, potential, tree_of, cells, trees, free, order):
+def join(
+    axis, low, i, j, length, tau, exponents, q, strides, jumps, potential, tree_of, cells, trees, free, order, path
+):  # fmt: skip
     """Tie i and j, to the first of which the potential rises; return how many cells are visited."""
     tree_i, tree_j = tree_of[i], tree_of[j]
     if cells[trees[tree_i].root].count <= cells[trees[tree_j].root].count:
@@ -310,7 +147,7 @@ def join(axis, low, i, j, length, tau, exponents, q, strides, jumps, potential, 
     else:
         small, large, gone, tree, rise = j, i, tree_j, tree_i, -length
     shift = potential[large] + rise - potential[small]
-    visits = plant(small, large, tree, shift, tau, exponents, q, jumps, potential, tree_of, cells, order)
+    visits = plant(small, large, tree, shift, True, tau, exponents, q, jumps, potential, tree_of, cells, order, path)
     cells[small].rises = rise < 0
     cells[low].ties |= np.uint32(1 << (2 * axis))
     cells[low + strides[axis]].ties |= np.uint32(2 << (2 * axis))
@@ -332,7 +169,7 @@ def enter(
         if tree_of[z] == len(tree_of):
             free[0] -= 1
             tree = free[1 + free[0]]
-            visits += plant(z, -1, tree, 0.0, tau, exponents, q, jumps, potential, tree_of, cells, order)
+            visits += plant(z, -1, tree, 0.0, False, tau, exponents, q, jumps, potential, tree_of, cells, order, path)
             trees[tree].log_factor, trees[tree].root = 0.0, z
     over = potential_of(x, tau, potential, tree_of, trees) - potential_of(y, tau, potential, tree_of, trees)
     i, j = (x, y) if over > 0 else (y, x)
@@ -341,7 +178,7 @@ def enter(
             return visits, False  # rounding has left a tree without q: a matter for `settle`
         balance(tree_of[z], cells, trees)
         while is_far(z, tree_of, trees):  # again where p was out of range
-            visits += apply_factor(z, tau, exponents, q, jumps, potential, tree_of, cells, trees, order)
+            visits += apply_factor(z, tau, exponents, q, jumps, potential, tree_of, cells, trees, order, path)
             balance(tree_of[z], cells, trees)
     if tree_of[i] == tree_of[j]:
         at, visited = least_flow(i, j, np.exp(trees[tree_of[i]].log_factor), jumps, cells, path, marks)
@@ -374,9 +211,10 @@ def enter(
             trees[tree_j].log_factor += log_j
             for z in (i, j):
                 if is_far(z, tree_of, trees):
-                    visits += apply_factor(z, tau, exponents, q, jumps, potential, tree_of, cells, trees, order)
+                    visits += apply_factor(z, tau, exponents, q, jumps, potential, tree_of, cells, trees, order, path)
             visits += join(
-                axis, x, i, j, length, tau, exponents, q, strides, jumps, potential, tree_of, cells, trees, free, order
+                axis, x, i, j, length, tau, exponents, q, strides, jumps, potential, tree_of, cells, trees, free, order,
+                path,
             )  # fmt: skip
             return visits, True
         # of two factors for the same mass, the one that a ratio gives is free of cancellation
@@ -393,7 +231,7 @@ def enter(
         visits += cut(end_i if changed_i else end_j, q, strides, jumps, tree_of, cells, trees, free, order)
         for z in (i, j):
             if is_far(z, tree_of, trees):
-                visits += apply_factor(z, tau, exponents, q, jumps, potential, tree_of, cells, trees, order)
+                visits += apply_factor(z, tau, exponents, q, jumps, potential, tree_of, cells, trees, order, path)
                 changed_i, changed_j = True, True
 
 
@@ -470,10 +308,11 @@ def largest_excess(shape, strides, steps, potential):
     """The most by which the potential rises by more than a step."""
     excess = 0.0
     for axis in range(len(shape)):
-        for x in range(len(potential) - strides[axis]):
-            c = x // strides[axis] % shape[axis]
-            if c + 1 < shape[axis]:
-                excess = max(excess, abs(potential[x + strides[axis]] - potential[x]) - steps[axis, c])
+        n, stride = shape[axis], strides[axis]
+        for first in range(0, len(potential), n * stride):
+            for c in range(n - 1):
+                for x in range(first + c * stride, first + (c + 1) * stride):
+                    excess = max(excess, abs(potential[x + stride] - potential[x]) - steps[axis, c])
     return excess
 
 

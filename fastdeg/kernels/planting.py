@@ -25,30 +25,34 @@ def _root(leader, offset, x):
 @kernel
 def attach(shape, strides, steps, ties, potential):
     """Tie each loose cell to the neighbour through which a flow reaches it at the lowest potential."""
-    n_cells, n_axes = len(ties), len(shape)
-    source = np.full(n_cells, -1, np.int32)
-    loose = potential >= LOOSE
+    n_axes = len(shape)
+    cells = np.flatnonzero(potential >= LOOSE)
+    place = np.empty((len(cells), n_axes), np.int32)  # their coordinates: a division takes as long as all else
+    for k in range(len(cells)):
+        rest = cells[k]
+        for axis in range(n_axes):
+            place[k, axis] = rest // strides[axis]
+            rest -= place[k, axis] * strides[axis]
+    source = np.full(len(cells), -1, np.int32)
     lowered = True
     while lowered:
         lowered = False
         for way in range(2):
-            for step in range(n_cells):
-                x = step if way == 0 else n_cells - 1 - step
-                if loose[x]:
-                    for axis in range(n_axes):
-                        c = x // strides[axis] % shape[axis]
-                        if c > 0 and potential[x - strides[axis]] + steps[axis, c - 1] < potential[x]:
-                            potential[x] = potential[x - strides[axis]] + steps[axis, c - 1]
-                            source[x] = 2 * axis + 1
-                            lowered = True
-                        if c + 1 < shape[axis] and potential[x + strides[axis]] + steps[axis, c] < potential[x]:
-                            potential[x] = potential[x + strides[axis]] + steps[axis, c]
-                            source[x] = 2 * axis
-                            lowered = True
-    for x in range(n_cells):
-        if source[x] >= 0:
-            axis = source[x] // 2
-            tie(ties, strides, axis, x if source[x] % 2 == 0 else x - strides[axis])
+            for step in range(len(cells)):
+                k = step if way == 0 else len(cells) - 1 - step
+                x = cells[k]
+                for axis in range(n_axes):
+                    c, stride = place[k, axis], strides[axis]
+                    if c > 0 and potential[x - stride] + steps[axis, c - 1] < potential[x]:
+                        potential[x], source[k] = potential[x - stride] + steps[axis, c - 1], 2 * axis + 1
+                        lowered = True
+                    if c + 1 < shape[axis] and potential[x + stride] + steps[axis, c] < potential[x]:
+                        potential[x], source[k] = potential[x + stride] + steps[axis, c], 2 * axis
+                        lowered = True
+    for k in range(len(cells)):
+        if source[k] >= 0:
+            axis = source[k] // 2
+            tie(ties, strides, axis, cells[k] if source[k] % 2 == 0 else cells[k] - strides[axis])
 
 
 @kernel
@@ -64,18 +68,20 @@ def plant_flows(shape, strides, steps, inverse_rates, flows, ties, potential):
     above = np.inf
     for level in LEVELS:
         for k in range(n_axes):
-            for i in range(n_cells):
-                c = i // strides[k] % shape[k]
-                threshold = steps[k, c] * inverse_rates[k]
-                s = flows[k, i]
-                if c + 1 < shape[k] and level * threshold < abs(s) <= above * threshold:
-                    j = i + strides[k]
-                    root_i, above_i = _root(leader, offset, i)
-                    root_j, above_j = _root(leader, offset, j)
-                    if root_i != root_j:
-                        leader[root_i] = root_j
-                        offset[root_i] = (steps[k, c] if s > 0 else -steps[k, c]) - above_i + above_j
-                        tie(ties, strides, k, i)
+            n, stride = shape[k], strides[k]
+            for first in range(0, n_cells, n * stride):
+                for c in range(n - 1):
+                    length = steps[k, c]
+                    threshold = length * inverse_rates[k]
+                    for i in range(first + c * stride, first + (c + 1) * stride):
+                        s = flows[k, i]
+                        if level * threshold < abs(s) <= above * threshold:
+                            root_i, above_i = _root(leader, offset, i)
+                            root_j, above_j = _root(leader, offset, i + stride)
+                            if root_i != root_j:
+                                leader[root_i] = root_j
+                                offset[root_i] = (length if s > 0 else -length) - above_i + above_j
+                                tie(ties, strides, k, i)
         above = level
     for x in range(n_cells):
         _, potential[x] = _root(leader, offset, x)
