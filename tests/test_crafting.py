@@ -158,14 +158,19 @@ def test_mixtures_along_a_path_are_as_general_as_the_crafted(zeros):
 
 
 @pytest.mark.parametrize("metric", ["cityblock", "sqeuclidean"])
-def test_distances_of_mixtures_along_a_path(metric):
+@pytest.mark.parametrize("frechet_weight", [0.0, 3.0])
+def test_distances_of_mixtures_along_a_path(metric, frechet_weight):
     q = paper_target()
-    path = fd.tradeoff_path(q, [0.05, 0.2, 1.0], metric=metric, frechet_weight=0.0)
+    path = fd.tradeoff_path(q, [0.05, 0.2, 1.0], metric=metric, frechet_weight=frechet_weight)
     prior = fd.BinnedDistribution.uniform(q.bins)
-    centers = q.bins.space.standardize(q.bins.centers)
+    centers, scales = q.bins.space.standardize(q.bins.centers), q.bins.scales()
     for weight, distance in zip(path.mixture_weights, path.mixtures.distance_to_target, strict=True):
         mixture = fd.baselines.mixture(q, prior, weight)
-        assert abs(distance - fd.emd(mixture.pmf, q.pmf, centers, metric=metric).value) < 1e-12
+        moments = [q.bins.moments(pmf) for pmf in (mixture.pmf, q.pmf)]
+        scaled = [(mean / scales, covariance / np.outer(scales, scales)) for mean, covariance in moments]
+        frechet = fd.frechet_distance(*scaled[0], *scaled[1])
+        transport = fd.emd(mixture.pmf, q.pmf, centers, metric=metric).value
+        assert abs(distance - (frechet_weight * frechet + transport)) < 1e-12
 
 
 def test_interior_point_starts_from_an_earlier_result():

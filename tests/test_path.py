@@ -10,6 +10,7 @@ import pytest
 from problems_craft import two_blobs
 
 import fastdeg as fd
+from fastdeg.crafting.curve import Mixtures
 from fastdeg.crafting.path import TwoHalves
 
 
@@ -130,3 +131,25 @@ def test_an_interrupt_while_one_half_waits_ends_the_other():
     finally:
         timer.cancel()
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("sparse", [0.0, 0.5, 0.99])
+@pytest.mark.parametrize("share", [1e-14, 1e-6, 0.01, 0.5, 0.99, 1 - 1e-9])
+@pytest.mark.parametrize("start", [0.0, 0.3, 1 - 1e-12])
+def test_a_mixture_is_found_for_any_divergence_from_any_guess(sparse, share, start):
+    rng = np.random.default_rng(3)
+    q, prior = rng.dirichlet(np.ones(400)) * (rng.random(400) >= sparse), rng.dirichlet(np.ones(400))
+    q /= q.sum()
+    wanted = share * float(q[q > 0] @ np.log(q[q > 0] / prior[q > 0]))
+    weight, reached = Mixtures(q, prior, None).matching(wanted, start)
+    assert reached == pytest.approx(wanted, rel=1e-11, abs=1e-15)
+    mixed = (1 - weight) * q + weight * prior
+    assert mixed @ np.log(mixed / prior) == pytest.approx(wanted, rel=1e-9, abs=1e-14)
+
+
+def test_the_ends_of_the_mixtures():
+    q, prior = np.array([0.7, 0.3, 0.0]), np.array([0.2, 0.2, 0.6])
+    mixtures = Mixtures(q, prior, None)
+    assert mixtures.matching(0.0, 0.5) == (1.0, 0.0)
+    assert mixtures.matching(9.0, 0.5) == (0.0, mixtures.largest_kl)
+    assert Mixtures(q, np.array([0.0, 0.5, 0.5]), None).matching(1.0, 0.5)[0] == 1.0

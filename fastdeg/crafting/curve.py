@@ -18,9 +18,9 @@ from fastdeg.kernels.divergence import mixture_divergence
 
 Float = NDArray[np.float64]
 
-_LEAST_WEIGHT = 1e-15  # where the search for a mixture's weight begins, at the latest
-_WEIGHT_TOL = 1e-13
+_KL_TOL = 1e-12  # of a mixture's divergence from the one that is wanted, relative
 _NEWTON_STEPS = 200
+_SUMMED_PER_OPERATION = 3  # bins of a sum that count as one elementary operation
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +94,11 @@ def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
     mixtures = Mixtures(setup.target.pmf, setup.prior.pmf, setup.threads)
     kl_to_prior = [result.terms["kl"] for result in results]
     weights: list[float] = []
+    mixture_kl: list[float] = []
     for kl in kl_to_prior:
-        weights.append(mixtures.weight(kl, weights[-1] if weights else 0.0))
-    mixture_kl = [mixtures.kl(weight) for weight in weights]
+        weight, reached = mixtures.matching(kl, weights[-1] if weights else 0.0)
+        weights.append(weight)
+        mixture_kl.append(reached)
     distances = [
         setup.problem.frechet_weight * result.terms["frechet"]
         + (setup.wasserstein_weight * result.terms["wasserstein"] if setup.wasserstein_weight > 0 else 0.0)
@@ -150,34 +152,41 @@ class Mixtures:
             return 0.0, 0.0
         if self.outside:
             return float("inf"), 0.0
-        work = 2 * len(self.ratio)
+        work = len(self.ratio) / _SUMMED_PER_OPERATION
         value, slope = mixture_divergence(self.ratio, self.prior, weight, threads=self.threads, work=work)
         if weight > 0:
             log = float(np.log(weight))
             value, slope = value + self.elsewhere * weight * log, slope + self.elsewhere * (log + 1)
         return max(value, 0.0), slope
 
-    def weight(self, kl: float, start: float) -> float:
-        """Return the weight of the mixture of a given KL to the prior; ``start`` is a guess, best a lower one.
+    def matching(self, kl: float, start: float) -> tuple[float, float]:
+        """Return the weight of the mixture of a given KL to the prior, and that mixture's; ``start`` is a guess.
 
-        Newton's steps on a function that falls and is convex do not pass its root from the left.
+        Newton's steps, or else bisection, for log KL as a function of −log(1 − weight): KL is at most linear and, near
+        the prior, quadratic in 1 − weight, so it is nearly a line.
         """
-        if self.outside:
-            return 1.0
+        if self.outside or kl <= 0:
+            return 1.0, 0.0
         if self.largest_kl <= kl:
-            return 0.0
-        weight = start if start > _LEAST_WEIGHT and self.kl(start) >= kl else _LEAST_WEIGHT
+            return 0.0, self.largest_kl
+        low, high, x = 0.0, np.inf, -np.log1p(-start)
         for _ in range(_NEWTON_STEPS):
+            weight = -float(np.expm1(-x))
             value, slope = self.divergence(weight)
-            if value <= kl or slope >= 0:
+            if abs(value - kl) <= _KL_TOL * kl:
                 break
-            step = (kl - value) / slope
-            if weight + step >= 1:
-                return 1.0
-            weight += step
-            if step <= _WEIGHT_TOL:
-                break
-        return weight
+            if value > kl:
+                low = x
+            else:
+                high = x
+            slope *= 1 - weight
+            proposal = x + value * np.log(kl / value) / slope if value > 0 and slope < 0 else np.inf
+            if not low < proposal < high:
+                proposal = (low + high) / 2 if high < np.inf else 2 * low + 1e-15
+            if not low < proposal < high:
+                break  # no number is left between them
+            x = proposal
+        return weight, value
 
     def effective_bins(self, weight: float, kl: float) -> float:
         """Return exp(entropy): the entropy is −KL − Σ mixture log prior."""
@@ -190,22 +199,22 @@ def _mixture_distances(setup: Setup, weights: list[float], state: Any) -> list[f
     W((1 − λ) q + λ prior, q) is λ W(prior, q) for a metric, which leaves common mass where it is.
     """
     problem, usable = setup.problem, setup.usable
-    target, prior = setup.target.pmf, setup.prior.pmf
+    q, prior = setup.target.pmf[usable], setup.prior.pmf[usable]
+    frechet = problem.frechet.along(q, prior)
     moving = setup.wasserstein_weight > 0
     whole: float | None = None
     distances = []
     for weight in weights:
-        mixture = (1 - weight) * target + weight * prior
-        p = mixture[usable]
-        if p.sum() < 1 - 1e-9:
+        if (1 - weight) * q.sum() + weight * prior.sum() < 1 - 1e-9:
             distances.append(float("nan"))
             continue
-        distance = problem.frechet_weight * max(problem.frechet.value(p), 0.0)
+        distance = problem.frechet_weight * max(frechet(weight), 0.0)
         if moving and setup.metric in TRUE_METRICS:
             if whole is None:
-                whole = _exact(problem, prior[usable] / prior[usable].sum(), state)
+                whole = _exact(problem, prior / prior.sum(), state)
             distance += weight * whole
         elif moving:
+            p = (1 - weight) * q + weight * prior
             distance += problem.transport.exact(p / p.sum())
         distances.append(distance)
     return distances

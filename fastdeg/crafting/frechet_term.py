@@ -105,6 +105,17 @@ class FrechetTerm:
         roots, vectors, mean = self.spectrum(z)
         return linear - 2 * float(roots.sum()), roots, vectors, mean
 
+    def along(self, p: Float, other: Float) -> Callable[[float], float]:
+        """Return FD² of (1 − λ) p + λ other as a function of λ, in which all that it depends on is linear."""
+        linear, there = float(self.linear @ p), float(self.linear @ other)
+        z, z_there = self.moments(p), self.moments(other)
+
+        def value(share: float) -> float:
+            roots = self.spectrum((1 - share) * z + share * z_there)[0]
+            return (1 - share) * linear + share * there + self.target_trace - 2 * float(roots.sum())
+
+        return value
+
     def spectrum(self, z: Float) -> tuple[Float, Float, Float]:
         """Return square roots and eigenvectors of Fᵀ Σ F, and the mean in the basis of the eigenvectors."""
         k = self.rank
