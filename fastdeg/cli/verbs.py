@@ -100,7 +100,9 @@ def _craft_from_photos(
     images = list(references.values())
     inference = estimator.infer(images)
     target = inference.distribution
-    distances = fd.frechet_distances(*estimator.bin_feature_moments(), *estimator.feature_moments(images))
+    # on one thread: the version for more compiles for longer than it could ever save here
+    moments = *estimator.bin_feature_moments(), *estimator.feature_moments(images)
+    distances = fd.frechet_distances(*moments, threads=1)
     closed_form = baselines.closed_form_weights(distances)
     return craft_run(
         target,

@@ -38,7 +38,11 @@ def kernel(
     fastmath: bool | Iterable[str] = False,
     inline: str = "never",
 ) -> Any:
-    """Compile a serial function with the package's defaults: cached on disk, without the GIL, NumPy's error model."""
+    """Compile a serial function with the package's defaults: cached on disk, without the GIL, NumPy's error model.
+
+    ``inline="always"``: for a part of one larger kernel, which is then compiled once and not at each level anew, or for
+    a few operations; not with fastmath of its own, which would be lost.
+    """
     if function is None:
         return lambda f: kernel(f, fastmath=fastmath, inline=inline)
     return _compile(function, fastmath=fastmath, inline=inline)

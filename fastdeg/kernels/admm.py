@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
-from fastdeg.kernels.elementary import positive_log
+from fastdeg.kernels.elementary import add, positive_log
 from fastdeg.kernels.rows import sum_rows
 
 ROWS_PER_BLOCK = 16
@@ -74,13 +74,6 @@ def bound(values, low, high, out):
 def part(values, first, last):
     """The entries of some cells, or the one of all."""
     return values[first:last] if len(values) > 1 else values
-
-
-@kernel
-def add(values, others, times):
-    """values += times · others."""
-    for j in range(len(values)):
-        values[j] += times * others[j]
 
 
 @kernel(inline="always")

@@ -79,7 +79,7 @@ def _sure_cell(value, low, factor, slack, n_cells):
     return np.int32(whole) if sure else np.int32(-1)
 
 
-@kernel
+@kernel(inline="always")
 def _sure_cells(block, grid, cells):
     """Write the flat cells of the samples of a block, a negative number where in doubt; return the smallest."""
     boundaries, starts, _, scale, tolerance = grid

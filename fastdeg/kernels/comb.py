@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel
+from fastdeg.kernels.elementary import add
 
 # Luma quantisation of the JPEG standard (annex K), which its quality setting scales; by frequency, row by row
 LUMA_STEPS = (
@@ -58,13 +59,6 @@ def evidence_for_step(coefficients, speaking, step, out):
         out[k] = speaking[k] * max(reach - sharpness * error * error, LOWEST)
 
 
-@kernel
-def add_to(total, values):
-    """Add values to sums."""
-    for k in range(values.shape[0]):
-        total[k] += values[k]
-
-
 @kernel(fastmath=REASSOCIATE)
 def sum_of_positive(values):
     """Sum of the values above zero."""
@@ -74,7 +68,7 @@ def sum_of_positive(values):
     return total
 
 
-@kernel
+@kernel(inline="always")
 def expected_quality(magnitudes, frequencies, steps, qualities):
     """The mean of the qualities, weighted by the evidence for them in the magnitudes (64, n) of blocks' DCT, and the
     evidence for the best one."""
@@ -93,10 +87,14 @@ def expected_quality(magnitudes, frequencies, steps, qualities):
         for q in range(qualities.shape[0]):  # neighbouring qualities often share a step
             if q == 0 or steps[q, f] != steps[q - 1, f]:
                 evidence_for_step(coefficients[f], speaking[f], steps[q, f], said)
-            add_to(totals[q], said)
-    evidence = np.empty(qualities.shape[0])
+            add(totals[q], said, np.float32(1))
+    evidence, most = np.empty(qualities.shape[0]), 0.0
     for q in range(qualities.shape[0]):
         evidence[q] = sum_of_positive(totals[q])
-    most = evidence.max()
-    weights = np.exp(evidence - most)
-    return (weights * qualities).sum() / weights.sum(), most
+        most = max(most, evidence[q])
+    total, weighted = 0.0, 0.0
+    for q in range(qualities.shape[0]):
+        weight = math.exp(evidence[q] - most)
+        total += weight
+        weighted += weight * qualities[q]
+    return weighted / total, most

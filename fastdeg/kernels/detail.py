@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel
-from fastdeg.kernels.edges import MARGIN, smooth
+from fastdeg.kernels.edges import DISTANCES, MARGIN, WIDE, smooth
 from fastdeg.kernels.ranks import middle_of_class
 
 N_LEVELS = 3
@@ -58,7 +58,7 @@ def add_three(first, second, third, distance, n, line):
         first[x] = line[x] + middle[x] + last[x]
 
 
-@kernel
+@kernel(inline="always")
 def sum_windows(values, distance, rows, columns, line):
     """Replace the first rows × columns values by the sums of the 3 × 3, so far apart, that begin at each."""
     for y in range(rows):
@@ -80,7 +80,7 @@ def mark_unclipped(rows, line, out):
         out[x] = np.uint8(most < MIDDLE)
 
 
-@kernel
+@kernel(inline="always")
 def unclipped_windows(plane, line, out):
     """Mark the small windows, in every STRIDE-th row, without clipped pixels: all if hardly any are."""
     rows, columns = plane.shape[0] - REACH + 1, plane.shape[1] - REACH + 1
@@ -94,7 +94,7 @@ def unclipped_windows(plane, line, out):
         out[:] = 1
 
 
-@kernel
+@kernel(inline="always")
 def count_classes(bits, rows, columns, marks, counts):
     """Count the classes of rows × columns sums, given as bits, but for those skipped; return how many are marked.
 
@@ -110,7 +110,7 @@ def count_classes(bits, rows, columns, marks, counts):
     return n
 
 
-@kernel
+@kernel(inline="always")
 def log_quantiles(counts, n, size, out):
     """Logarithms of the QUANTILES of n sums over so many pixels, as means, from the counts of their classes."""
     number, below = 0, counts[0]
@@ -123,7 +123,7 @@ def log_quantiles(counts, n, size, out):
         out[q] = math.log(middle / size + FLOOR)
 
 
-@kernel
+@kernel(inline="always")
 def detail_statistics(plane, memory, out):
     """Logarithms (N_STATISTICS,), by level, side and quantile, of a contiguous float32 plane of 12 × 12 pixels or more.
 
@@ -141,9 +141,9 @@ def detail_statistics(plane, memory, out):
     unclipped_windows(plane, line, unclipped)
     for level in range(N_LEVELS):
         if level == 1:
-            smooth(plane, False, 1, padded, first)
+            smooth(plane, WIDE[1], DISTANCES[1], padded, first)
         elif level == 2:
-            smooth(first, False, 1, padded, second)
+            smooth(first, WIDE[1], DISTANCES[1], padded, second)
         x = plane if level == 0 else first if level == 1 else second
         rows, columns = height - 2, width - 2
         for y in range(rows):

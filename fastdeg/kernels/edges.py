@@ -26,6 +26,8 @@ MOST = np.int32(0x48800000)  # bits of 2^18: none is larger
 STEP = np.int32(16)  # low bits that the ranking drops: classes are 1 / 128 of an octave and more
 HIGHEST = np.int16((MOST - LEAST) >> STEP)
 BORDER = np.int16(-1)  # the class of pixels that have no gradient
+# the smoothing that leads to each level: see `smooth`; arrays, since constants would each compile it anew
+WIDE, DISTANCES = np.array([False, False, True, False, True]), np.array([0, 1, 1, 2, 2])
 
 
 @kernel(fastmath=REASSOCIATE)
@@ -59,7 +61,7 @@ def squared_gradients(above, here, below, out):
         out[x] = across * across + down * down
 
 
-@kernel
+@kernel(inline="always")
 def steepness(plane, squares, steep):
     """Classes (height - 2, width) of the squared gradients of all rows but the first and last."""
     height, width = plane.shape
@@ -70,7 +72,7 @@ def steepness(plane, squares, steep):
         steep[y - 1, 0] = steep[y - 1, width - 1] = BORDER
 
 
-@kernel
+@kernel(inline="always")
 def steepest(steep, n, thresholds, counts):
     """Classes from which on (about) each of the SHARES of n pixels lies, the last one 0, and how many do."""
     everyone = steep.shape[0]
@@ -112,7 +114,7 @@ def add_above(here, left, right, above, below, steep, t0, t1, t2, t3, out):
     out[4, 1] += c4
 
 
-@kernel
+@kernel(inline="always")
 def sums_by_steepness(plane, width, steep, thresholds, out):
     """Add up squared gradient and absolute Laplacian over the pixels from each threshold on, (5, 2); flat arrays."""
     out[:] = 0
@@ -126,7 +128,7 @@ def sums_by_steepness(plane, width, steep, thresholds, out):
         )  # fmt: skip
 
 
-@kernel
+@kernel(inline="always")
 def edge_statistics(plane, memory, out):
     """Logarithms (N_STATISTICS,), by level, share and kind, of a contiguous float32 plane of at least 3 × 3 pixels.
 
@@ -138,18 +140,15 @@ def edge_statistics(plane, memory, out):
     steep = np.empty((height - 2, width), np.int16)
     padded = np.empty(width + 2 * MARGIN, np.float32)
     thresholds, counts = np.empty(len(SHARES) + 1, np.int32), np.empty(len(SHARES) + 1, np.int64)
-    smooth(plane, False, 1, padded, first)
+    smooth(plane, WIDE[1], DISTANCES[1], padded, first)
     steepness(first, padded[:width], steep)
     classes = steep.reshape(-1)
     steepest(classes, (height - 2) * (width - 2), thresholds, counts)
     sums = np.empty((len(SHARES) + 1, 2))
     for level in range(N_LEVELS):
-        if level == 2:
-            smooth(first, True, 1, padded, second)
-        elif level == 3:
-            smooth(second, False, 2, padded, first)
-        elif level == 4:
-            smooth(first, True, 2, padded, second)
+        if level > 1:
+            source, target = (first, second) if level % 2 == 0 else (second, first)
+            smooth(source, WIDE[level], DISTANCES[level], padded, target)
         x = plane if level == 0 else first if level % 2 == 1 else second
         sums_by_steepness(x.reshape(-1), width, classes, thresholds, sums)
         for s in range(len(SHARES) + 1):

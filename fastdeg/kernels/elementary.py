@@ -1,4 +1,8 @@
-"""Elementary functions that the compiler can turn into vector instructions, unlike those of the C library."""
+"""Elementary functions that the compiler can turn into vector instructions, unlike those of the C library.
+
+Also sums and assignments of arrays, entry by entry: NumPy's, between arrays whose lengths may differ, bring along the
+writing of their error messages, two seconds of compilation each.
+"""
 
 import numpy as np
 
@@ -51,6 +55,20 @@ def bounded_exp(x):
     p = p * r + 1.0
     p = p * r + 1.0
     return p * np.int64((np.int64(k) + 1023) << 52).view(np.float64)
+
+
+@kernel
+def assign(values, others):
+    """values = others."""
+    for j in range(len(values)):
+        values[j] = others[j]
+
+
+@kernel
+def add(values, others, times):
+    """values += times · others."""
+    for j in range(len(values)):
+        values[j] += times * others[j]
 
 
 @kernel(fastmath=REASSOCIATE)

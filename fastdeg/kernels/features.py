@@ -139,7 +139,7 @@ def weighted_mean(magnitudes, weights):
     return total
 
 
-@kernel
+@kernel(inline="always")
 def weights_of_most_active(activity, bits, many, few):
     """Equal weights of sum one on (about) a quarter, and on a sixteenth, of the blocks: those of largest activity."""
     n = activity.shape[0]
@@ -154,7 +154,7 @@ def weights_of_most_active(activity, bits, many, few):
         few[k] = other_weight if bits[k] >= sixteenth else np.float32(0)
 
 
-@kernel
+@kernel(inline="always")
 def block_statistics(plane, top, left, rows, columns, basis, memory, out):
     """Statistics (63 * N_STATISTICS,) of rows × columns blocks of a plane that start at (top, left).
 
@@ -185,14 +185,14 @@ def block_statistics(plane, top, left, rows, columns, basis, memory, out):
         line[6] = math.log(middle_of_class(upper, CLASSES_PER_OCTAVE_LOG2, LOWEST_OCTAVE) + FLOOR)
 
 
-@kernel
+@kernel(inline="always")
 def blocks_along(length, start):
     """Where the first whole block along an axis starts, and how many there are: at 0 if none fits from `start` on."""
     count = (length - start) // 8
     return (start, count) if count > 0 else (0, 1)
 
 
-@kernel
+@kernel(inline="always")
 def plane_features(plane, top, left, basis, frequencies, steps, qualities, out):
     """Statistics of the blocks on the grid that starts at (top, left) and on the grid shifted by 4, of the edges and of
     the finest detail; last the quality of the JPEG compression on the first grid, of the given ones, and the evidence

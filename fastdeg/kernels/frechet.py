@@ -162,7 +162,7 @@ def bidiagonalise(a, diagonal, upper, column, row, work):
                 target[j] -= inner * right[j]
 
 
-@kernel
+@kernel(inline="always")
 def reduce_to_square(a, square):
     """Householder reduction of a wide matrix, overwritten, to a lower triangle with the same singular values."""
     n_rows = a.shape[0]
@@ -179,7 +179,7 @@ def reduce_to_square(a, square):
         square[r, r] = diagonal
 
 
-@kernel
+@kernel(inline="always")
 def nuclear_norm(a, work):
     """Sum of the singular values of a square matrix, overwritten; work is (9, n). NaN if dqds did not converge."""
     n = a.shape[0]
@@ -188,7 +188,7 @@ def nuclear_norm(a, work):
     return bidiagonal_nuclear_norm(diagonal, upper, work[5:])
 
 
-@kernel
+@kernel(inline="always")
 def frechet_to(mean, cov, target_mean, target_factor, target_rank, target_trace, scaled, factor, product, work):
     """Squared distance to a factorised Gaussian, and what is wrong with the covariance."""
     trace, status = scaled_copy(cov, scaled)

@@ -152,7 +152,7 @@ def _centre(column, count, shares):
     return shift, residual
 
 
-@kernel
+@kernel(inline="always")
 def _range_moments(x, weights, begin, end, mean, residual, scatter):
     """Moments of the rows begin..end, block after block; returns their weight."""
     n_axes = x.shape[1]

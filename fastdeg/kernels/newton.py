@@ -10,6 +10,7 @@ import numpy as np
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel
 from fastdeg.kernels.cholesky import factor_lower, solve_lower
+from fastdeg.kernels.elementary import add, assign, dot
 from fastdeg.kernels.interior import (
     close_laplacian,
     corrector_length,
@@ -124,7 +125,7 @@ def linearise(graph, bounds, point, gradient, work):
     first, sink = graph.first, graph.sink
     x, s = point.x, point.s
     gap = 0.0
-    work.missing[:] = graph.masses
+    assign(work.missing, graph.masses)
     for i in range(len(first) - 1):
         begin, end = first[i], first[i + 1]
         plan, slack, to = x[begin:end], s[begin:end], sink[begin:end]
@@ -163,20 +164,20 @@ def linearise(graph, bounds, point, gradient, work):
 def right_side(graph, work):
     """dψ = column − W (b + D row) / denominator, what the Laplacian is then solved for."""
     first, sink = graph.first, graph.sink
-    work.dpsi[:] = work.column
+    assign(work.dpsi, work.column)
     for i in range(len(first) - 1):
         value = (work.b[i] + work.diagonal[i] * work.row[i]) / work.denominator[i]
         for e in range(first[i], first[i + 1]):
             work.dpsi[sink[e]] -= work.ratios[e] * value
 
 
-@kernel
+@kernel(inline="always")
 def predictor_right(graph, bounds, point, work):
     """The right-hand side of the direction to x s = 0."""
     for i in range(len(work.b)):
         work.b[i] = -work.residual[i]
         work.row[i] = point.p[i]
-    work.column[:] = graph.masses
+    assign(work.column, graph.masses)
     for k in range(len(bounds.at)):
         work.b[bounds.at[k]] += point.z_upper[k] - point.z_lower[k]
         work.dz_lower[k] = -point.z_lower[k]
@@ -195,12 +196,18 @@ def direction(graph, bounds, point, features, root, work):
             value = (work.sources[i] * b[i] - row[i]) / denominator[i]
             for k in range(n_columns):
                 turned[k] += features[i, k] * value
-        right[:] = np.dot(turned, root) if len(root) > 0 else turned
+        if len(root) > 0:
+            right[:] = 0.0
+            for i in range(len(root)):
+                add(right, root[i], turned[i])
+        else:
+            assign(right, turned)
         for j in range(len(dpsi)):
             for k in range(n_columns):
                 right[k] += work.from_bins[j, k] * dpsi[j]
         solve_lower(work.inner, right)
-        turned[:] = np.dot(root, right) if len(root) > 0 else right
+        for i in range(len(turned)):
+            turned[i] = dot(root[i], right, n_columns) if len(root) > 0 else right[i]
         for i in range(len(b)):
             total = 0.0
             for k in range(n_columns):
@@ -230,7 +237,7 @@ def bounds_length(bounds, point, work, worst):
     return worst
 
 
-@kernel
+@kernel(inline="always")
 def corrector_right(graph, bounds, point, gap, work):
     """The right-hand side of the second direction: to x s = target · ω, less the predictor's products (Mehrotra)."""
     first, sink, x, inverse = graph.first, graph.sink, point.x, work.inverse
@@ -261,7 +268,7 @@ def corrector_right(graph, bounds, point, gap, work):
     right_side(graph, work)
 
 
-@kernel
+@kernel(inline="always")
 def step_length(graph, bounds, point, work):
     """How far to go: a little less than to the boundary. The arcs' share of the direction is then in `moved`."""
     worst = corrector_length(
@@ -271,7 +278,7 @@ def step_length(graph, bounds, point, work):
     return 1.0 if worst <= 1.0 else TO_BOUNDARY / worst
 
 
-@kernel
+@kernel(inline="always")
 def two_directions(graph, bounds, point, features, root, lower, gap, work):
     """Predictor and corrector, with the Cholesky factor of the Laplacian; returns the length of the step."""
     predictor_right(graph, bounds, point, work)
@@ -297,11 +304,11 @@ def error_along(bounds, point, p, gradient, length, work):
     return total
 
 
-@kernel
+@kernel(inline="always")
 def move(graph, bounds, point, p, length, work):
     """Make the step of that length to p; x, s and the multipliers stay positive. Returns the gap."""
     gap = update(graph.first, graph.sink, point.x, point.s, work.moved, work.dphi, work.dpsi, length, SMALLEST)
-    point.p[:] = p
+    assign(point.p, p)
     for i in range(len(p)):
         point.phi[i] += length * work.dphi[i]
     for j in range(len(point.psi)):
@@ -352,13 +359,24 @@ def gradient_at(term, p, at):
         add_entropy_gradient(term.prior, term.tau, p, at.gradient)
 
 
-@kernel
+@kernel(inline="always")
 def hessian_at(term, p, at, diagonal, root):
     """The diagonal of the Hessian of f at p, and what makes features to the factor U = features root of its rest."""
     entropy_curvature(term.prior, term.tau, p, diagonal)
     if len(root) > 0:
         moment_curvature(at.roots, at.vectors, at.mean, root)
-        root *= np.sqrt(term.weight)
+        for i in range(len(root)):
+            for j in range(len(root)):
+                root[i, j] *= np.sqrt(term.weight)
+
+
+@kernel
+def add_product(matrix, left, right, times):
+    """matrix += times · left right."""
+    product = np.empty(matrix.shape)
+    np.dot(left, right, product)
+    for i in range(len(matrix)):
+        add(matrix[i], product[i], times)
 
 
 @kernel
@@ -371,25 +389,28 @@ def scaled_rows(matrix, scale):
     return out
 
 
-@kernel
+@kernel(inline="always")
 def low_rank_products(graph, features, root, complete, work):
     """from_bins = W (U / denominator), inner = 1 + Uᵀ (sources / denominator) U, with rows of U that stay in cache."""
     n_bins, n_sinks = len(work.back), len(work.from_bins)
     work.from_bins[:] = 0.0
-    work.inner[:] = np.eye(len(work.inner))
+    work.inner[:] = 0.0
+    for k in range(len(work.inner)):
+        work.inner[k, k] = 1.0
     for begin in range(0, n_bins, ROWS_AT_ONCE):
         end = min(begin + ROWS_AT_ONCE, n_bins)
-        factor = np.dot(features[begin:end], root)
+        factor = np.empty((end - begin, len(root)))
+        np.dot(features[begin:end], root, factor)
         divided = scaled_rows(factor, 1.0 / work.denominator[begin:end])
         if complete:
             ratios = work.ratios[begin * n_sinks : end * n_sinks].reshape(end - begin, n_sinks)
-            work.from_bins[:] += np.dot(ratios.T, divided)
+            add_product(work.from_bins, ratios.T, divided, 1.0)
         else:
             to_sinks(graph.first[begin : end + 1], graph.sink, work.ratios, divided, work.from_bins)
-        work.inner[:] += np.dot(factor.T, scaled_rows(divided, work.sources[begin:end]))
+        add_product(work.inner, factor.T, scaled_rows(divided, work.sources[begin:end]), 1.0)
 
 
-@kernel
+@kernel(inline="always")
 def factor_system(graph, features, root, matrix, work):
     """Laplacian and low-rank part, factored; returns whether both are positive definite."""
     n_bins, n_sinks = len(work.back), len(matrix)
@@ -413,7 +434,7 @@ def factor_system(graph, features, root, matrix, work):
         for j in range(len(response)):
             response[j] = work.from_bins[j, k]
         solve_lower(matrix, response)
-    work.inner[:] -= np.dot(work.responses, work.from_bins)
+    add_product(work.inner, work.responses, work.from_bins, -1.0)
     return factor_lower(work.inner)
 
 

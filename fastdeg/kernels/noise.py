@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
+from fastdeg.kernels.elementary import assign
 
 
 @kernel
@@ -27,7 +28,7 @@ def toned_variants(exact, contrasts, brightnesses, out):
     """In each row of out (n, m) the picture (m,) in other tones; as it is where the contrast is 1, the brightness 0."""
     for i in range(out.shape[0]):
         if contrasts[i] == 1 and brightnesses[i] == 0:
-            out[i] = exact
+            assign(out[i], exact)
         else:
             adjust(exact, contrasts[i], brightnesses[i], out[i])
 

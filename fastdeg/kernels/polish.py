@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.admm import add
-from fastdeg.kernels.elementary import bounded_exp, dot
+from fastdeg.kernels.elementary import add, bounded_exp, dot
 from fastdeg.kernels.mixture import inside, moment_curvature, slope, spectrum
 from fastdeg.kernels.rows import sum_rows
 

@@ -42,7 +42,7 @@ def price(metric, x, y, u, v, threshold, tolerance, arcs, arc_costs, row_min):
     return total
 
 
-@kernel
+@kernel(inline="always")
 def _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, arcs, arc_costs, row_min):
     """Rows of block p of x."""
     n_keep = arcs.shape[1]
