@@ -15,6 +15,7 @@ import fastdeg as fd
 from fastdeg import baselines, report, runs, runtime
 from fastdeg.bins import Bins
 from fastdeg.cli import console
+from fastdeg.cli.ahead import crafting_compiled
 from fastdeg.cli.estimation import estimate, fit_estimator, photo_candidates, photo_notes, print_estimate
 from fastdeg.cli.inputs import Annotations, read_annotations, read_space
 from fastdeg.cli.selection import select
@@ -35,10 +36,11 @@ def demo(options: argparse.Namespace) -> None:
     console.announce_compilation()
     rng = np.random.default_rng(options.seed)
     with console.progress_bar() as progress:
-        application = play_application(rng)
-        estimator = fd.DegradationEstimator(
-            application.truth.bins, downsampling=DOWNSAMPLING, n_samples=8_000, random_state=options.seed
-        ).fit(list(application.clean.values()), threads=options.threads, progress=progress)
+        with crafting_compiled():
+            application = play_application(rng)
+            estimator = fd.DegradationEstimator(
+                application.truth.bins, downsampling=DOWNSAMPLING, n_samples=8_000, random_state=options.seed
+            ).fit(list(application.clean.values()), threads=options.threads, progress=progress)
         run = _craft_from_photos(estimator, application.references, options, progress, generalization="auto")
     inputs = {"clean": sorted(application.clean), "references": len(application.references), "seed": options.seed}
     summary = summarize(run, "demo", inputs, truth=application.truth, generalization_auto=True)
@@ -60,7 +62,8 @@ def craft(options: argparse.Namespace) -> None:
         for name in ("n_bins", "images"):
             if getattr(options, name) is not None:
                 raise ValueError(f"--{name.replace('_', '-')}: goes with --annotations, not with --references")
-        estimator, references, notes, inputs = fit_estimator(options)
+        with crafting_compiled():
+            estimator, references, notes, inputs = fit_estimator(options)
         with console.progress_bar() as progress:
             run = _craft_from_photos(
                 estimator, references, options, progress, generalization=generalization, notes=notes
