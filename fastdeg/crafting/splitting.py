@@ -32,8 +32,9 @@ Float = NDArray[np.float64]
 
 _CHUNK = 25  # iterations between certificates, at first
 _LONGEST_CHUNK = 50
-_FIRST_POLISH = 50  # iterations; earlier, the flows tell too little
-_BALANCE_AT = (10, 20, 40)
+# iterations before polishing, on few cells and on more: earlier, the flows tell too little, the more so on many
+_FIRST_POLISH = 32, 50
+_BALANCE_AT = (5, 10, 18)
 _BALANCE_EVERY = 50
 _FEW_CELLS = 50_000  # up to here the launch of threads costs as much as it saves
 _MANY_CELLS = 200_000  # from here on the first iterations have their transforms in float32; certificates never
@@ -107,7 +108,7 @@ class GridSplitting:
         if not self.further and transport.exactly_solvable and Polish.applies(problem, transport):
             self.polish = Polish(problem, transport, terms, threads, deadline)
         self.polished: Polished | None = None
-        self.polish_at = _FIRST_POLISH
+        self.polish_at = _FIRST_POLISH[not solves_serially(transport)]
         self.n_iter = 0
         self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
         before = state.splitting
@@ -162,7 +163,10 @@ class GridSplitting:
 
     def advance(self, enough: float, at_most: int) -> int:
         """Make a chunk of iterations, and polish where it is time to."""
-        chunk = min(max(_CHUNK, self.n_iter // 8), _LONGEST_CHUNK, at_most)
+        chunk = max(_CHUNK, self.n_iter // 8)
+        if self.polish is not None and self.n_iter < self.polish_at:
+            chunk = max(chunk, self.polish_at - self.n_iter)  # a certificate before would tell nothing
+        chunk = min(chunk, _LONGEST_CHUNK, at_most)
         if self.n_iter >= _ROUGH_ITERATIONS and self.potential.dtype != np.float64:
             self.potential = self.potential.astype(np.float64)
             self.projection = Projection(self.transport, self.features, self.threads, np.float64)
