@@ -135,7 +135,7 @@ def test_an_interrupt_while_one_half_waits_ends_the_other():
 
 @pytest.mark.parametrize("sparse", [0.0, 0.5, 0.99])
 @pytest.mark.parametrize("share", [1e-14, 1e-6, 0.01, 0.5, 0.99, 1 - 1e-9])
-@pytest.mark.parametrize("start", [0.0, 0.3, 1 - 1e-12])
+@pytest.mark.parametrize("start", [0.0, 0.3, 1 - 1e-12, 1.0])
 def test_a_mixture_is_found_for_any_divergence_from_any_guess(sparse, share, start):
     rng = np.random.default_rng(3)
     q, prior = rng.dirichlet(np.ones(400)) * (rng.random(400) >= sparse), rng.dirichlet(np.ones(400))

@@ -20,6 +20,7 @@ Float = NDArray[np.float64]
 
 _KL_TOL = 1e-12  # of a mixture's divergence from the one that is wanted, relative
 _NEWTON_STEPS = 200
+_NEARLY_ALL = 1 - 2.0**-53  # the largest weight of a mixture that is not the prior
 _SUMMED_PER_OPERATION = 3  # bins of a sum that count as one elementary operation
 
 
@@ -169,7 +170,7 @@ class Mixtures:
             return 1.0, 0.0
         if self.largest_kl <= kl:
             return 0.0, self.largest_kl
-        low, high, x = 0.0, np.inf, -np.log1p(-start)
+        low, high, x = 0.0, np.inf, -np.log1p(-min(start, _NEARLY_ALL))
         for _ in range(_NEWTON_STEPS):
             weight = -float(np.expm1(-x))
             value, slope = self.divergence(weight)
