@@ -141,14 +141,10 @@ class Mixtures:
         self.elsewhere = max(1 - float(self.prior.sum()), 0.0)  # where q is 0, the mixture over the prior is λ
         logs = np.log(np.where(prior > 0, prior, 1.0))
         self.cross = float(q @ logs), float(prior @ logs)
-        self.largest_kl = self.kl(0.0)
-
-    def kl(self, weight: float) -> float:
-        """Return KL(mixture ‖ prior), which falls with the weight, and is convex."""
-        return self.divergence(weight)[0]
+        self.largest_kl = self.divergence(0.0)[0]
 
     def divergence(self, weight: float) -> tuple[float, float]:
-        """Return that and its derivative with respect to the weight."""
+        """Return KL(mixture ‖ prior), which falls with the weight, and its derivative with respect to the weight."""
         if weight == 1:
             return 0.0, 0.0
         if self.outside:

@@ -1,7 +1,7 @@
 """Elementary functions that the compiler can turn into vector instructions, unlike those of the C library.
 
 Also sums and assignments of arrays, entry by entry: NumPy's, between arrays whose lengths may differ, bring along the
-writing of their error messages, two seconds of compilation each.
+writing of their error messages, a second or two of compilation each.
 """
 
 import numpy as np
