@@ -7,6 +7,7 @@ import pytest
 from problems_grids import SHAPE, N, active_flows, edges, split_small_grids, uneven_steps
 
 import fastdeg as fd
+from fastdeg.crafting.polish import PolishState
 from fastdeg.crafting.setup import build
 from fastdeg.crafting.splitting import GridSplitting
 from fastdeg.kernels import polish
@@ -44,22 +45,22 @@ def test_each_group_keeps_its_mass_and_moments(rng):
     np.testing.assert_allclose(sums, expected, rtol=1e-12)
 
 
-def test_preferences_are_those_of_the_grids_edges(rng):
+def test_the_largest_flow_into_each_cell_is_preferred(rng):
     steps = uneven_steps(rng)
     _, flows, _ = active_flows(rng, steps)
-    potential = rng.random(N)
-    by_ends = {
-        (i, j): 1 - abs(flows[k, i]) / length
-        if abs(flows[k, i]) > length
-        else length - abs(potential[i] - potential[j])
-        for i, j, length, k in edges(steps)
-    }
+    excess, into = {}, {}
+    for i, j, length, k in edges(steps):
+        excess[i, j] = abs(flows[k, i]) / length - 1
+        into.setdefault(i if flows[k, i] > 0 else j, []).append((i, j))
+    largest = {max(ends, key=lambda pair: excess[pair]) for ends in into.values()}
+    largest = {pair for pair in largest if excess[pair] > 0}
+    assert 0 < len(largest) < len(excess)
     coordinates = np.concatenate([np.r_[0, np.cumsum(steps[k, : n - 1])] for k, n in enumerate(SHAPE)])
     tails, heads, _ = grid_edges(np.array(SHAPE), coordinates)
     preference = np.empty(len(tails))
-    polish.edge_order(np.array(SHAPE), steps, np.ones(3), flows, potential, preference)
-    expected = [by_ends[int(i), int(j)] for i, j in zip(tails, heads, strict=True)]
-    np.testing.assert_allclose(preference, expected, rtol=1e-12)
+    polish.edge_order(np.array(SHAPE), steps, np.ones(3), flows, preference)
+    order = [(int(tails[e]), int(heads[e])) for e in np.argsort(preference)]
+    assert order == sorted(excess, key=lambda pair: (pair not in largest, -excess[pair]))
 
 
 def grid_target(kind, levels=(0, 1, 2, 4, 5, 7, 8, 9)):
@@ -110,6 +111,32 @@ def test_polishing_never_uses_excluded_bins(as_flows):
     assert result.converged
     assert (result.distribution.pmf[::5] == 0).all()
     assert abs(result.distribution.pmf.sum() - 1) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("taus", "degree"),
+    [
+        ((0.1,), None),
+        ((0.1, 0.05), 1),
+        ((0.1, 0.05, 0.02), 2),
+        ((0.1, 0.05, 0.07), 1),  # the first of them was not on the way
+        ((0.1, 0.099, 0.02), None),  # too far ahead of the last step
+        ((0.1, 0.3, 0.5), None),  # the other way
+        ((0.1, 0.1, 0.02), None),
+    ],
+)
+def test_moments_are_predicted_by_those_on_the_way(taus, degree):
+    def moments(tau):
+        log = np.log(tau)
+        return np.array([1.0, log, log**2, log**3])
+
+    state = PolishState(taus[0], None, None, tuple((tau, moments(tau)) for tau in taus), None, None, None)
+    predicted = state.predicted(0.2)
+    if degree is None:
+        assert predicted is None
+    else:
+        np.testing.assert_allclose(predicted[: degree + 1], moments(0.2)[: degree + 1], atol=1e-12)
+        assert abs(predicted[degree + 1] - moments(0.2)[degree + 1]) > 0.1
 
 
 def test_mass_of_the_target_where_p_may_have_none_moves_on(as_flows):

@@ -28,7 +28,8 @@ _FORBIDDEN = 1e-12  # mass outside the bins that p may use
 _ROUNDS = 8
 _EXACT_ROUNDS = 3
 _FEW_PIVOTS = 500  # of an exact transport solve, from which on another one will not change much
-_AHEAD = 3.0  # steps of log tau that moments are predicted for, at most
+_PREDICTED_FROM = 3  # moments of solutions along tau, those for the next one
+_AHEAD = 3.0  # steps of log tau that they are predicted for, at most
 _FAR = 4.0  # ratio of two tau beyond which one's forest is no start for the other
 # range of the potential over tau below which p depends so little on flows that those for a fixed p help: where a forest
 # comes from the flows of a splitting, and where from a problem nearby
@@ -52,7 +53,7 @@ class PolishState:
     tau: float
     ties: NDArray[np.uint32]
     potential: Float
-    moments: tuple[tuple[float, Float], ...]  # tau and the moments of p: here, and of the solution that led here
+    moments: tuple[tuple[float, Float], ...]  # tau and the moments of p: here, and of the solutions that led here
     tree: Tree | None
     transport: GridTransport
     terms: FlowTerms
@@ -62,13 +63,18 @@ class PolishState:
         return np.array_equal(self.transport.steps, transport.steps) and 1 / _FAR < self.tau / problem.tau < _FAR
 
     def predicted(self, tau: float) -> Float | None:
-        """Return moments for another tau on the line through those here and those before, if tau is on its way."""
-        (here, z), *before = self.moments
-        if not before:
+        """Return moments for another tau: a polynomial of log tau through those on the way. None where none is."""
+        logs = np.log([tau, *(at for at, _ in self.moments)])
+        steps, count = np.diff(logs), 1
+        while count < len(self.moments) and 0 < steps[count - 1] * steps[count] < _AHEAD * steps[count] ** 2:
+            count += 1
+        if count == 1:
             return None
-        there, old = before[0]
-        ahead = np.log(tau / here) / np.log(here / there) if here != there else np.inf
-        return z + ahead * (z - old) if 0 < ahead < _AHEAD else None
+        z, logs = np.zeros_like(self.moments[0][1]), logs[: count + 1]
+        for k in range(1, count + 1):
+            others = np.delete(logs[1:], k - 1)
+            z += np.prod((logs[0] - others) / (logs[k] - others)) * self.moments[k - 1][1]
+        return z
 
 
 class Polish:
@@ -106,7 +112,7 @@ class Polish:
         """Start from where the polishing of a problem nearby ended."""
         self.forest.ties[:], self.forest.potential[:] = state.ties, state.potential
         self.tree = None if state.tree is None else copy_tree(state.tree)
-        self.before = state.moments[:1]
+        self.before = state.moments[: _PREDICTED_FROM - 1]
         now = state.moments[0][1]
         if not np.array_equal(state.transport.target, self.transport.target):  # trees may be left without mass
             self.forest.attach_loose(self._exponents(now))
@@ -162,7 +168,7 @@ class Polish:
                 best, least_gap, self.solved = polished, polished.gap, True
                 if least_gap <= enough:
                     break
-            z = self._newton(*self.forest.trees(), z)
+            z = self._newton(*self.forest.trees(), z, known=True)
         return best
 
     def _plant_exact(self, flows: Flows | None) -> int:
@@ -171,9 +177,7 @@ class Polish:
         preference = None
         if self.tree is None and flows is not None:
             preference = np.empty(sum(len(p) // n * (n - 1) for n in shape))
-            polish.edge_order(
-                self.forest.shape, transport.steps, 1 / flows.rates, flows.s, self.forest.potential, preference
-            )
+            polish.edge_order(self.forest.shape, transport.steps, 1 / flows.rates, flows.s, preference)
         p, q = p / p.sum(), transport.target
         arrays = p.reshape(shape), q.reshape(shape)
         before = 0 if self.tree is None else n_pivots(self.tree)
@@ -220,16 +224,17 @@ class Polish:
         polish.fill_exponents(self.features, w, self.rest, self.log_prior, problem.tau, exponents)
         return exponents
 
-    def _newton(self, group: NDArray[np.int32], mass: Float, z: Float) -> Float | None:
+    def _newton(self, group: NDArray[np.int32], mass: Float, z: Float, known: bool = False) -> Float | None:
         """Bring p and the potential of the forest to the minimum of the problem for given trees; return its moments.
 
-        None where Newton's method and the moments of p lead out of the domain.
+        ``z`` is a guess; ``known``: the forest is at its p already. None where Newton's method and the moments of p
+        lead out of the domain.
         """
         problem, potential = self.problem, self.forest.potential
-        p, shift, z = np.empty(len(potential)), np.empty(len(mass)), z.copy()
+        p, shift, z = self.forest.p.copy(), np.zeros(len(mass)), z.copy()
         found = polish.solve_groups(
             self.features, potential + self.rest, self.slope, problem.frechet_weight, self.log_prior, problem.tau,
-            group, mass, problem.frechet.rank, z, p, shift,
+            group, mass, problem.frechet.rank, known, z, p, shift,
         )  # fmt: skip
         if not found:
             return None

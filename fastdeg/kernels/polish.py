@@ -81,14 +81,21 @@ def moments_of(features, p, z):
 def group_moments(features, p, group, sums):
     """sums[k] = Σ p A over group k."""
     n, r = len(features.x), len(features.square)
-    x, x2, square = features.x, features.x2, features.square
+    square = features.square
     sums[:] = 0.0
     for row in range(len(features.constant)):
         constant, slope = features.constant[row], features.slope[row]
-        for j in range(n):
-            total, weight = sums[group[row * n + j]], p[row * n + j]
+        x, j = row * n, 0
+        while j < n:
+            k, one, by_x, by_x2 = group[x + j], 0.0, 0.0, 0.0
+            while j < n and group[x + j] == k:  # neighbours mostly are of one group
+                one += p[x + j]
+                by_x += p[x + j] * features.x[j]
+                by_x2 += p[x + j] * features.x2[j]
+                j += 1
+            total = sums[k]
             for f in range(r):
-                total[f] += weight * (constant[f] + slope[f] * x[j] + square[f] * x2[j])
+                total[f] += one * constant[f] + by_x * slope[f] + by_x2 * square[f]
 
 
 @kernel
@@ -118,11 +125,12 @@ def group_covariance(features, p, group, mass, sums, out):
 
 
 @kernel
-def solve_groups(features, base, fixed, weight, log_prior, tau, group, mass, k, z, p, shift):
+def solve_groups(features, base, fixed, weight, log_prior, tau, group, mass, k, known, z, p, shift):
     """Minimise the tangent problem with given masses of groups: p, log-shifts of the groups, and z = Aᵀp, from a guess.
 
-    Costs base + A (fixed + weight · slope of FD² at z), by damped Newton steps in z: with the covariance C of A within
-    the groups and the Hessian H of FD², (1 + weight / tau C H) step = Aᵀp − z. Returns whether that leads anywhere.
+    ``known``: p is that of the guess already. Costs base + A (fixed + weight · slope of FD² at z), by damped Newton
+    steps in z: with the covariance C of A within the groups and the Hessian H of FD², (1 + weight / tau C H) step =
+    Aᵀp − z. Returns whether that leads anywhere.
     """
     r = len(z)
     roots, vectors, mean, w = np.empty(k), np.empty((k, k)), np.empty(k), np.empty(r)
@@ -133,8 +141,9 @@ def solve_groups(features, base, fixed, weight, log_prior, tau, group, mass, k, 
         slope(roots, vectors, mean, w)
         w *= weight
         add(w, fixed, 1.0)
-        fill_exponents(features, w, base, log_prior, tau, exponents)
-        fill_groups(exponents, group, mass, p, shift)
+        if made > 0 or not known:
+            fill_exponents(features, w, base, log_prior, tau, exponents)
+            fill_groups(exponents, group, mass, p, shift)
         if r == 0 or made == MOST_STEPS - 1:
             break
         moments_of(features, p, error)
@@ -166,18 +175,29 @@ def solve_groups(features, base, fixed, weight, log_prior, tau, group, mass, k, 
 
 
 @kernel
-def edge_order(shape, steps, inverse_rates, flows, potential, preference):
-    """Preference of a grid's edges, sorted by cell and axis, for a first tree: large flows, then small slacks."""
-    n_axes = len(shape)
+def edge_order(shape, steps, inverse_rates, flows, preference):
+    """Preference of a grid's edges, sorted by cell and axis, for a first tree.
+
+    The largest flow into each cell first, over what shrinkage takes of it: along these, masses reach most cells as in
+    the end. Then the others by their size.
+    """
+    n_axes, n_cells = len(shape), flows.shape[1]
     strides = np.ones(n_axes, np.int64)
     for k in range(n_axes - 2, -1, -1):
         strides[k] = strides[k + 1] * shape[k + 1]
+    largest = np.full(n_cells, -1)
     e = 0
-    for i in range(flows.shape[1]):
+    for i in range(n_cells):
         for k in range(n_axes):
             c = i // strides[k] % shape[k]
             if c < shape[k] - 1:
-                excess = abs(flows[k, i]) / (steps[k, c] * inverse_rates[k]) - 1.0
-                slack = steps[k, c] - abs(potential[i] - potential[i + strides[k]])
-                preference[e] = -excess if excess > 0 else slack
+                s = flows[k, i]
+                preference[e] = 1.0 - abs(s) / (steps[k, c] * inverse_rates[k])
+                end = i if s > 0 else i + strides[k]
+                if preference[e] < 0 and (largest[end] < 0 or preference[e] < preference[largest[end]]):
+                    largest[end] = e
                 e += 1
+    first = preference.min() - 1.0
+    for i in range(n_cells):
+        if largest[i] >= 0 and preference[largest[i]] > first:
+            preference[largest[i]] += first  # may be that of both its ends
