@@ -11,7 +11,7 @@ from problems_craft import two_blobs
 
 import fastdeg as fd
 from fastdeg.crafting.curve import Mixtures
-from fastdeg.crafting.path import TwoHalves
+from fastdeg.crafting.halves import TwoHalves
 
 
 @pytest.fixture

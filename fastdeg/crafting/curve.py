@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.crafting.problem import Problem
+from fastdeg.crafting.halves import TwoHalves
 from fastdeg.crafting.result import CraftResult
 from fastdeg.crafting.setup import TRUE_METRICS, Setup
 from fastdeg.crafting.solver import as_flow
@@ -22,6 +22,7 @@ _KL_TOL = 1e-12  # of a mixture's divergence from the one that is wanted, relati
 _NEWTON_STEPS = 200
 _NEARLY_ALL = 1 - 2.0**-53  # the largest weight of a mixture that is not the prior
 _SUMMED_PER_OPERATION = 3  # bins of a sum that count as one elementary operation
+_ALL = 1 - 1e-9  # mass on bins that p may use
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,32 +93,34 @@ class TradeoffPath:
 
 def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
     """Measure the crafted distributions and the mixtures of the same KL to the prior."""
-    mixtures = Mixtures(setup.target.pmf, setup.prior.pmf, setup.threads)
-    kl_to_prior = [result.terms["kl"] for result in results]
-    weights: list[float] = []
-    mixture_kl: list[float] = []
-    for kl in kl_to_prior:
-        weight, reached = mixtures.matching(kl, weights[-1] if weights else 0.0)
-        weights.append(weight)
-        mixture_kl.append(reached)
-    distances = [
-        setup.problem.frechet_weight * result.terms["frechet"]
-        + (setup.wasserstein_weight * result.terms["wasserstein"] if setup.wasserstein_weight > 0 else 0.0)
-        for result in results
-    ]
     broad, narrow = _marginals(setup.prior), _marginals(setup.target)
+    kl_to_prior = np.array([result.terms["kl"] for result in results])
+    mixtures = Mixtures(setup.target.pmf, setup.prior.pmf, setup.threads)
+
+    def measure() -> tuple[Curve, list[float], list[float]]:
+        weights: list[float] = []
+        mixture_kl: list[float] = []
+        for kl in kl_to_prior:
+            weight, reached = mixtures.matching(float(kl), weights[-1] if weights else 0.0)
+            weights.append(weight)
+            mixture_kl.append(reached)
+        crafted = Curve(
+            distance_to_target=np.array([_distance(setup, result) for result in results]),
+            kl_to_prior=kl_to_prior,
+            effective_bins=np.array([result.distribution.effective_bins() for result in results]),
+            worst_axis_coverage=np.array([_coverage(_marginals(result.distribution), broad) for result in results]),
+        )
+        return crafted, weights, mixture_kl
+
+    halves = TwoHalves.of(setup.problem, setup.threads)
+    (crafted, weights, mixture_kl), whole = halves(measure, lambda: _prior_transport(setup, results[-1]._state))
     return TradeoffPath(
         results=tuple(results),
         generalizations=np.array([result.generalization for result in results]),
-        crafted=Curve(
-            distance_to_target=np.array(distances),
-            kl_to_prior=np.array(kl_to_prior),
-            effective_bins=np.array([result.distribution.effective_bins() for result in results]),
-            worst_axis_coverage=np.array([_coverage(_marginals(result.distribution), broad) for result in results]),
-        ),
+        crafted=crafted,
         mixture_weights=np.array(weights),
         mixtures=Curve(
-            distance_to_target=np.array(_mixture_distances(setup, weights, results[-1]._state)),
+            distance_to_target=np.array(_mixture_distances(setup, weights, whole)),
             kl_to_prior=np.array(mixture_kl),
             effective_bins=np.array([mixtures.effective_bins(*pair) for pair in zip(weights, mixture_kl, strict=True)]),
             worst_axis_coverage=np.array(
@@ -190,39 +193,50 @@ class Mixtures:
         return float(np.exp(-kl - (1 - weight) * self.cross[0] - weight * self.cross[1]))
 
 
-def _mixture_distances(setup: Setup, weights: list[float], state: Any) -> list[float]:
+def _distance(setup: Setup, result: CraftResult) -> float:
+    """Return w_F FD² + w_W W of a crafted distribution to the target."""
+    moved = setup.wasserstein_weight * result.terms["wasserstein"] if setup.wasserstein_weight > 0 else 0.0
+    return setup.problem.frechet_weight * result.terms["frechet"] + moved
+
+
+def _mixture_distances(setup: Setup, weights: list[float], whole: float | None) -> list[float]:
     """Return w_F FD² + w_W W of mixtures to the target; nan where they have mass on bins that p may not use.
 
-    W((1 − λ) q + λ prior, q) is λ W(prior, q) for a metric, which leaves common mass where it is.
+    ``whole``: what `_prior_transport` returns.
     """
     problem, usable = setup.problem, setup.usable
     q, prior = setup.target.pmf[usable], setup.prior.pmf[usable]
     frechet = problem.frechet.along(q, prior)
-    moving = setup.wasserstein_weight > 0
-    whole: float | None = None
     distances = []
     for weight in weights:
-        if (1 - weight) * q.sum() + weight * prior.sum() < 1 - 1e-9:
+        if (1 - weight) * q.sum() + weight * prior.sum() < _ALL:
             distances.append(float("nan"))
             continue
         distance = problem.frechet_weight * max(frechet(weight), 0.0)
-        if moving and setup.metric in TRUE_METRICS:
-            if whole is None:
-                whole = _exact(problem, prior / prior.sum(), state)
+        if whole is not None:
             distance += weight * whole
-        elif moving:
+        elif setup.wasserstein_weight > 0:
             p = (1 - weight) * q + weight * prior
             distance += problem.transport.exact(p / p.sum())
         distances.append(distance)
     return distances
 
 
-def _exact(problem: Problem, p: Float, state: Any) -> float:
-    """Return the exact cost of transport from p to q, found from where the solution for a p nearby ended."""
+def _prior_transport(setup: Setup, state: Any) -> float | None:
+    """Return w_W W(prior, q), found from where the solution for a p nearby ended; None where mixtures do without.
+
+    W((1 − λ) q + λ prior, q) is λ W(prior, q) for a metric, which leaves common mass where it is.
+    """
+    problem, usable = setup.problem, setup.usable
+    prior = setup.prior.pmf[usable]
+    needed = max(prior.sum(), setup.target.pmf[usable].sum()) >= _ALL
+    if not needed or setup.wasserstein_weight == 0 or setup.metric not in TRUE_METRICS:
+        return None
+    prior = prior / prior.sum()
     flow = as_flow(problem.with_tau(1.0))
     if flow is None or not isinstance(state, GridState) or state.polish is None:
-        return problem.transport.exact(p)
-    return flow.exact(p, near=state.polish.tree)
+        return problem.transport.exact(prior)
+    return flow.exact(prior, near=state.polish.tree)
 
 
 def _coverage(marginals: list[Float], broad: list[Float]) -> float:

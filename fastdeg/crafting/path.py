@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -14,16 +13,17 @@ from numpy.typing import NDArray
 
 from fastdeg import _checks
 from fastdeg.crafting import ends
+from fastdeg.crafting.halves import TwoHalves
 from fastdeg.crafting.result import CraftResult
 from fastdeg.crafting.series import Series
 from fastdeg.crafting.solver import Progress, as_flow
-from fastdeg.crafting.splitting import solves_serially
-from fastdeg.kernels._jit import thread_count
 
 Float = NDArray[np.float64]
 
 N_POINTS = 20
-_LOWER = 0.65  # of the points, on the half from the target: the other's first takes as long as five
+# Ratio of tau over which the half from the prior goes: its first point takes as long as five others. And the shares of
+# the points within which that leaves the half from the target.
+_FROM_PRIOR, _FROM_TARGET = 21.0, (0.5, 0.8)
 T = TypeVar("T")
 
 
@@ -32,9 +32,9 @@ def follow(series: Series, generalizations: Any, progress: Progress | None) -> l
 
     In two halves, each from its end, the target and the prior; plans go down from the prior all the way.
     """
-    setup, threads = series.setup, series.limits.threads
+    setup = series.setup
     flow = as_flow(setup.problem.with_tau(1.0))
-    halves = TwoHalves(flow is not None and solves_serially(flow) and thread_count(threads) > 1)
+    halves = TwoHalves.of(setup.problem, series.limits.threads)
     lower, upper = series if flow is None else copy.copy(series), series
     # each half finds its end, and waits for the other's
     last: Future[float] = Future()
@@ -43,7 +43,6 @@ def follow(series: Series, generalizations: Any, progress: Progress | None) -> l
         taus.set_result([float(tau) for tau in _checked(generalizations)])
         last.set_result(taus.result()[-1])
     count = N_POINTS if generalizations is None else len(taus.result())
-    middle = 0 if flow is None else round(_LOWER * count)
     results: dict[float, CraftResult] = {}
 
     def solve(half: Series, tau: float, told: Progress | None) -> None:
@@ -60,9 +59,15 @@ def follow(series: Series, generalizations: Any, progress: Progress | None) -> l
         between = (first, max(end, 1.01 * first)) if first < np.inf else (end / 10, end)
         return [float(tau) for tau in np.geomspace(*between, count)]
 
+    def middle() -> int:
+        if flow is None:
+            return 0
+        below = int(np.searchsorted(taus.result(), last.result() / _FROM_PRIOR))
+        return min(max(below, round(_FROM_TARGET[0] * count)), round(_FROM_TARGET[1] * count))
+
     def from_target() -> None:
         _settle(taus, find_taus)
-        for tau in taus.result()[:middle]:
+        for tau in taus.result()[: middle()]:
             solve(lower, tau, progress)
 
     def from_prior() -> None:
@@ -70,7 +75,7 @@ def follow(series: Series, generalizations: Any, progress: Progress | None) -> l
         _settle(last, find_last)
         if flow is not None:
             solve(upper, last.result(), told)
-        for tau in reversed(taus.result()[middle:]):
+        for tau in reversed(taus.result()[middle() :]):
             if tau not in results:
                 solve(upper, tau, told)
 
@@ -91,46 +96,6 @@ def _settle(future: Future[T], find: Callable[[], T]) -> None:
     except BaseException as error:
         future.set_exception(error)
         raise
-
-
-class TwoHalves:
-    """Runs two calls, the second in a thread of its own where ``concurrently``, else after the first."""
-
-    def __init__(self, concurrently: bool) -> None:
-        self.concurrently = concurrently
-        self._stop = threading.Event()
-
-    def __call__(self, one: Callable[[], T], other: Callable[[], T]) -> tuple[T, T]:
-        """Return both results; where one call fails, the other ends at its next `check`."""
-        if not self.concurrently:
-            return one(), other()
-
-        def in_thread() -> T:
-            try:
-                return other()
-            except BaseException:
-                self._stop.set()
-                raise
-
-        with ThreadPoolExecutor(1) as pool:
-            second = pool.submit(in_thread)
-            try:
-                return one(), second.result()
-            except _Stopped:
-                second.result()
-                raise
-            except BaseException:
-                self._stop.set()  # an interrupt may come while this half waits for the other
-                raise
-
-    def check(self, *_: Any) -> None:
-        """End the call that makes this one where the other has failed; a `Progress`."""
-        if self._stop.is_set():
-            raise _Stopped
-
-
-class _Stopped(Exception):
-    """The other half has failed."""
 
 
 def _checked(generalizations: Any) -> Float:
