@@ -15,8 +15,10 @@ from scipy.spatial.distance import cdist
 
 import fastdeg as fd
 from fastdeg.kernels.transport.compiled import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
+from fastdeg.kernels.transport.dense import column_minima, start_dense
 from fastdeg.kernels.transport.leaves import strip_leaf, strip_leaves, unstrip_leaf, unstrip_leaves
 from fastdeg.kernels.transport.pricing import keep_near, price
+from fastdeg.kernels.transport.simplex import FAR, OPTIMAL, search
 from fastdeg.kernels.transport.spatial import block_points
 from fastdeg.kernels.transport.tree import (
     NONE,
@@ -25,6 +27,7 @@ from fastdeg.kernels.transport.tree import (
     build_tree,
     copy_tree,
     new_tree,
+    refresh_potentials,
     renumber,
     restore_numbers,
 )
@@ -213,6 +216,46 @@ def test_many_against_few_takes_few_pivots(m, most, metric):
     result = fd.emd(rng.dirichlet(np.ones(6000)), rng.dirichlet(np.ones(m)), x, y, metric=metric)
     assert result.relative_gap <= 1e-10
     assert result.n_pivots < most
+
+
+@pytest.mark.parametrize(("m", "most"), [(3, 1000), (24, 7500)])  # from the columns' minima: 5,000 and 7,600 or more
+@pytest.mark.parametrize("lattice", [False, True])  # with many equal costs
+@pytest.mark.parametrize("present", [1.0, 0.4])
+def test_many_rows_against_few_columns_take_few_pivots(m, most, lattice, present):
+    rng = np.random.default_rng(m)
+    x = rng.integers(0, 25, (8000, 3)) / 24 if lattice else rng.random((8000, 3))
+    a, b, y = rng.dirichlet(np.ones(8000)) * (rng.random(8000) < present), rng.dirichlet(np.ones(m)), x[:m]
+    a /= a.sum()
+    cost = cdist(x, y, "cityblock")
+    by_points = fd.emd(a, b, x, y, metric="cityblock")
+    for result, costs in ((fd.emd(a, b, cost=cost), cost), (fd.emd(b, a, cost=cost.T), cost.T)):
+        assert result.n_pivots <= most
+        assert result.value == pytest.approx(by_points.value, rel=1e-11)
+        assert result.gap <= 1e-12
+        plan, (u, v) = result.plan.toarray(), result.potentials
+        np.testing.assert_allclose(plan.sum(np.argmax(costs.shape) ^ 1), a, atol=1e-14)
+        np.testing.assert_allclose(plan.sum(np.argmax(costs.shape)), b, atol=1e-14)
+        assert (costs - u[:, None] - v).min() >= -1e-13
+
+
+def test_pivots_among_few_nodes_leave_no_rounding_behind():
+    # five sources against 8,000 leaves of equal costs: each shifts the potentials a little, to 590 if nobody looks
+    rng = np.random.default_rng(1)
+    axes = [np.linspace(0, 1, n) * rng.uniform(0.5, 2) for n in (40, 40, 5)]
+    x = np.stack([c.ravel() for c in np.meshgrid(*axes, indexing="ij")], axis=1)
+    cost = cdist(x[rng.choice(8000, 5, replace=False)], x, "cityblock")
+    a, b = rng.dirichlet(np.ones(5)), np.full(8000, 1 / 8000)
+    v, tree = np.empty(8000), new_tree(8005)
+    column_minima(cost, v)
+    assert start_dense(cost, a, b, np.arange(5), v, tree)
+    tails, heads = np.repeat(np.arange(5, dtype=np.uint32), 8000), np.tile(np.arange(5, 8005, dtype=np.uint32), 5)
+    largest = max(cost.max(), np.abs(tree.potential).max())
+    assert search(tree, tails, heads, cost.ravel(), cost.size, False, 1e-14 * largest, 1 << 28) == OPTIMAL
+    assert np.abs(tree.potential).max() <= 2 * FAR * largest
+    drifted = tree.potential.copy()
+    refresh_potentials(tree)
+    np.testing.assert_allclose(drifted - drifted[tree.info[ROOT]], tree.potential, atol=1e-13 * largest)
+    assert (cost.ravel() + tree.potential[tails] - tree.potential[heads]).min() >= -2e-14 * largest
 
 
 def test_potentials_of_points_without_mass_are_the_largest_feasible():

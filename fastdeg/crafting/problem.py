@@ -20,7 +20,7 @@ from fastdeg.kernels.transport.tree import Tree, copy_tree
 Float = NDArray[np.float64]
 
 LARGEST_EXACT = 100_000  # bins up to which transport on a grid is solved for exactly
-SINKS_BY_COSTS = 64  # up to here the transport solver is given costs rather than points
+SINKS_BY_COSTS = 32  # up to here the transport solver is given costs rather than points
 PRICED_AT_ONCE = 64  # arcs of a c-transform that count as one elementary operation
 _ROUNDING = 16 * float(np.finfo(float).eps)
 

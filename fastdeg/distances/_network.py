@@ -8,18 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg.kernels.transport.dense import (
+    column_minima,
     price_columns,
     price_matrix,
+    regrets,
     row_minima,
     solve_with_all_arcs,
     start_dense,
 )
 from fastdeg.kernels.transport.pieces import divide_tree, join_pieces, search_pieces, sort_arcs, take_pieces
 from fastdeg.kernels.transport.pricing import append_arcs, keep_near
-from fastdeg.kernels.transport.simplex import PAUSED, RENUMBER_FROM, UNBOUNDED, run_simplex, search
+from fastdeg.kernels.transport.simplex import BUDGET, PAUSED, RENUMBER_FROM, UNBOUNDED, run_simplex, search
 from fastdeg.kernels.transport.tree import PIVOTS, Tree, new_tree, read_plan, refresh_potentials
 
-BUDGET = 50_000_000  # nodes and arcs touched between two looks at interrupts: about 0.1 s
 TOLERANCE = 1e-14  # reduced costs below this share of the largest potential are rounding
 LEAST_DIVIDED = 3_000  # nodes from which on the tree is solved in pieces first
 FIRST_PIECE, PIECE_GROWTH = 400, 4  # nodes of the pieces
@@ -28,6 +29,8 @@ LARGE_TREE, LARGE_TREE_GROWTH = 20_000, 2  # large trees repay more rounds
 PIECES_BUDGET = 200_000_000  # nodes and arcs touched in one round over the pieces: about 0.5 s
 ALL_ARCS = 10_000  # entries of a cost matrix up to which all are in the list from the start
 FIRST_ARCS = 6  # arcs of each point to begin with
+TALL = 32  # rows over columns from which on some of the rows tell where to start
+SAMPLED = 8  # rows for each of these
 NEAR = 3.0  # arcs with reduced costs up to so many times the most negative one stay in the list
 MOST_ROUNDS = 100
 PARALLEL_ENTRIES = 4_000_000  # entries from which on a matrix is priced in parallel
@@ -58,14 +61,14 @@ def optimise(
     *,
     undirected: bool = False,
 ) -> None:
-    """Run the simplex on the arcs to the end, in steps between which Python sees interrupts."""
+    """Run the simplex on the arcs to the end, in steps between which Python sees interrupts and rounding is removed."""
     step = run_simplex if tree.parent.size >= RENUMBER_FROM else search
     while True:
         status = step(tree, tails, heads, costs, n_arcs, undirected, tolerance, BUDGET)
         check(status)
+        refresh_potentials(tree)
         if status != PAUSED:
             break
-    refresh_potentials(tree)
 
 
 def check(status: int) -> None:
@@ -160,12 +163,15 @@ def solve_matrix(a: Floats, b: Floats, cost: Floats, threads: int | None = None)
     Low-overhead entry for repeated calls.
     """
     n, m = cost.shape
+    if n * m > ALL_ARCS and m > TALL * n:
+        there = solve_matrix(b, a, np.ascontiguousarray(cost.T), threads)
+        return there._replace(u=there.v, v=there.u, sources=there.sinks, sinks=there.sources)
     tree = new_tree(n + m)
     u, v = np.empty(n), np.empty(m)
     if n * m <= ALL_ARCS:
         check(solve_with_all_arcs(cost, a, b, TOLERANCE, u, v, tree))
         return finish(a, b, u, v, n_pivots(tree), *read_plan(tree, a, b))
-    if not start_dense(cost, a, b, v, tree):
+    if not start_dense(cost, a, b, _first_potentials(a, b, cost, threads, v), v, tree):
         raise AssertionError("transport: the first basis is not a spanning tree")
     threads = threads if n * m >= PARALLEL_ENTRIES else 1
     row_minima(cost, v, u)
@@ -189,6 +195,23 @@ def solve_matrix(a: Floats, b: Floats, cost: Floats, threads: int | None = None)
         arcs.append(found, columns, column_costs, transposed=False)
         arcs.append(price_columns(cost, u, v, tolerance, rows, row_costs), rows, row_costs, transposed=True)
     return finish(a, b, row_min, v, n_pivots(tree), *read_plan(tree, a, b))
+
+
+def _first_potentials(a: Floats, b: Floats, cost: Floats, threads: int | None, v: Floats) -> NDArray[np.int64]:
+    """Fill potentials of the columns to start from; return the order in which the rows choose by them.
+
+    Where rows are many, the optimal potentials for a random sample of them are nearly those for all.
+    """
+    n, m = cost.shape
+    present = np.flatnonzero(a)
+    if n <= TALL * m or len(present) <= SAMPLED * m:
+        column_minima(cost, v)
+        return np.arange(n)
+    some = np.random.default_rng(0).choice(present, len(present) // SAMPLED, replace=False)
+    v[:] = solve_matrix(a[some] / a[some].sum(), b, cost[some], threads).v
+    regret = np.empty(n)
+    regrets(cost, v, regret)
+    return np.argsort(-regret, kind="stable")
 
 
 def finish(

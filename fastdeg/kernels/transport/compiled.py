@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.transport.dense import price_columns, price_matrix, row_minima, start_dense
+from fastdeg.kernels.transport.dense import column_minima, price_columns, price_matrix, row_minima, start_dense
 from fastdeg.kernels.transport.grid import COARSEST as COARSEST_GRID
 from fastdeg.kernels.transport.grid import (
     balanced_integers,
@@ -23,7 +23,7 @@ from fastdeg.kernels.transport.grid import (
 )
 from fastdeg.kernels.transport.line import emd_sorted
 from fastdeg.kernels.transport.pricing import append_arcs, price
-from fastdeg.kernels.transport.simplex import PAUSED, integer_masses, search
+from fastdeg.kernels.transport.simplex import integer_masses, search_to_the_end
 from fastdeg.kernels.transport.sinkhorn import (
     absorb,
     finish_scaling,
@@ -34,7 +34,7 @@ from fastdeg.kernels.transport.sinkhorn import (
 )
 from fastdeg.kernels.transport.spatial import block_points, cluster_sizes, kd_order, merge_clusters
 from fastdeg.kernels.transport.start import greedy_basis, refined_basis
-from fastdeg.kernels.transport.tree import PIVOTS, build_tree, new_tree, read_plan, refresh_potentials, tree_flows
+from fastdeg.kernels.transport.tree import PIVOTS, build_tree, new_tree, read_plan, tree_flows
 
 __all__ = ["emd_grid", "emd_matrix", "emd_points", "emd_sorted", "sinkhorn"]
 
@@ -45,7 +45,6 @@ scale_rows_serial = scale_rows.serial
 soft_transform_serial = soft_transform.serial
 FIRST_ARCS, MORE_ARCS = 6, 3
 TOLERANCE = 1e-14
-BUDGET = 1 << 60
 
 
 @kernel
@@ -176,7 +175,8 @@ def emd_matrix(a, b, cost):
     tree = new_tree(n + m)
     u = np.empty(n)
     v = np.empty(m)
-    start_dense(cost, mass_a, mass_b, v, tree)
+    column_minima(cost, v)
+    start_dense(cost, mass_a, mass_b, np.arange(n), v, tree)
     row_minima(cost, v, u)
     row_min = np.empty(n)
     arcs = _no_arcs()
@@ -219,15 +219,8 @@ def _pivot_on(tree, n, by_row, by_column, arcs):
     arcs = tails[:n_arcs].copy(), heads[:n_arcs].copy(), costs[:n_arcs].copy()
     tolerance = TOLERANCE * max(np.abs(arcs[2]).max(), np.abs(tree.potential).max())
     before = tree.info[PIVOTS]
-    _search_to_the_end(tree, arcs[0], arcs[1], arcs[2], False, tolerance)
+    search_to_the_end(tree, arcs[0], arcs[1], arcs[2], False, tolerance)
     return arcs, tolerance, tree.info[PIVOTS] > before
-
-
-@kernel
-def _search_to_the_end(tree, tails, heads, costs, undirected, tolerance):
-    while search(tree, tails, heads, costs, tails.shape[0], undirected, tolerance, BUDGET) == PAUSED:
-        pass
-    refresh_potentials(tree)
 
 
 @kernel
@@ -258,7 +251,7 @@ def emd_grid(a, b, shape, coordinates):
         grid_tree(np.argsort(preference), tails, heads, costs, here_masses, tree)
         if costs.shape[0] > 0:
             tolerance = TOLERANCE * max(costs.max(), np.abs(tree.potential).max())
-            _search_to_the_end(tree, tails, heads, costs, True, tolerance)
+            search_to_the_end(tree, tails, heads, costs, True, tolerance)
     flow = np.zeros(n)
     tree_flows(tree, supply.copy(), flow)
     value = (np.abs(flow) * tree.cost).sum()

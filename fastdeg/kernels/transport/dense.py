@@ -6,26 +6,21 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
-from fastdeg.kernels.transport.simplex import UNBOUNDED, integer_masses, search
+from fastdeg.kernels.transport.simplex import UNBOUNDED, integer_masses, search_to_the_end
 from fastdeg.kernels.transport.start import ship_row
-from fastdeg.kernels.transport.tree import build_tree, refresh_potentials
+from fastdeg.kernels.transport.tree import build_tree
 
 ROWS = 16  # rows of a block of the parallel loop
 SEGMENT = 64  # columns looked at together
 
 
 @kernel
-def start_dense(cost, a, b, v, tree):
-    """First basis for the cost matrix, from the column minima, which v takes."""
+def start_dense(cost, a, b, order, v, tree):
+    """First basis for the cost matrix: each row in the given order ships to the open columns of least ``cost - v``."""
     n, m = cost.shape
     supply = np.empty(n, np.int64)
     demand = np.empty(m, np.int64)
     integer_masses(a, b, supply, demand)
-    for j in range(m):
-        v[j] = np.inf
-    for i in range(n):
-        for j in range(m):
-            v[j] = cost[i, j] if cost[i, j] < v[j] else v[j]
     tails = np.empty(n + m, np.uint32)
     heads = np.empty(n + m, np.uint32)
     flows = np.empty(n + m, np.int64)
@@ -33,9 +28,33 @@ def start_dense(cost, a, b, v, tree):
     open_sinks = np.arange(m)
     n_open = m
     n_arcs = 0
-    for i in range(n):
+    for i in order:
         n_arcs, n_open = ship_row(cost[i], v, i, supply, demand, open_sinks, n_open, tails, heads, flows, costs, n_arcs)
     return build_tree(tree, tails, heads, flows, costs)
+
+
+@kernel
+def column_minima(cost, v):
+    """``v[j] = min_i cost[i, j]``."""
+    n, m = cost.shape
+    for j in range(m):
+        v[j] = np.inf
+    for i in range(n):
+        for j in range(m):
+            v[j] = cost[i, j] if cost[i, j] < v[j] else v[j]
+
+
+@kernel
+def regrets(cost, v, out):
+    """What each row loses, at least, where it cannot have the column of least ``cost - v``."""
+    n, m = cost.shape
+    for i in range(n):
+        least, second = np.inf, np.inf
+        for j in range(m):
+            value = cost[i, j] - v[j]
+            second = min(second, max(value, least))
+            least = min(least, value)
+        out[i] = second - least
 
 
 @kernel
@@ -130,7 +149,8 @@ def solve_with_all_arcs(cost, a, b, tolerance, u, v, tree):
     ``tolerance``: reduced costs below this share of the largest cost or potential are rounding. Returns a status.
     """
     n, m = cost.shape
-    if not start_dense(cost, a, b, v, tree):
+    column_minima(cost, v)
+    if not start_dense(cost, a, b, np.arange(n), v, tree):
         return UNBOUNDED
     tails = np.empty(n * m, np.uint32)
     heads = np.empty(n * m, np.uint32)
@@ -141,8 +161,7 @@ def solve_with_all_arcs(cost, a, b, tolerance, u, v, tree):
             heads[i * m + j] = n + j
             costs[i * m + j] = cost[i, j]
     largest = max(np.abs(costs).max(), np.abs(tree.potential).max())
-    status = search(tree, tails, heads, costs, n * m, False, tolerance * largest, 1 << 60)
-    refresh_potentials(tree)
+    status = search_to_the_end(tree, tails, heads, costs, False, tolerance * largest)
     v[:] = tree.potential[n:]
     row_minima(cost, v, u)
     return status

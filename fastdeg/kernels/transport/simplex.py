@@ -13,10 +13,24 @@ from fastdeg.kernels.transport.leaves import (
     unstrip_leaf,
     unstrip_leaves,
 )
-from fastdeg.kernels.transport.tree import NONE, POSITION, ROOT, TOUCHED, exchange, renumber, restore_numbers
+from fastdeg.kernels.transport.tree import (
+    NONE,
+    POSITION,
+    ROOT,
+    TOUCHED,
+    exchange,
+    refresh_potentials,
+    renumber,
+    restore_numbers,
+    sum_costs,
+)
 
 OPTIMAL, PAUSED, UNBOUNDED = 0, 1, 2
 MIN_BLOCK, BLOCK_FACTOR = 20, 0.5  # arcs looked at before a pivot: a multiple of the square root of their number
+BUDGET = 50_000_000  # nodes and arcs touched between two looks at interrupts: about 0.1 s
+# Pivots that move the root's part shift its potential, all in one direction where most nodes are leaves of a few ones.
+# Beyond so many times the largest cost or potential, its rounding would come near the tolerance.
+FAR = 8.0
 RENUMBER_FROM = 20_000  # nodes from which on the tree is kept in preorder in memory: smaller ones fit the cache
 RENUMBER_EVERY = 60  # nodes and arcs touched between two renumberings, over the number of nodes and arcs
 
@@ -36,9 +50,20 @@ def run_simplex(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget
             placed_heads[e] = place[heads[e]]
         status = search(placed, placed_tails, placed_heads, costs, n_arcs, undirected, tolerance, min(budget, stretch))
         restore_numbers(placed, node_at, tree)
+        refresh_potentials(tree)
         budget -= stretch
         if status != PAUSED or budget <= 0:
             return status
+
+
+@kernel
+def search_to_the_end(tree, tails, heads, costs, undirected, tolerance):
+    """The same as `search`, without pauses but to refresh the potentials."""
+    status = PAUSED
+    while status == PAUSED:
+        status = search(tree, tails, heads, costs, len(tails), undirected, tolerance, BUDGET)
+        refresh_potentials(tree)
+    return status
 
 
 @kernel
@@ -46,7 +71,7 @@ def search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
     """Pivot on the most negative reduced cost of each block of arcs until none is below ``-tolerance``.
 
     Undirected: each arc may be used both ways. Goes round and round the list, from where it stood. Pauses after about
-    ``budget`` nodes and arcs touched, so that the caller can look after interrupts.
+    ``budget`` nodes and arcs touched, so that the caller can look after interrupts, and refresh the potentials.
     """
     parent, size, follow, before = tree.parent, tree.size, tree.next, tree.prev
     direction, flow, arc_cost, potential = tree.direction, tree.flow, tree.cost, tree.potential
@@ -57,6 +82,9 @@ def search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
     n_hooked = np.empty(n_nodes, np.int32)
     strip_leaves(tree, hook, offset, n_hooked)
     block = max(MIN_BLOCK, int(BLOCK_FACTOR * np.sqrt(n_arcs)))
+    largest = 0.0
+    for x in range(n_nodes):
+        largest = max(largest, abs(arc_cost[x]), abs(potential[x]))
     spent = 0
     e = info[POSITION]
     if e >= n_arcs:
@@ -112,6 +140,8 @@ def search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
             )  # fmt: skip
             if size[leaving] == 1 and n_hooked[leaving] == 0 and leaving != np.uint32(info[ROOT]):
                 strip_leaf(parent, size, follow, before, direction, arc_cost, hook, offset, n_hooked, leaving)
+            if abs(potential[np.uint32(info[ROOT])]) > FAR * largest:
+                sum_costs(parent, follow, direction, arc_cost, potential, np.uint32(info[ROOT]))
         if size[above] == 1 and n_hooked[above] == 0 and above != np.uint32(info[ROOT]):
             strip_leaf(parent, size, follow, before, direction, arc_cost, hook, offset, n_hooked, above)
         spent += looked + info[TOUCHED] - touched

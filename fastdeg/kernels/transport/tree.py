@@ -128,15 +128,18 @@ def build_tree(tree, tails, heads, flows, costs):
 @kernel
 def refresh_potentials(tree):
     """Recompute the potentials from the costs of the tree arcs, which removes what rounding has gathered."""
-    root = np.uint32(tree.info[ROOT])
-    x = tree.next[root]
+    sum_costs(tree.parent, tree.next, tree.direction, tree.cost, tree.potential, np.uint32(tree.info[ROOT]))
+
+
+@kernel
+def sum_costs(parent, follow, direction, arc_cost, potential, root):
+    """Potentials from the costs of the tree arcs, the root's zero."""
+    potential[root] = 0.0
+    x = follow[root]
     while x != root:
-        p = tree.parent[x]
-        if tree.direction[x] == 1:
-            tree.potential[x] = tree.potential[p] - tree.cost[x]
-        else:
-            tree.potential[x] = tree.potential[p] + tree.cost[x]
-        x = tree.next[x]
+        p = parent[x]
+        potential[x] = potential[p] - direction[x] * arc_cost[x]
+        x = follow[x]
 
 
 @kernel
