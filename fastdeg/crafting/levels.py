@@ -43,7 +43,7 @@ def multilevel_start(problem: Problem, transport: PlanTransport, threads: int | 
     # sinks against merged bins, then bins against sinks: the nearest pair of potentials
     assert merged.geometry is not None
     between = Geometry(merged.geometry.bins, geometry.sinks, geometry.metric, geometry.weight)
-    psi, _ = PlanTransport(between.costs(), transport.masses).row_transform(method.phi, threads)
+    psi, _ = PlanTransport(transport.masses, between).row_transform(method.phi, threads)
     phi = transport.c_transform(psi, threads)
     psi, nearest = transport.row_transform(phi, threads)
     most = _MOST if problem.n_bins < _MANY else _MOST_OF_MANY
@@ -76,7 +76,7 @@ def _merge(
         geometry.metric,
         geometry.weight,
     )
-    coarse = PlanTransport(merged.costs(), masses, merged)
+    coarse = PlanTransport(masses, merged)
     frechet = problem.frechet.merged(lambda values: _sums(bins, shares[:, None] * values))
     lower, upper = _sums(bins, problem.lower), np.minimum(_sums(bins, problem.upper), 1.0)
     return Problem(frechet, problem.frechet_weight, coarse, problem.tau, prior, lower, upper), coarse

@@ -51,27 +51,35 @@ class Geometry:
 
 @dataclass(frozen=True)
 class PlanTransport:
-    """The earth mover's term w_W · W_c(p, q) with its ground costs at hand: only bins with q > 0 are sinks.
+    """The earth mover's term w_W · W_c(p, q) by its ground costs: only bins with q > 0 are sinks.
 
     Attributes
     ----------
-    costs : ndarray, shape (K, N)
-        Weighted ground costs from each bin that p may use to each sink, a row for each sink.
     masses : ndarray, shape (K,)
         q at the sinks.
     geometry : Geometry or None
         What the costs come from; None where they are given.
+    given : ndarray, shape (K, N), or None
+        The costs otherwise.
     flow : GridTransport or None
         The same term as a flow, on grids with the city-block metric.
     by_flow : bool
         Whether the methods for flows are the faster ones where the forest of flows determines p.
     """
 
-    costs: Float
     masses: Float
     geometry: Geometry | None = None
+    given: Float | None = None
     flow: GridTransport | None = None
     by_flow: bool = False
+
+    @cached_property
+    def costs(self) -> Float:
+        """Weighted ground costs (K, N) from each bin that p may use to each sink, a row for each sink."""
+        if self.geometry is None:
+            assert self.given is not None
+            return self.given
+        return self.geometry.costs()
 
     @property
     def absent(self) -> bool:

@@ -207,7 +207,7 @@ def _transport(
         default = "cityblock" if isinstance(target.bins, GridBins) else "euclidean"
         metric = default if metric is None else _checks.choice(metric, "metric", METRICS)
     if weight == 0:  # any plan will do: one sink takes all
-        return PlanTransport(np.zeros((1, len(usable))), np.ones(1)), metric
+        return PlanTransport(np.ones(1), given=np.zeros((1, len(usable)))), metric
     sinks = np.flatnonzero(target.pmf > 0)
     on_edges, by_flow = None, False
     if isinstance(target.bins, GridBins) and metric == "cityblock":
@@ -219,10 +219,10 @@ def _transport(
         by_flow = flow and (n_arcs > LARGEST_PLAN or len(usable) > MANY_BINS)
     masses = target.pmf[sinks]
     if cost is not None:
-        return PlanTransport(np.ascontiguousarray(weight * costs[np.ix_(usable, sinks)].T), masses), metric
+        return PlanTransport(masses, given=np.ascontiguousarray(weight * costs[np.ix_(usable, sinks)].T)), metric
     centers = target.bins.standardized_centers()
     positions = np.searchsorted(usable, sinks)
     inside = (positions < len(usable)).all() and (usable[np.minimum(positions, len(usable) - 1)] == sinks).all()
     used = centers if len(usable) == n_bins else centers[usable]
     geometry = Geometry(used, centers[sinks], metric, weight, positions if inside else None)
-    return PlanTransport(geometry.costs(), masses, geometry, on_edges, by_flow), metric
+    return PlanTransport(masses, geometry, flow=on_edges, by_flow=by_flow), metric
