@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import dsyrk
+from scipy.linalg.lapack import dpstrf
 
 from fastdeg.crafting.arcs import Arcs, all_arcs, distinct, small_slack, some_arcs
 from fastdeg.crafting.frechet_term import SMALL_RANK
@@ -317,6 +319,8 @@ def _compiled_term(problem: Problem) -> tuple[newton.Term, newton.At]:
 
 
 def _square_factor(factor: Float) -> Float:
-    """Return L (N, N) with L Lᵀ = factor factorᵀ, for factors with more columns than rows."""
-    values, vectors = np.linalg.eigh(factor @ factor.T)
-    return vectors * np.sqrt(np.maximum(values, 0))
+    """Return L (N, rank) with L Lᵀ = factor factorᵀ, where columns outnumber rows: a pivoted Cholesky factor."""
+    lower, pivots, rank, _ = dpstrf(dsyrk(1.0, factor.T, trans=1, lower=1), lower=1, overwrite_a=1)
+    square = np.empty((len(factor), rank))
+    square[pivots - 1] = np.tril(lower[:, :rank])
+    return square

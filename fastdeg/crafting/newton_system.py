@@ -112,11 +112,11 @@ class NewtonSystem:
             divided = work.ratios / np.repeat(work.denominator, np.diff(arcs.first))
             kernels.to_sinks(arcs.first, arcs.sink, divided, factor, from_bins)
         responses = self.laplacian(from_bins)
-        weights = work.sources / work.denominator
-        inner = np.eye(r) - from_bins.T @ responses
-        for start in range(0, len(weights), _ROWS_AT_ONCE):
-            some = factor[start : start + _ROWS_AT_ONCE]
-            inner += some.T @ (some * weights[start : start + _ROWS_AT_ONCE, None])
+        roots = np.sqrt(work.sources / work.denominator)
+        inner = np.asfortranarray(np.eye(r) - from_bins.T @ responses)
+        for start in range(0, len(roots), _ROWS_AT_ONCE):
+            end = start + _ROWS_AT_ONCE
+            inner = dsyrk(1.0, (factor[start:end] * roots[start:end, None]).T, 1.0, inner, overwrite_c=1)
         lower, failure = dpotrf(inner, lower=0, clean=0)
         responses = np.ascontiguousarray(responses.T)
         self.work = work._replace(from_bins=from_bins, responses=responses, inner=lower.T, inner_right=np.empty(r))
