@@ -34,7 +34,7 @@ _CHUNK = 25  # iterations between certificates, at first
 _LONGEST_CHUNK = 50
 # iterations before polishing, on few cells and on more: earlier, the flows tell too little, the more so on many
 _FIRST_POLISH = 32, 50
-_BALANCE_AT = (5, 10, 18)
+_BALANCE_AT = (5, 10, 18, 36)
 _BALANCE_EVERY = 50
 _FEW_CELLS = 50_000  # up to here the launch of threads costs as much as it saves
 _MANY_CELLS = 200_000  # from here on the first iterations have their transforms in float32; certificates never
