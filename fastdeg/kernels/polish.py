@@ -186,6 +186,7 @@ def edge_order(shape, steps, inverse_rates, flows, preference):
     for k in range(n_axes - 2, -1, -1):
         strides[k] = strides[k + 1] * shape[k + 1]
     largest = np.full(n_cells, -1)
+    first = 0.0
     e = 0
     for i in range(n_cells):
         for k in range(n_axes):
@@ -196,8 +197,8 @@ def edge_order(shape, steps, inverse_rates, flows, preference):
                 end = i if s > 0 else i + strides[k]
                 if preference[e] < 0 and (largest[end] < 0 or preference[e] < preference[largest[end]]):
                     largest[end] = e
+                first = min(first, preference[e])
                 e += 1
-    first = preference.min() - 1.0
     for i in range(n_cells):
-        if largest[i] >= 0 and preference[largest[i]] > first:
-            preference[largest[i]] += first  # may be that of both its ends
+        if largest[i] >= 0:
+            preference[largest[i]] += first - 1.0
