@@ -177,6 +177,29 @@ def test_an_interrupt_ends_what_runs_side_by_side():
     assert generalization._in_threads(float, range(7), 2) == list(range(7))
 
 
+@pytest.mark.parametrize("bins", ["paper", "grid", "centroids"])
+def test_without_generalization_the_target_is_the_answer_at_once(bins, monkeypatch):
+    if bins == "grid":
+        split_small_grids(monkeypatch)
+    q = centroid_target(60) if bins == "centroids" else paper_target()
+    result = craft_quietly(target=q, generalization=0.0)
+    assert result.converged
+    assert (result.n_iter, result.objective, result.gap) == (
+        0,
+        pytest.approx(0, abs=1e-12),
+        pytest.approx(0, abs=1e-12),
+    )
+    np.testing.assert_allclose(result.distribution.pmf, q.pmf, atol=1e-15)
+    # not so where bounds, or other moments, draw p away from it
+    bounded = craft_quietly(target=q, generalization=0.0, upper=0.9 * q.pmf.max())
+    mean, covariance = q.moments()
+    moved = craft_quietly(target=q, generalization=0.0, target_moments=(mean + 0.1, covariance), frechet_weight=50.0)
+    for result in (bounded, moved):
+        assert result.converged
+        assert result.objective > 1e-6
+        assert np.abs(result.distribution.pmf - q.pmf).sum() > 1e-4
+
+
 def test_warns_where_nothing_is_to_be_seen():
     q = paper_target()
     with pytest.warns(UserWarning, match="all but the target"):

@@ -23,6 +23,7 @@ from fastdeg.crafting.problem import Dual, GridTransport, Primal, Problem, Solut
 from fastdeg.crafting.relaxation import Relaxation, without_bounds
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.splitting import GridSplitting
+from fastdeg.crafting.unmoved import Unmoved
 
 Float = NDArray[np.float64]
 Progress = Callable[[float, str], None]
@@ -126,6 +127,8 @@ def as_flow(problem: Problem) -> GridTransport | None:
 def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: float) -> list[Callable[[], Method]]:
     """Return the methods for a problem, in the order to try them: the next one where one can make no more steps."""
     methods = _methods_with_bounds(problem, threads, warm_start, deadline)
+    if problem.tau == 0 and (q := Unmoved.target_of(problem)) is not None:
+        methods = [lambda: Unmoved(problem, q), *methods]
     if not problem.bounded.any():
         return methods
     relaxed = without_bounds(problem)

@@ -26,6 +26,7 @@ from fastdeg.crafting.polish import Polish, Polished, PolishState
 from fastdeg.crafting.problem import Dual, GridTransport, Primal, Problem
 from fastdeg.crafting.simplex import project
 from fastdeg.crafting.spectral import CosineTransform, Laplacian, Projection
+from fastdeg.crafting.unmoved import Unmoved
 from fastdeg.kernels import admm
 
 Float = NDArray[np.float64]
@@ -185,7 +186,7 @@ class GridSplitting:
         problem, transport, flows = self.problem, self.transport, self.flows
         if self.polished is not None:
             return self.polished.primal
-        if self.cold and not self.n_iter and (stay := self._target()) is not None:
+        if self.cold and not self.n_iter and (stay := Unmoved.target_of(problem)) is not None:
             return Primal(stay, self._further_cost(stay))
         p = transport.extract(self.pmf.y)
         p = project(p, problem.lower, problem.upper) if problem.bounded.any() or not p.any() else p / p.sum()
@@ -207,12 +208,6 @@ class GridSplitting:
     def _further_cost(self, p: Float) -> float:
         full = self.transport.embed(p)
         return sum(term.cost(term.features.contract(term.features.sums(full))) for term in self.further)
-
-    def _target(self) -> Float | None:
-        """Return q itself where it is feasible: nothing need be moved then, and at tau = 0 it may be the answer."""
-        q = self.transport.extract(self.transport.target)
-        feasible = q.sum() > 1 - 1e-12 and (q >= self.problem.lower).all() and (q <= self.problem.upper).all()
-        return q if feasible else None
 
     def dual(self) -> Dual:
         """Return a feasible potential, its value on the target, and the moments at which to take the tangent."""
