@@ -179,7 +179,7 @@ def test_an_interrupt_of_the_search_for_a_generalization_has_a_result(monkeypatc
 def test_the_time_limit_holds_for_the_search_for_a_generalization_too():
     arguments = many_moments(300, 24)
     start = time.perf_counter()
-    result = craft(**arguments, time_limit=0.5)
+    result = craft(**arguments, time_limit=0.2)  # the search alone takes ten times as long
     assert time.perf_counter() - start < 3
     assert not result.converged
     assert result.lower_bound <= result.objective

@@ -19,7 +19,7 @@ from fastdeg.kernels.transport.dense import (
 from fastdeg.kernels.transport.pieces import divide_tree, join_pieces, search_pieces, sort_arcs, take_pieces
 from fastdeg.kernels.transport.pricing import append_arcs, keep_near
 from fastdeg.kernels.transport.simplex import BUDGET, PAUSED, RENUMBER_FROM, UNBOUNDED, run_simplex, search
-from fastdeg.kernels.transport.tree import PIVOTS, Tree, new_tree, read_plan, refresh_potentials
+from fastdeg.kernels.transport.tree import PIVOTS, Tree, new_tree, read_plan
 
 TOLERANCE = 1e-14  # reduced costs below this share of the largest potential are rounding
 LEAST_DIVIDED = 3_000  # nodes from which on the tree is solved in pieces first
@@ -61,12 +61,11 @@ def optimise(
     *,
     undirected: bool = False,
 ) -> None:
-    """Run the simplex on the arcs to the end, in steps between which Python sees interrupts and rounding is removed."""
+    """Run the simplex on the arcs to the end, in steps between which Python sees interrupts."""
     step = run_simplex if tree.parent.size >= RENUMBER_FROM else search
     while True:
         status = step(tree, tails, heads, costs, n_arcs, undirected, tolerance, BUDGET)
         check(status)
-        refresh_potentials(tree)
         if status != PAUSED:
             break
 

@@ -50,7 +50,6 @@ def run_simplex(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget
             placed_heads[e] = place[heads[e]]
         status = search(placed, placed_tails, placed_heads, costs, n_arcs, undirected, tolerance, min(budget, stretch))
         restore_numbers(placed, node_at, tree)
-        refresh_potentials(tree)
         budget -= stretch
         if status != PAUSED or budget <= 0:
             return status
@@ -58,11 +57,10 @@ def run_simplex(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget
 
 @kernel
 def search_to_the_end(tree, tails, heads, costs, undirected, tolerance):
-    """The same as `search`, without pauses but to refresh the potentials."""
+    """The same as `search`, without pauses but for what these do against rounding."""
     status = PAUSED
     while status == PAUSED:
         status = search(tree, tails, heads, costs, len(tails), undirected, tolerance, BUDGET)
-        refresh_potentials(tree)
     return status
 
 
@@ -71,7 +69,7 @@ def search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
     """Pivot on the most negative reduced cost of each block of arcs until none is below ``-tolerance``.
 
     Undirected: each arc may be used both ways. Goes round and round the list, from where it stood. Pauses after about
-    ``budget`` nodes and arcs touched, so that the caller can look after interrupts, and refresh the potentials.
+    ``budget`` nodes and arcs touched, so that the caller can look after interrupts. Potentials end refreshed.
     """
     parent, size, follow, before = tree.parent, tree.size, tree.next, tree.prev
     direction, flow, arc_cost, potential = tree.direction, tree.flow, tree.cost, tree.potential
@@ -150,6 +148,7 @@ def search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
             break
     info[POSITION] = e
     unstrip_leaves(tree, hook, offset)
+    refresh_potentials(tree)
     return status
 
 
