@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
 from fastdeg._checks import choice, float_array, integer
-from fastdeg.kernels.binning import CLIP, RAISE, assign_grid, count_grid, regular_axes
+from fastdeg.kernels.measure.binning import CLIP, RAISE, assign_grid, count_grid, regular_axes
 from fastdeg.nearest import NearestCenter
 from fastdeg.space import DegradationSpace, grid_product
 

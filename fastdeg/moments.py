@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
-from fastdeg.kernels import moments as _kernels
+from fastdeg.kernels.measure import moments as _kernels
 
 
 @dataclass(frozen=True)

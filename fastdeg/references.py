@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from fastdeg import _checks
 from fastdeg.distances.frechet import frechet_distance
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.kernels import diversity as _kernels
 from fastdeg.kernels._jit import thread_count
-from fastdeg.kernels.farthest import bucket_steps, make_buckets
-from fastdeg.kernels.farthest_wide import quantise, wide_steps
+from fastdeg.kernels.measure import diversity as _kernels
+from fastdeg.kernels.measure.farthest import bucket_steps, make_buckets
+from fastdeg.kernels.measure.farthest_wide import quantise, wide_steps
 from fastdeg.moments import partial_moments
 
 FEW_AXES = 8  # up to which boxes around buckets of points tell them apart

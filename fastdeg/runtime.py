@@ -105,7 +105,7 @@ def show_config() -> None:
 
 def cache_folder() -> Path:
     """Return the folder where numba keeps the machine code of the kernels."""
-    from fastdeg.kernels.binning import assign_grid
+    from fastdeg.kernels.measure.binning import assign_grid
 
     return Path(assign_grid.serial.stats.cache_path or "")
 

@@ -40,6 +40,6 @@ def active_flows(rng, steps, share=0.3):
 
 def split_small_grids(monkeypatch):
     """Have grids of any size crafted by the splitting, not by plans or from the target's forest."""
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
-    monkeypatch.setattr("fastdeg.crafting.setup.FEW_SINKS", 0)
-    monkeypatch.setattr("fastdeg.crafting.continuation._NEAR_TARGET", 0.0)
+    monkeypatch.setattr("fastdeg.crafting.problem.arguments.LARGEST_PLAN", 0)
+    monkeypatch.setattr("fastdeg.crafting.problem.arguments.FEW_SINKS", 0)
+    monkeypatch.setattr("fastdeg.crafting.grid.warm_start._NEAR_TARGET", 0.0)

@@ -14,7 +14,7 @@ import pytest
 import fastdeg as fd
 from fastdeg.cli import main
 from fastdeg.cli.demo import play_application
-from fastdeg.runs import read_csv
+from fastdeg.runs.folder import read_csv
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import pytest
 from problems_images import paper_bins, photographs
 
 import fastdeg as fd
-from fastdeg.images.corruption import corrupted_lumas, in_tones, noise_pool
-from fastdeg.images.degradation import corrupt, jpeg_compress, to_uint8
+from fastdeg.degradations.chain import corrupt, jpeg_compress, to_uint8
+from fastdeg.degradations.fast import corrupted_lumas, in_tones, noise_pool
+from fastdeg.degradations.resampling import shrink_at_once
 from fastdeg.images.features import luma
-from fastdeg.images.resampling import shrink_at_once
-from fastdeg.images.synthesis import synthesize
+from fastdeg.images.inference.synthesis import synthesize
 
 PARAMETERS = [
     {"noise_sigma": 12.5, "jpeg_quality": 70.0},

@@ -15,8 +15,8 @@ from problems_craft import random_problem, two_blobs
 from problems_grids import split_small_grids
 
 import fastdeg as fd
-from fastdeg.crafting import generalization
-from fastdeg.crafting.setup import build
+from fastdeg.crafting.path import auto_tau as generalization
+from fastdeg.crafting.problem.arguments import build
 
 EXTRACT = range(40)
 
@@ -293,7 +293,7 @@ def test_convexity_and_bound_hold_for_any_feasible_point():
 
 
 def test_tangent_is_below_everywhere():
-    from fastdeg.crafting.frechet_term import FrechetTerm
+    from fastdeg.crafting.problem.frechet_term import FrechetTerm
 
     rng = np.random.default_rng(0)
     for d, rank in ((1, 1), (3, 3), (3, 1), (6, 4), (14, 14)):
@@ -350,10 +350,10 @@ def test_flow_keeps_out_of_excluded_bins(monkeypatch):
 @pytest.mark.parametrize("many_cells", [False, True])
 def test_same_bits_for_any_number_of_threads(many_cells, monkeypatch):
     split_small_grids(monkeypatch)
-    monkeypatch.setattr("fastdeg.crafting.splitting._FEW_CELLS", 0)  # threads even here
+    monkeypatch.setattr("fastdeg.crafting.grid.admm._FEW_CELLS", 0)  # threads even here
     monkeypatch.setattr("fastdeg.kernels._jit.SMALL_WORK", 0)
     if many_cells:
-        monkeypatch.setattr("fastdeg.crafting.splitting._MANY_CELLS", 0)
+        monkeypatch.setattr("fastdeg.crafting.grid.admm._MANY_CELLS", 0)
     q = dense_target()
     results = [craft_quietly(target=q, generalization=0.1, max_iter=350, tol=0.0, threads=t) for t in (1, 2, 3, 7)]
     for result in results[1:]:
@@ -366,7 +366,7 @@ def test_newton_in_the_moments_agrees_with_the_interior_point(monkeypatch):
     q = dense_target()
     for tau in (0.001, 0.1):
         interior = craft_quietly(target=q, generalization=tau, wasserstein_weight=0, tol=1e-9)
-        monkeypatch.setattr("fastdeg.crafting.solver.FEW_BINS", 10)
+        monkeypatch.setattr("fastdeg.crafting.solve.FEW_BINS", 10)
         newton = craft_quietly(target=q, generalization=tau, wasserstein_weight=0, tol=1e-9)
         assert newton.converged
         assert abs(newton.objective - interior.objective) < 2e-9
@@ -391,7 +391,7 @@ def test_feature_space_moments():
 
 
 def test_progress_rises_and_an_interrupt_carries_the_best_point(monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.interior._ARC_STEPS", 0)  # as large problems: four steps at a time
+    monkeypatch.setattr("fastdeg.crafting.interior.method._ARC_STEPS", 0)  # as large problems: four steps at a time
     seen = []
     craft_quietly(target=paper_target(), generalization=0.1, progress=lambda done, message: seen.append(done))
     assert seen[-1] == 1
@@ -451,7 +451,7 @@ def test_few_arcs_and_all_arcs_agree(metric, tau, bounded, monkeypatch):
     q = centroid_target(250)
     options = {"upper": np.maximum(q.pmf * 0.8, 0.008)} if bounded else {}
     few = craft_quietly(target=q, metric=metric, generalization=tau, tol=1e-7, **options)
-    monkeypatch.setattr("fastdeg.crafting.levels.SMALL", 10**9)
+    monkeypatch.setattr("fastdeg.crafting.interior.multilevel.SMALL", 10**9)
     every = craft_quietly(target=q, metric=metric, generalization=tau, tol=1e-7, **options)
     assert few.converged
     assert every.converged
@@ -461,7 +461,7 @@ def test_few_arcs_and_all_arcs_agree(metric, tau, bounded, monkeypatch):
 
 
 def test_few_arcs_suffice_on_the_way(monkeypatch):
-    from fastdeg.crafting.interior import InteriorPoint
+    from fastdeg.crafting.interior.method import InteriorPoint
 
     seen = []
     advance = InteriorPoint.advance
@@ -481,7 +481,7 @@ def test_few_arcs_suffice_on_the_way(monkeypatch):
 def test_sparse_and_dense_laplacians_agree(monkeypatch):
     q = centroid_target(300)
     dense = craft_quietly(target=q, generalization=0.1, tol=1e-9)
-    monkeypatch.setattr("fastdeg.crafting.newton_system._SPARSE", 10)
+    monkeypatch.setattr("fastdeg.crafting.interior.newton_system._SPARSE", 10)
     sparse = craft_quietly(target=q, generalization=0.1, tol=1e-9)
     assert dense.converged
     assert sparse.converged
@@ -491,7 +491,7 @@ def test_sparse_and_dense_laplacians_agree(monkeypatch):
 def test_compiled_and_single_phases_agree(monkeypatch):
     for q, bounds in ((paper_target(), {}), (centroid_target(150), {"upper": 0.05})):
         whole = craft_quietly(target=q, generalization=0.1, tol=1e-9, **bounds)
-        monkeypatch.setattr("fastdeg.crafting.interior._SMALL_SINKS", 0)
+        monkeypatch.setattr("fastdeg.crafting.interior.method._SMALL_SINKS", 0)
         phases = craft_quietly(target=q, generalization=0.1, tol=1e-9, **bounds)
         monkeypatch.undo()
         assert whole.converged
@@ -523,7 +523,7 @@ def test_moments_in_128_dimensions():
 
 
 def test_eigenvectors_of_small_matrices():
-    from fastdeg.kernels.mixture import symmetric_eigen
+    from fastdeg.kernels.crafting.frechet_term import symmetric_eigen
 
     rng = np.random.default_rng(0)
     for k in (1, 2, 3, 6, 12):
@@ -580,8 +580,8 @@ def test_baselines():
 
 
 def test_entropic_prox_solves_its_equation():
-    from fastdeg.kernels.admm import omega, omega_step
-    from fastdeg.kernels.elementary import positive_log
+    from fastdeg.kernels.crafting.admm import omega, omega_step
+    from fastdeg.kernels.linalg.elementary import positive_log
 
     rng = np.random.default_rng(0)
     values = 10.0 ** rng.uniform(-300, 300, 10_000)
@@ -648,8 +648,8 @@ def test_convexity_and_bound_on_a_grid(monkeypatch):
 
 
 def test_terms_of_a_grid_are_those_of_its_cells_one_by_one():
-    from fastdeg.crafting.frechet_term import FrechetTerm
-    from fastdeg.crafting.grid_frechet import GridFrechetTerm
+    from fastdeg.crafting.problem.frechet_term import FrechetTerm
+    from fastdeg.crafting.problem.frechet_term_grid import GridFrechetTerm
 
     rng = np.random.default_rng(0)
     for sizes, rank in (((5, 4, 3), 3), ((7,), 1), ((4, 6), 1)):
@@ -680,7 +680,7 @@ def test_terms_of_a_grid_are_those_of_its_cells_one_by_one():
 def test_cosine_transform_is_scipys(shape, dtype):
     import scipy.fft
 
-    from fastdeg.crafting.spectral import CosineTransform
+    from fastdeg.crafting.grid.spectral import CosineTransform
 
     x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
     tolerance = 1e-4 if dtype == np.float32 else 1e-12
@@ -706,12 +706,12 @@ def test_time_limit_is_kept(monkeypatch):
 
 def test_a_further_term_is_one_block_with_its_prox_and_its_bound(monkeypatch):
     """A quadratic pull of one marginal towards given shares, added to the splitting from outside."""
-    from fastdeg.crafting.blocks import Term
-    from fastdeg.crafting.grid_frechet import RowQuadratics
-    from fastdeg.crafting.problem import Solution
-    from fastdeg.crafting.setup import build
-    from fastdeg.crafting.solver import _certify, single_blas_thread
-    from fastdeg.crafting.splitting import GridSplitting
+    from fastdeg.crafting.grid.admm import GridSplitting
+    from fastdeg.crafting.grid.admm_blocks import Term
+    from fastdeg.crafting.problem.arguments import build
+    from fastdeg.crafting.problem.frechet_term_grid import RowQuadratics
+    from fastdeg.crafting.problem.problem import Solution
+    from fastdeg.crafting.solve import _certify, single_blas_thread
 
     class Marginal(Term):
         def __init__(self, transport, axis, shares, strength):
@@ -799,7 +799,7 @@ def test_a_flow_starts_from_that_of_a_near_generalization(monkeypatch):
 @pytest.mark.parametrize("tau", [0.0, 0.3])
 def test_reflections_of_grids_cut_into_blocks(shape, tau):
     """Against NumPy: the prox of p by bisection, the divergence by differences along the axes."""
-    from fastdeg.kernels import admm
+    from fastdeg.kernels.crafting import admm
 
     rng = np.random.default_rng(0)
     n_cells, n_axes = int(np.prod(shape)), len(shape)

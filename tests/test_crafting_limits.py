@@ -8,9 +8,9 @@ import pytest
 from test_polish import LARGE, craft, few_bins
 
 import fastdeg as fd
-from fastdeg.crafting.setup import build
-from fastdeg.crafting.simplex import linear_entropic_minimum
-from fastdeg.crafting.solver import _certify
+from fastdeg.crafting.problem.arguments import build
+from fastdeg.crafting.problem.bounded_simplex import linear_entropic_minimum
+from fastdeg.crafting.solve import _certify
 
 PAPER = fd.GridBins(fd.DegradationSpace.preset("paper"))
 
@@ -83,7 +83,7 @@ def test_an_interrupt_before_the_first_certificate_has_a_result(monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastdeg.crafting.solver._certify", interrupt)
+    monkeypatch.setattr("fastdeg.crafting.solve._certify", interrupt)
     with pytest.raises(KeyboardInterrupt) as caught:
         craft(target=few_bins(PAPER, {10: 0.5, 11: 0.5}), generalization=0.1)
     result = caught.value.result
@@ -169,7 +169,7 @@ def test_an_interrupt_of_the_search_for_a_generalization_has_a_result(monkeypatc
         if len(solves) == 3 and solution.n_iter > 0:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastdeg.crafting.solver._certify", certify)
+    monkeypatch.setattr("fastdeg.crafting.solve._certify", certify)
     with pytest.raises(KeyboardInterrupt) as caught:
         craft(**many_moments(100, 8))
     assert np.isfinite(caught.value.result.gap)

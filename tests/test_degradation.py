@@ -12,7 +12,7 @@ import pytest
 from problems_images import paper_bins, photographs
 
 import fastdeg as fd
-from fastdeg.images import degradation as steps
+from fastdeg.degradations import chain as steps
 
 
 @pytest.fixture

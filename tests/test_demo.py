@@ -59,7 +59,7 @@ def test_the_run_folder_is_complete(demo):
 
 
 def test_runs_are_numbered(demo, tmp_path, monkeypatch, capsys):
-    from fastdeg import runs
+    from fastdeg.runs import folder as runs
 
     monkeypatch.chdir(tmp_path)
     assert str(runs.numbered(tmp_path, "demo")).endswith("demo-001")

@@ -13,12 +13,12 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import fastdeg as fd
-from fastdeg.images import inference
 from fastdeg.images.features import luma
-from fastdeg.images.network import Network
-from fastdeg.images.regression import Components, Likelihood, Polynomial, Regression
-from fastdeg.images.support import bin_support
-from fastdeg.images.synthesis import patches_of
+from fastdeg.images.inference import mixture as inference
+from fastdeg.images.inference.bin_nodes import bin_support
+from fastdeg.images.inference.network import Network
+from fastdeg.images.inference.regression import Components, Likelihood, Polynomial, Regression
+from fastdeg.images.inference.synthesis import patches_of
 
 
 @pytest.fixture(scope="module")

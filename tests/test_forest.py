@@ -8,11 +8,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 import fastdeg as fd
-from fastdeg.crafting.forest import Forest, _with_exact_sums
-from fastdeg.crafting.problem import GridTransport
-from fastdeg.distances._grid import solve_grid
-from fastdeg.kernels import forest as kernels
-from fastdeg.kernels import planting
+from fastdeg.crafting.grid.forest import Forest, _with_exact_sums
+from fastdeg.crafting.problem.problem import GridTransport
+from fastdeg.kernels.crafting.forest import forest as kernels
+from fastdeg.kernels.crafting.forest import initial_forest as planting
+from fastdeg.transport.grid import solve_grid
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_each_flow_runs_where_the_potential_rises_by_its_step():
 
 
 def test_a_limit_of_visits_ends_the_pivots(monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.forest._MOST_VISITS", 0)
+    monkeypatch.setattr("fastdeg.crafting.grid.forest._MOST_VISITS", 0)
     _, steps, tau, costs, target = random_grid_problem(7)
     forest = small_forest(steps, target, tau, random_grid_problem(7)[0])
     exponents = -np.log(len(costs)) - costs / tau

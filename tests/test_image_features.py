@@ -11,8 +11,8 @@ from problems_images import photographs
 import fastdeg as fd
 from fastdeg.images import dct_features
 from fastdeg.images.features import N_FEATURES, feature_weights, jpeg_grid_offset, luma, read_combs
-from fastdeg.kernels.comb import VISIBLE
-from fastdeg.kernels.ranks import counts_up_to, of_ranks
+from fastdeg.kernels.images.jpeg_quality import VISIBLE
+from fastdeg.kernels.images.order_statistics import counts_up_to, of_ranks
 
 EDGES = slice(2 * 63 * 7, 2 * 63 * 7 + 50)
 DETAIL = slice(EDGES.stop, -2)

@@ -11,7 +11,7 @@ import pytest
 from problems_images import photographs, png_bomb
 
 from fastdeg.images import ImageError, list_images, read_image, read_images
-from fastdeg.images import io as reading
+from fastdeg.images.files import read as reading
 
 pil = pytest.importorskip("PIL.Image")
 

@@ -4,8 +4,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import fastdeg as fd
-from fastdeg.kernels.nearest import assign_cells
-from fastdeg.kernels.nearest_dense import assign_dense
+from fastdeg.kernels.measure.nearest_cells import assign_cells
+from fastdeg.kernels.measure.nearest_dense import assign_dense
 from fastdeg.nearest import NearestCenter
 
 

@@ -9,11 +9,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastdeg as fd
-from fastdeg.kernels.diversity import distance_to_set
-from fastdeg.kernels.farthest_wide import quantise, wide_steps
-from fastdeg.kernels.frechet import frechet_many
-from fastdeg.kernels.moments import merge_into, moments
-from fastdeg.kernels.nearest import assign_cells, build_cells
+from fastdeg.kernels.measure.diversity import distance_to_set
+from fastdeg.kernels.measure.farthest_wide import quantise, wide_steps
+from fastdeg.kernels.measure.frechet import frechet_many
+from fastdeg.kernels.measure.moments import merge_into, moments
+from fastdeg.kernels.measure.nearest_cells import assign_cells, build_cells
 from fastdeg.references import coverage
 
 PAGE = Path(__file__).parent.parent / "docs" / "numba.md"

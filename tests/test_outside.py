@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastdeg.images.features import COMB_EVIDENCE, N_FEATURES
-from fastdeg.images.outside import SHARED_OF_FEW, OutsideTest, Trend, whitened
+from fastdeg.images.inference.conformal import SHARED_OF_FEW, OutsideTest, Trend, whitened
 
 MIXING = np.random.default_rng(5).standard_normal((9, 20))
 

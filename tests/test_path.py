@@ -10,14 +10,14 @@ import pytest
 from problems_craft import two_blobs
 
 import fastdeg as fd
-from fastdeg.crafting.curve import Mixtures
-from fastdeg.crafting.halves import TwoHalves
+from fastdeg.crafting.path.curve import Mixtures
+from fastdeg.crafting.path.two_threads import TwoHalves
 
 
 @pytest.fixture
 def target(monkeypatch):
     """On a grid that is solved by flows."""
-    monkeypatch.setattr("fastdeg.crafting.setup.LARGEST_PLAN", 0)
+    monkeypatch.setattr("fastdeg.crafting.problem.arguments.LARGEST_PLAN", 0)
     axes = [fd.Axis.regular(name, 0, 1, n) for name, n in (("a", 8), ("b", 9), ("c", 10))]
     return fd.BinnedDistribution.from_samples(fd.GridBins(fd.DegradationSpace(axes)), two_blobs(500))
 
@@ -105,7 +105,7 @@ def test_a_failure_at_one_end_is_raised_by_the_path(target, monkeypatch, end, th
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(f"fastdeg.crafting.ends.{end}", fail)
+    monkeypatch.setattr(f"fastdeg.crafting.path.endpoints.{end}", fail)
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError):
         fd.tradeoff_path(target, threads=threads)

@@ -7,10 +7,10 @@ import pytest
 from problems_grids import SHAPE, N, active_flows, edges, split_small_grids, uneven_steps
 
 import fastdeg as fd
-from fastdeg.crafting.polish import PolishState
-from fastdeg.crafting.setup import build
-from fastdeg.crafting.splitting import GridSplitting
-from fastdeg.kernels import polish
+from fastdeg.crafting.grid.admm import GridSplitting
+from fastdeg.crafting.grid.polish import PolishState
+from fastdeg.crafting.problem.arguments import build
+from fastdeg.kernels.crafting.forest import component_newton as polish
 from fastdeg.kernels.transport.grid import grid_edges
 
 
@@ -91,7 +91,7 @@ def test_polished_flows_agree_with_the_interior_point(kind, tau, monkeypatch):
     plan = craft(target=q, generalization=tau)
     split_small_grids(monkeypatch)
     polished = craft(target=q, generalization=tau)
-    monkeypatch.setattr("fastdeg.crafting.problem.LARGEST_EXACT", 0)
+    monkeypatch.setattr("fastdeg.crafting.problem.problem.LARGEST_EXACT", 0)
     plain = craft(target=q, generalization=tau)
     for result in (plan, polished, plain):
         assert result.converged
@@ -206,7 +206,7 @@ def test_near_the_target_its_own_forest_is_polished(as_flows, kind, tau, monkeyp
     q = grid_target(kind)
     split = craft(target=q, generalization=tau, tol=1e-9)
     assert split.n_iter > 1
-    monkeypatch.setattr("fastdeg.crafting.continuation._NEAR_TARGET", 5_000.0)
+    monkeypatch.setattr("fastdeg.crafting.grid.warm_start._NEAR_TARGET", 5_000.0)
     at_once = craft(target=q, generalization=tau, tol=1e-9)
     assert at_once.converged
     assert at_once.n_iter == 1
@@ -219,8 +219,8 @@ def test_on_grids_too_large_for_exact_solves_the_target_is_a_start_too(kind, mon
     plans = [craft(target=q, generalization=tau) for tau in (0.05, 2.0)]
     for module in ("problem", "result"):
         monkeypatch.setattr(f"fastdeg.crafting.{module}.LARGEST_EXACT", 100)
-    monkeypatch.setattr("fastdeg.crafting.setup.MANY_BINS", 0)  # so that flows are tried for few sinks too
-    monkeypatch.setattr("fastdeg.crafting.continuation._NEAR_TARGET", 200.0)
+    monkeypatch.setattr("fastdeg.crafting.problem.arguments.MANY_BINS", 0)  # so that flows are tried for few sinks too
+    monkeypatch.setattr("fastdeg.crafting.grid.warm_start._NEAR_TARGET", 200.0)
     near, far = (craft(target=q, generalization=tau) for tau in (0.05, 2.0))
     assert near.n_iter == 1
     assert far.n_iter > 1
@@ -247,7 +247,7 @@ def test_where_polishing_comes_to_nothing_the_splitting_goes_on(as_flows, monkey
     q = grid_target(500)
     near = craft(target=q, generalization=0.1)
     polished = craft(target=q, generalization=0.11)
-    monkeypatch.setattr("fastdeg.crafting.forest._MOST_VISITS", 0)
+    monkeypatch.setattr("fastdeg.crafting.grid.forest._MOST_VISITS", 0)
     for result in (craft(target=q, generalization=0.11), craft(target=q, generalization=0.11, warm_start=near)):
         assert result.converged
         assert result.n_iter > polished.n_iter
@@ -265,7 +265,7 @@ def test_the_tree_of_another_grid_is_not_taken_over(as_flows):
 
 
 def test_same_bits_for_any_number_of_threads(as_flows, monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.splitting._FEW_CELLS", 0)
+    monkeypatch.setattr("fastdeg.crafting.grid.admm._FEW_CELLS", 0)
     monkeypatch.setattr("fastdeg.kernels._jit.SMALL_WORK", 0)
     for tau in (0.1, 1.0):
         results = [craft(target=grid_target(500), generalization=tau, threads=t) for t in (1, 2, 3, 7)]

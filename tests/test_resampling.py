@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from problems_images import photographs
 
-from fastdeg.images.degradation import shrink
-from fastdeg.images.resampling import shrink_at_once, shrink_by_area
+from fastdeg.degradations.chain import shrink
+from fastdeg.degradations.resampling import shrink_at_once, shrink_by_area
 
 
 @pytest.mark.parametrize("shape", [(320, 320), (333, 320), (97, 101), (9, 427), (4, 4)])

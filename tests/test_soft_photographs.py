@@ -8,8 +8,9 @@ import pytest
 from problems_images import SETTINGS, paper_bins, photographs, portrait, references, setting_truth
 
 import fastdeg as fd
-from fastdeg.images import pooling, softness
-from fastdeg.images.regression import Likelihood
+from fastdeg.images.inference import photo_priors as softness
+from fastdeg.images.inference import pooling
+from fastdeg.images.inference.regression import Likelihood
 
 
 def test_halves_and_means_are_the_naive_ones():

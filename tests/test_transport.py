@@ -15,12 +15,11 @@ from scipy.spatial.distance import cdist
 
 import fastdeg as fd
 from fastdeg.kernels.transport.compiled import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
-from fastdeg.kernels.transport.dense import column_minima, start_dense
-from fastdeg.kernels.transport.leaves import strip_leaf, strip_leaves, unstrip_leaf, unstrip_leaves
-from fastdeg.kernels.transport.pricing import keep_near, price
-from fastdeg.kernels.transport.simplex import FAR, OPTIMAL, search
-from fastdeg.kernels.transport.spatial import block_points
-from fastdeg.kernels.transport.tree import (
+from fastdeg.kernels.transport.cost_matrix import column_minima, start_dense
+from fastdeg.kernels.transport.network.leaves import strip_leaf, strip_leaves, unstrip_leaf, unstrip_leaves
+from fastdeg.kernels.transport.network.pricing import keep_near, price
+from fastdeg.kernels.transport.network.simplex import FAR, OPTIMAL, search
+from fastdeg.kernels.transport.network.tree import (
     NONE,
     POSITION,
     ROOT,
@@ -31,6 +30,7 @@ from fastdeg.kernels.transport.tree import (
     renumber,
     restore_numbers,
 )
+from fastdeg.kernels.transport.spatial import block_points
 
 
 def check(result, a, b, cost):
@@ -175,7 +175,7 @@ def test_old_arcs_stay_while_they_are_near_to_entering():
 
 
 def test_the_other_side_is_priced_where_a_row_has_no_room_for_more(monkeypatch):
-    from fastdeg.distances import _points
+    from fastdeg.transport import points as _points
 
     calls, kernel = [], _points._price
 
@@ -199,7 +199,7 @@ def test_the_other_side_is_priced_where_a_row_has_no_room_for_more(monkeypatch):
 
 
 def test_pieces_and_renumbering_match_pot(monkeypatch):
-    monkeypatch.setattr("fastdeg.distances._network.RENUMBER_FROM", 0)
+    monkeypatch.setattr("fastdeg.transport.network.RENUMBER_FROM", 0)
     rng = np.random.default_rng(5)
     n = 4000
     x, y = rng.random((n, 3)), rng.random((n, 3))
@@ -480,8 +480,8 @@ def test_any_layout_and_no_mutation():
 
 
 def test_threads_do_not_change_the_result(monkeypatch):
-    monkeypatch.setattr("fastdeg.distances._points.PARALLEL_PAIRS", 0)
-    monkeypatch.setattr("fastdeg.distances._network.PARALLEL_NODES", 0)
+    monkeypatch.setattr("fastdeg.transport.points.PARALLEL_PAIRS", 0)
+    monkeypatch.setattr("fastdeg.transport.network.PARALLEL_NODES", 0)
     rng = np.random.default_rng(11)
     n = 2500
     x, y = rng.random((n, 2)), rng.random((n, 2))

@@ -70,7 +70,7 @@ def test_pricing_in_parts_changes_nothing(monkeypatch):
     a, b = rng.dirichlet(np.ones(300)), rng.dirichlet(np.ones(500))
     x, y = rng.random((300, 4)), rng.random((500, 4))
     whole = fd.emd(a, b, x, y)
-    monkeypatch.setattr("fastdeg.distances._points.PRICED_AT_ONCE", 1.0)  # a block of rows at a time
+    monkeypatch.setattr("fastdeg.transport.points.PRICED_AT_ONCE", 1.0)  # a block of rows at a time
     parts = fd.emd(a, b, x, y)
     assert parts.value == whole.value
     assert (parts.potentials[0] == whole.potentials[0]).all()

@@ -10,7 +10,7 @@ import numpy as np
 import fastdeg as fd
 from bench import machine
 from bench.case import OURS, Case, FirstCall, Rival
-from fastdeg.crafting.solver import single_blas_thread
+from fastdeg.crafting.solve import single_blas_thread
 
 UNIT_CUBE = fd.DegradationSpace([fd.Axis.regular(name, 0, 1, 10) for name in "abc"])
 
@@ -225,8 +225,8 @@ def iterations(preset, count=10):
     the d flows and the right-hand side in the prox of p with the divergence; one read and one write in each transform;
     λ, y and s (read and written) in the update of p; λ and the d flows (read and written) in that of the flows.
     """
-    from fastdeg.crafting.setup import build
-    from fastdeg.crafting.splitting import GridSplitting
+    from fastdeg.crafting.grid.admm import GridSplitting
+    from fastdeg.crafting.problem.arguments import build
 
     w = grid(preset, 2_000, 0.1)
     problem = build(w.q, None, None, None, 1.0, 1.0, None, None, None, None).problem.with_tau(w.tau)

@@ -13,8 +13,9 @@ from scipy.fft import dctn
 
 import fastdeg as fd
 from bench.case import OURS, Case, Rival
-from fastdeg.images import dct_features, inference, read_image
+from fastdeg.images import dct_features, read_image
 from fastdeg.images.features import jpeg_grid_offset, luma
+from fastdeg.images.inference import mixture as inference
 
 
 @cache

@@ -13,7 +13,7 @@ import numpy as np
 
 import fastdeg as fd
 from fastdeg import runtime
-from fastdeg.workflow import Candidates, craft_run
+from fastdeg.runs.workflow import Candidates, craft_run
 
 MOST_SECONDS = 300.0  # to wait for it; the kernels that are missing then are compiled where they are needed
 

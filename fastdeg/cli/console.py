@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastdeg import report, runtime
-from fastdeg.workflow import Progress
+from fastdeg import runtime
+from fastdeg.runs import report
+from fastdeg.runs.workflow import Progress
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:

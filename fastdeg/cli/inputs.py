@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from fastdeg.runs import read_csv
+from fastdeg.runs.folder import read_csv
 from fastdeg.space import DegradationSpace
 
 

@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastdeg as fd
-from fastdeg import baselines, report, runs, runtime
+from fastdeg import baselines, runtime
 from fastdeg.bins import Bins
 from fastdeg.cli import console
 from fastdeg.cli.ahead import crafting_compiled
-from fastdeg.cli.estimation import estimate, fit_estimator, photo_candidates, photo_notes, print_estimate
+from fastdeg.cli.estimate import estimate, fit_estimator, photo_candidates, photo_notes, print_estimate
 from fastdeg.cli.inputs import Annotations, read_annotations, read_space
-from fastdeg.cli.selection import select
+from fastdeg.cli.select import select
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, dct_features, read_images
+from fastdeg.runs import folder as runs
+from fastdeg.runs import report
+from fastdeg.runs.workflow import Candidates, CraftingRun, Progress, craft_run, save_run, summarize
 from fastdeg.space import DegradationSpace
-from fastdeg.workflow import Candidates, CraftingRun, Progress, craft_run, save_run, summarize
 
 RUNS_FOLDER = Path("fastdeg-runs")
 

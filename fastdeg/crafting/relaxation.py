@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastdeg.crafting.problem import Dual, Primal, Problem, Solution
-from fastdeg.crafting.simplex import project
+from fastdeg.crafting.problem.bounded_simplex import project
+from fastdeg.crafting.problem.problem import Dual, Primal, Problem, Solution
 
 Solve = Callable[[float, int], Solution]  # of a tolerance and the most iterations
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.crafting.problem import LARGEST_EXACT, Solution
-from fastdeg.crafting.setup import Setup
-from fastdeg.crafting.simplex import entropy_term
+from fastdeg.crafting.problem.arguments import Setup
+from fastdeg.crafting.problem.bounded_simplex import entropy_term
+from fastdeg.crafting.problem.problem import LARGEST_EXACT, Solution
 from fastdeg.distribution import BinnedDistribution
 
 Float = NDArray[np.float64]

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
-from fastdeg.kernels.frechet import frechet_many
-from fastdeg.kernels.frechet_small import ASYMMETRIC, INDEFINITE, MOST_AXES, NOT_FINITE, frechet_many_small
+from fastdeg.kernels.measure.frechet import frechet_many
+from fastdeg.kernels.measure.frechet_small import ASYMMETRIC, INDEFINITE, MOST_AXES, NOT_FINITE, frechet_many_small
 
 _PROBLEMS = {
     ASYMMETRIC: "a symmetric matrix",

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
-from fastdeg.distances._grid import grid_plan, solve_grid
-from fastdeg.distances._network import Solution, solve_matrix
-from fastdeg.distances._points import solve_points
 from fastdeg.kernels._jit import thread_count
 from fastdeg.kernels.transport.line import emd_sorted, emd_sorted_equal_masses
 from fastdeg.kernels.transport.metrics import box_cost
+from fastdeg.transport.grid import grid_plan, solve_grid
+from fastdeg.transport.network import Solution, solve_matrix
+from fastdeg.transport.points import solve_points
 
 if TYPE_CHECKING:
     from scipy import sparse

@@ -1,6 +1,6 @@
 """Images: the degradation chain, degradation-sensitive features, and the estimator of unlabelled photos."""
 
-from fastdeg.images.degradation import (
+from fastdeg.degradations.chain import (
     DegradationTransform,
     add_gaussian_noise,
     add_poisson_noise,
@@ -11,7 +11,7 @@ from fastdeg.images.degradation import (
 )
 from fastdeg.images.estimator import DegradationEstimator
 from fastdeg.images.features import dct_features
-from fastdeg.images.io import ImageCollection, ImageError, ImageFile, list_images, read_image, read_images
+from fastdeg.images.files.read import ImageCollection, ImageError, ImageFile, list_images, read_image, read_images
 
 __all__ = [
     "DegradationEstimator",

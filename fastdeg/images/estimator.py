@@ -17,9 +17,7 @@ from fastdeg._checks import choice, generator, integer, number
 from fastdeg._checks import progress as check_progress
 from fastdeg._files import read_archive, write_archive
 from fastdeg.bins import Bins, bins_from_arrays
-from fastdeg.distribution import BinnedDistribution
-from fastdeg.images import inference
-from fastdeg.images.degradation import (
+from fastdeg.degradations.chain import (
     INTERPOLATIONS,
     NOISES,
     Degradation,
@@ -28,14 +26,16 @@ from fastdeg.images.degradation import (
     check_image,
     fixed_parameters,
 )
+from fastdeg.distribution import BinnedDistribution
 from fastdeg.images.features import MANY_IMAGES, feature_weights, jpeg_grid_offset, luma, luma_features
-from fastdeg.images.inference import Bootstrap, Identifiability, Inference, ReferenceCounts
-from fastdeg.images.model import DegradationModel
-from fastdeg.images.pooling import group_means
-from fastdeg.images.reading import Summaries
-from fastdeg.images.softness import appearances, blur_columns
-from fastdeg.images.support import BinSupport, bin_support
-from fastdeg.images.synthesis import Embedding, Recipe, embedded, least_side, patches_of, synthesize
+from fastdeg.images.inference import mixture as inference
+from fastdeg.images.inference.bin_nodes import BinSupport, bin_support
+from fastdeg.images.inference.mixture import Bootstrap, Identifiability, Inference, ReferenceCounts
+from fastdeg.images.inference.model import DegradationModel
+from fastdeg.images.inference.photo_priors import appearances, blur_columns
+from fastdeg.images.inference.pooling import group_means
+from fastdeg.images.inference.summaries import Summaries
+from fastdeg.images.inference.synthesis import Embedding, Recipe, embedded, least_side, patches_of, synthesize
 
 Float = NDArray[np.float64]
 Progress = Callable[[float, str], None] | None

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg.images.degradation import check_image, to_float, to_uint8
-from fastdeg.kernels.comb import FREQUENCIES, QUALITIES, STEPS, VISIBLE
-from fastdeg.kernels.detail import N_STATISTICS as N_DETAIL_STATISTICS
-from fastdeg.kernels.edges import N_STATISTICS as N_EDGE_STATISTICS
-from fastdeg.kernels.features import BASIS, N_STATISTICS, SHIFT, planes_features, zero_shares
+from fastdeg.degradations.chain import check_image, to_float, to_uint8
+from fastdeg.kernels.images.block_statistics import BASIS, N_STATISTICS, SHIFT, planes_features, zero_shares
+from fastdeg.kernels.images.detail import N_STATISTICS as N_DETAIL_STATISTICS
+from fastdeg.kernels.images.edges import N_STATISTICS as N_EDGE_STATISTICS
+from fastdeg.kernels.images.jpeg_quality import FREQUENCIES, QUALITIES, STEPS, VISIBLE
 
 BLOCK = 8
 SMALLEST = BLOCK + SHIFT  # smallest side with a whole block on both grids

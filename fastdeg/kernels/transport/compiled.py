@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.transport.dense import column_minima, price_columns, price_matrix, row_minima, start_dense
+from fastdeg.kernels.transport.cost_matrix import column_minima, price_columns, price_matrix, row_minima, start_dense
 from fastdeg.kernels.transport.grid import COARSEST as COARSEST_GRID
 from fastdeg.kernels.transport.grid import (
     balanced_integers,
@@ -22,8 +22,10 @@ from fastdeg.kernels.transport.grid import (
     match_on_tree,
 )
 from fastdeg.kernels.transport.line import emd_sorted
-from fastdeg.kernels.transport.pricing import append_arcs, price
-from fastdeg.kernels.transport.simplex import integer_masses, search_to_the_end
+from fastdeg.kernels.transport.network.initial_basis import greedy_basis, refined_basis
+from fastdeg.kernels.transport.network.pricing import append_arcs, price
+from fastdeg.kernels.transport.network.simplex import integer_masses, search_to_the_end
+from fastdeg.kernels.transport.network.tree import PIVOTS, build_tree, new_tree, read_plan, tree_flows
 from fastdeg.kernels.transport.sinkhorn import (
     absorb,
     finish_scaling,
@@ -33,8 +35,6 @@ from fastdeg.kernels.transport.sinkhorn import (
     soft_transform,
 )
 from fastdeg.kernels.transport.spatial import block_points, cluster_sizes, kd_order, merge_clusters
-from fastdeg.kernels.transport.start import greedy_basis, refined_basis
-from fastdeg.kernels.transport.tree import PIVOTS, build_tree, new_tree, read_plan, tree_flows
 
 __all__ = ["emd_grid", "emd_matrix", "emd_points", "emd_sorted", "sinkhorn"]
 

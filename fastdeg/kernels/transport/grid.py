@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.transport.tree import ROOT, build_tree, refresh_potentials
+from fastdeg.kernels.transport.network.tree import ROOT, build_tree, refresh_potentials
 
 COARSEST = 100  # grid points at which halving ends
 

@@ -1,0 +1,182 @@
+"""The verb estimate: which degradations made the reference photos, and how far that can be told."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastdeg as fd
+from fastdeg.cli import console
+from fastdeg.cli.inputs import read_space
+from fastdeg.images import DegradationEstimator, read_images
+from fastdeg.images.inference.mixture import Bootstrap, Inference
+from fastdeg.runs import folder as runs
+from fastdeg.runs import report
+from fastdeg.runs.workflow import ESTIMATOR_FILE, Candidates, bin_rows
+
+COUNTS = (5, 10, 20, 40, 80)  # numbers of references for which the intervals' width is foretold
+LEVEL = 0.9  # of the intervals
+MOST_PAIRS = 5  # pairs of bins named as hard to separate
+
+
+def fit_estimator(
+    options: argparse.Namespace,
+) -> tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]:
+    """Read both folders and fit the estimator; return it with the references by name, the notes and the inputs."""
+    bins = fd.GridBins(read_space(options.space or "paper"))
+    estimator = fd.DegradationEstimator(bins, downsampling=options.downsampling, noise=options.noise)
+    with console.progress_bar() as progress:
+        references = read_images(options.references, skip_bad=options.skip_bad, progress=progress)
+        clean = read_images(options.clean, skip_bad=options.skip_bad, min_side=estimator.least_side, progress=progress)
+    console.announce_compilation()
+    with console.progress_bar() as progress:
+        estimator.fit(clean.images, threads=options.threads, progress=progress)
+    inputs = {
+        "references": str(options.references),
+        "n_references": len(references),
+        "clean": str(options.clean),
+        "n_clean": len(clean),
+        "downsampling": options.downsampling,
+        "noise": options.noise,
+    }
+    return estimator, references.by_name, [*references.notes, *clean.notes], inputs
+
+
+def photo_notes(inference: Inference, names: Sequence[str]) -> list[str]:
+    """Return notes naming the photos that look like none the space can make, and those that show no compression."""
+    outside = [name for name, is_outside in zip(names, inference.outside, strict=True) if is_outside]
+    without_comb = [name for name, is_without in zip(names, inference.without_comb, strict=True) if is_without]
+    notes = []
+    if outside:
+        notes.append(
+            f"{len(outside)} of {len(names)} photos look like none that the space can make, so q says little of them "
+            f"(if all came from inside, so many would with probability {inference.all_inside_p_value:.2g}): "
+            + ", ".join(outside)
+        )
+    if without_comb:
+        notes.append(
+            f"{len(without_comb)} of {len(names)} photos show no quantisation by JPEG (never compressed, or resized or "
+            "filtered since), which counts as the best quality of the space: " + ", ".join(without_comb)
+        )
+    return notes
+
+
+def photo_candidates(
+    estimator: DegradationEstimator, inference: Inference, photos: Mapping[str, NDArray[Any]]
+) -> Candidates:
+    """Return photos as candidates for references: in the bins of what was inferred of each."""
+    images = list(photos.values())
+    labels = estimator.bins.assign(inference.parameters, outside="clip")
+    return Candidates(tuple(photos), estimator.embed(images), inference.parameters, labels, images)
+
+
+def estimate(options: argparse.Namespace) -> None:
+    """Find the degradation distribution of reference photos; say how far it can be trusted."""
+    if options.output is not None:
+        runs.check_run_folder(options.output, force=options.force)
+    estimator, references, notes, inputs = fit_estimator(options)
+    names, images = list(references), list(references.values())
+    inference = estimator.infer(images)
+    counts = estimator.reference_counts(images, COUNTS, level=LEVEL)
+    identifiability = estimator.identifiability()
+    q = inference.distribution
+    bins = q.bins
+    summary = {
+        "format": runs.FORMAT,
+        "version": 1,
+        "fastdeg": fd.__version__,
+        "verb": "estimate",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": inputs,
+        "n_bins": bins.n_bins,
+        "n_samples": q.n_samples,
+        "effective_bins": q.effective_bins(),
+        "log_likelihood": inference.log_likelihood,
+        "converged": bool(inference.converged),
+        "n_iter": int(inference.n_iter),
+        "level": LEVEL,
+        "n_outside": int(inference.outside.sum()),
+        "all_inside_p_value": inference.all_inside_p_value,
+        "marginals": _marginals(q, estimator.bootstrap(images, level=LEVEL)),
+        "images": _image_rows(names, inference, bins.names),
+        "interval_widths": [
+            {"references": int(n), **dict(zip(counts.names, map(float, widths), strict=True))}
+            for n, widths in zip(counts.counts, counts.widths, strict=True)
+        ],
+        "hard_to_separate": [
+            {
+                "bins": [dict(zip(bins.names, map(float, bins.centers[i]), strict=True)) for i in pair],
+                "confusion": float(confusion),
+            }
+            for pair, confusion in zip(
+                identifiability.pairs[:MOST_PAIRS], identifiability.confusion[:MOST_PAIRS], strict=True
+            )
+        ],
+        "identifiability": list(identifiability.notes),
+        "notes": [*notes, *photo_notes(inference, names)],
+    }
+    if options.output is not None:
+        with runs.new_run_folder(options.output, force=options.force) as folder:
+            q.save(folder / "target.npz")
+            estimator.save(folder / ESTIMATOR_FILE)
+            bin_means, bin_covariances = estimator.bin_feature_moments()
+            mean, covariance = estimator.feature_moments(images)
+            np.savez_compressed(
+                folder / "moments.npz",
+                bin_means=bin_means, bin_covariances=bin_covariances, mean=mean, covariance=covariance,
+            )  # fmt: skip
+            runs.write_csv(folder / "images.csv", summary["images"])
+            runs.write_csv(folder / "bins.csv", bin_rows(bins, {"target": q}))
+            runs.write_json(folder / runs.RUN_FILE, summary)
+            report.write_report(folder, folder / "report.html")
+    if options.json:
+        console.print_json(summary)
+    else:
+        print_estimate(summary)
+        if options.output is not None:
+            print(f"Written: {options.output}")
+
+
+def print_estimate(summary: Mapping[str, Any]) -> None:
+    """Print what `estimate` found, for a person."""
+    for title, header, rows in report.estimate_tables(summary):
+        console.print_table(title, header, rows)
+    for text in report.estimate_sentences(summary):
+        print(text)
+    for message in summary["notes"]:
+        console.note(message)
+
+
+def _marginals(q: fd.BinnedDistribution, bootstrap: Bootstrap) -> dict[str, list[dict[str, Any]]]:
+    space = q.bins.space
+    assert space is not None
+    tables = {}
+    for k, (axis, intervals) in enumerate(zip(space.axes, bootstrap.marginals, strict=True)):
+        cells = (
+            [f"{level:g}" for level in axis.centers]
+            if axis.discrete
+            else [f"{low:g} – {high:g}" for low, high in zip(axis.boundaries, axis.boundaries[1:], strict=False)]
+        )
+        columns = zip(cells, q.marginal(k), intervals.low, intervals.high, strict=True)
+        tables[axis.name] = [
+            {"cell": cell, "probability": float(mass), "low": float(low), "high": float(high)}
+            for cell, mass, low, high in columns
+        ]
+    return tables
+
+
+def _image_rows(names: Sequence[str], inference: Inference, axes: Sequence[str]) -> list[dict[str, Any]]:
+    rows = []
+    for i, name in enumerate(names):
+        row: dict[str, Any] = {"file": name}
+        for k, axis in enumerate(axes):
+            row[axis] = float(np.round(inference.parameters[i, k], 4))
+            row[f"{axis}_error"] = float(np.round(inference.parameter_errors[i, k], 4))
+        row |= {"outside": bool(inference.outside[i]), "p_value_inside": float(inference.outside_p_values[i])}
+        rows.append(row | {"without_comb": bool(inference.without_comb[i])})
+    return rows

@@ -1,0 +1,72 @@
+"""The verb select: representative and diverse images of a folder, for the target of an earlier run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import fastdeg as fd
+from fastdeg.cli import console
+from fastdeg.cli.estimate import photo_candidates, photo_notes
+from fastdeg.distribution import BinnedDistribution
+from fastdeg.images import DegradationEstimator, read_images
+from fastdeg.runs import folder as runs
+from fastdeg.runs import report
+from fastdeg.runs.workflow import ESTIMATOR_FILE, reference_rows, selection_summary
+
+
+def select(options: argparse.Namespace) -> None:
+    """Select references among the images of a folder, by the estimator and the distributions of an earlier run."""
+    if options.output is not None and options.output.exists() and not options.force:
+        raise ValueError(f"{options.output}: exists; pass --force to replace it, or choose another file")
+    estimator, target, crafted = _read_run(options.run)
+    with console.progress_bar() as progress:
+        photos = read_images(options.images, skip_bad=options.skip_bad, progress=progress)
+    if not 1 <= options.n_references <= len(photos):
+        raise ValueError(
+            f"--n-references: expected 1 to {len(photos)}, the images of {options.images}, got {options.n_references}"
+        )
+    console.announce_compilation()
+    inference = estimator.infer(photos.images)
+    candidates = photo_candidates(estimator, inference, photos.by_name)
+    selection = fd.select_references(
+        candidates.embeddings, candidates.labels, target, crafted=crafted, n_references=options.n_references,
+        n_neighbors=options.n_neighbors, threads=options.threads,
+    )  # fmt: skip
+    rows = reference_rows(selection, candidates, target.bins.names)
+    summary: dict[str, Any] = {
+        "fastdeg": fd.__version__,
+        "verb": "select",
+        "inputs": {"run": str(options.run), "images": str(options.images), "n_images": len(photos)},
+        "selection": selection_summary(selection),
+        "references": rows,
+        "notes": [*photos.notes, *photo_notes(inference, candidates.names)],
+    }
+    if options.output is not None:
+        runs.write_csv(options.output, rows)
+    if options.json:
+        console.print_json(summary)
+        return
+    console.print_table(f"Selected of {len(photos)} images", *report.reference_table(rows))
+    print(report.selection_text(summary))
+    for message in summary["notes"]:
+        console.note(message)
+    if options.output is not None:
+        print(f"Written: {options.output}")
+
+
+def _read_run(folder: Path) -> tuple[DegradationEstimator, BinnedDistribution, BinnedDistribution | None]:
+    """Return the estimator of a run, its target and, where it has one, its crafted distribution."""
+    runs.read_summary(folder)
+    if not (folder / ESTIMATOR_FILE).is_file():
+        raise ValueError(
+            f"{folder}: expected a run that read photos (craft --references, estimate or demo), got one without "
+            f"{ESTIMATOR_FILE}"
+        )
+    crafted = folder / "crafted.npz"
+    return (
+        DegradationEstimator.load(folder / ESTIMATOR_FILE),
+        BinnedDistribution.load(folder / "target.npz"),
+        BinnedDistribution.load(crafted) if crafted.is_file() else None,
+    )

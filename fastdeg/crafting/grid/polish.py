@@ -1,0 +1,243 @@
+"""Polishing: from the active flows of a splitting to the distribution and the potential that they determine.
+
+Where flow runs, the potential rises by the length of the step. So the cells that flows join, one tree, share one
+unknown constant, and p, which minimises the tangent problem, keeps in each tree the mass that q has there. Given the
+forest, that is a closed form in each tree and Newton's method in the few moments; given the moments' slope, a network
+simplex finds the forest. In turn they take a few rounds, in place of hundreds of iterations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.crafting.grid.admm_blocks import Flows, FlowTerms
+from fastdeg.crafting.grid.forest import MOST_AXES, Forest
+from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
+from fastdeg.kernels.crafting import admm
+from fastdeg.kernels.crafting.forest import component_newton as polish
+from fastdeg.kernels.transport.network.tree import Tree, copy_tree
+from fastdeg.transport.grid import solve_grid
+from fastdeg.transport.network import n_pivots
+
+Float = NDArray[np.float64]
+
+_TINY = 1e-9  # gap that is worth a certificate, whatever is wanted
+_FORBIDDEN = 1e-12  # mass outside the bins that p may use
+_ROUNDS = 8
+_EXACT_ROUNDS = 3
+_FEW_PIVOTS = 500  # of an exact transport solve, from which on another one will not change much
+_PREDICTED_FROM = 3  # moments of solutions along tau, those for the next one
+_AHEAD = 3.0  # steps of log tau that they are predicted for, at most
+_FAR = 4.0  # ratio of two tau beyond which one's forest is no start for the other
+# range of the potential over tau below which p depends so little on flows that those for a fixed p help: where a forest
+# comes from the flows of a splitting, and where from a problem nearby
+_FLAT, _FLAT_NEARBY = 1.0, 0.3
+
+
+@dataclass(frozen=True)
+class Polished:
+    """A feasible p with its exact transport cost, and the lower bound that its potential proves."""
+
+    primal: Primal
+    dual: Dual
+    gap: float
+    moment_error: float
+
+
+@dataclass(frozen=True)
+class PolishState:
+    """Forest and potential of a solution, its moments, its last exact flows for a fixed p, and what it solves."""
+
+    tau: float
+    ties: NDArray[np.uint32]
+    potential: Float
+    moments: tuple[tuple[float, Float], ...]  # tau and the moments of p: here, and of the solutions that led here
+    tree: Tree | None
+    transport: GridTransport
+    terms: FlowTerms
+
+    def near(self, problem: Problem, transport: GridTransport) -> bool:
+        """Return whether another problem has the same grid and a tau that is not too far away."""
+        return np.array_equal(self.transport.steps, transport.steps) and 1 / _FAR < self.tau / problem.tau < _FAR
+
+    def predicted(self, tau: float) -> Float | None:
+        """Return moments for another tau: a polynomial of log tau through those on the way. None where none is."""
+        logs = np.log([tau, *(at for at, _ in self.moments)])
+        steps, count = np.diff(logs), 1
+        while count < len(self.moments) and 0 < steps[count - 1] * steps[count] < _AHEAD * steps[count] ** 2:
+            count += 1
+        if count == 1:
+            return None
+        z, logs = np.zeros_like(self.moments[0][1]), logs[: count + 1]
+        for k in range(1, count + 1):
+            others = np.delete(logs[1:], k - 1)
+            z += np.prod((logs[0] - others) / (logs[k] - others)) * self.moments[k - 1][1]
+        return z
+
+
+class Polish:
+    """Polishes the flows of one problem, in which p has no bounds and tau is positive."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        transport: GridTransport,
+        terms: FlowTerms,
+        threads: int | None,
+        deadline: float = np.inf,
+    ) -> None:
+        self.problem, self.transport, self.terms, self.threads = problem, transport, terms, threads
+        a = terms.features
+        self.features = polish.Features(a.x, a.x2, a.constant, a.slope, a.square)
+        self.slope, self.log_prior = terms.slope, terms.log_prior
+        self.rest = terms.rest if len(terms.rest) else np.zeros(len(transport.target))
+        self.forest = Forest(transport, problem.tau, deadline)
+        self.tree: Tree | None = None  # of the last exact flows for a fixed p
+        self.solved = False
+        self.before: tuple[tuple[float, Float], ...] = ()
+
+    @staticmethod
+    def applies(problem: Problem, transport: GridTransport) -> bool:
+        """Return whether p follows from potentials in closed form."""
+        return problem.tau > 0 and not problem.bounded.any() and len(transport.shape) <= MOST_AXES
+
+    def __call__(self, flows: Flows, z: Float, enough: float) -> Polished | None:
+        """Return the best of a few rounds, starting at moments z; None where they come to nothing."""
+        self.forest.plant_flows(flows.s, 1 / flows.rates, self._exponents(z))
+        return self._rounds(self._first(z, flows), enough)
+
+    def go_on(self, state: PolishState, enough: float) -> Polished | None:
+        """Start from where the polishing of a problem nearby ended."""
+        self.forest.ties[:], self.forest.potential[:] = state.ties, state.potential
+        self.tree = None if state.tree is None else copy_tree(state.tree)
+        self.before = state.moments[: _PREDICTED_FROM - 1]
+        now = state.moments[0][1]
+        if not np.array_equal(state.transport.target, self.transport.target):  # trees may be left without mass
+            self.forest.attach_loose(self._exponents(now))
+        z = state.predicted(self.problem.tau)
+        if (
+            z is None
+            or not self.problem.frechet.inside(z)
+            or np.ptp(state.potential) <= _FLAT_NEARBY * self.problem.tau
+        ):
+            return self._rounds(self._first(now), enough)
+        self.forest.fill(self._exponents(z))
+        return self._rounds(z, enough)
+
+    def from_target(self, enough: float) -> Polished | None:
+        """Start from where tau → 0 leads: p the target, each of its cells a tree to which near ones are tied."""
+        z = self._moments(self.transport.target)
+        self.forest.attach_loose(self._exponents(z))
+        return self._rounds(self._first(z), enough)
+
+    def state(self) -> PolishState | None:
+        """Return what the polishing for another tau can start from."""
+        if not self.solved:
+            return None
+        forest = self.forest
+        moments = ((forest.tau, self._moments(forest.p)), *self.before)
+        return PolishState(forest.tau, forest.ties, forest.potential, moments, self.tree, self.transport, self.terms)
+
+    def _first(self, z: Float, flows: Flows | None = None) -> Float | None:
+        """Solve for the moments at the forest at hand; where p hardly depends on flows, at that of exact flows."""
+        solved = self._newton(*self.forest.trees(), z)
+        for _ in range(_EXACT_ROUNDS if self.transport.exactly_solvable else 0):
+            if solved is None or np.ptp(self.forest.potential) > _FLAT * self.problem.tau:
+                break
+            pivots = self._plant_exact(flows)
+            solved = self._newton(*self.forest.trees(), solved)
+            if pivots <= _FEW_PIVOTS:
+                break
+        return solved
+
+    def _rounds(self, z: Float | None, enough: float) -> Polished | None:
+        """Solve for the forest and for the moments in turn, as long as that halves the gap; return the best.
+
+        The forest's p is that of the moments z.
+        """
+        best, least_gap = None, np.inf
+        for _ in range(_ROUNDS):
+            if z is None or not self.forest.optimise(self._exponents(z)):
+                break
+            if self._mismatch(z) <= max(enough, _TINY):
+                polished = self._certified(z)
+                if polished is None or not polished.gap <= least_gap / 2:
+                    break
+                best, least_gap, self.solved = polished, polished.gap, True
+                if least_gap <= enough:
+                    break
+            z = self._newton(*self.forest.trees(), z, known=True)
+        return best
+
+    def _plant_exact(self, flows: Flows | None) -> int:
+        """Take the forest of exact flows for the present p; return the number of pivots that led there."""
+        transport, shape, p = self.transport, self.transport.shape, self.forest.p
+        preference = None
+        if self.tree is None and flows is not None:
+            preference = np.empty(sum(len(p) // n * (n - 1) for n in shape))
+            polish.edge_order(self.forest.shape, transport.steps, 1 / flows.rates, flows.s, preference)
+        p, q = p / p.sum(), transport.target
+        arrays = p.reshape(shape), q.reshape(shape)
+        before = 0 if self.tree is None else n_pivots(self.tree)
+        _, self.tree = solve_grid(*arrays, transport.coordinates, self.threads, preference, self.tree)
+        self.forest.plant_tree(self.tree)
+        return n_pivots(self.tree) - before
+
+    def _mismatch(self, z: Float) -> float:
+        """Return what the gap is at least: how far the tangent at z lies below FD² at the moments of the forest's p."""
+        if not len(z):
+            return 0.0
+        frechet, at, there = self.problem.frechet, self.problem.frechet.spectrum(z), self._moments(self.forest.p)
+        roots = frechet.spectrum(there)[0]
+        return self.problem.frechet_weight * float(2 * (at[0].sum() - roots.sum()) - frechet.slope(*at) @ (there - z))
+
+    def _certified(self, z: Float) -> Polished | None:
+        """Return the forest's p with its transport cost, and a feasible potential with its bound."""
+        problem, transport, forest = self.problem, self.transport, self.forest
+        inner = transport.extract(forest.p)
+        if inner.sum() < 1 - _FORBIDDEN:
+            return None
+        inner, phi = inner / inner.sum(), forest.potential.copy()
+        for axis in range(len(transport.shape)):
+            admm.lower_to_lipschitz(forest.shape, transport.steps, axis, phi, threads=self.threads, work=4 * len(phi))
+        inner_phi, dual_transport, cost = transport.extract(phi), -float(phi @ transport.target), forest.flow_cost()
+        objective, bound = problem.objective(inner, cost), problem.lower_bound(z, inner_phi, dual_transport)
+        return Polished(
+            Primal(inner, cost, True, objective),
+            Dual(inner_phi, dual_transport, z, bound),
+            gap=objective - bound,
+            moment_error=float(np.abs(self._moments(forest.p) - z).max(initial=0.0)),
+        )
+
+    def _moments(self, p: Float) -> Float:
+        z = np.empty(len(self.slope))
+        polish.moments_of(self.features, p, z)
+        return z
+
+    def _exponents(self, z: Float) -> Float:
+        problem, frechet, exponents = self.problem, self.problem.frechet, np.empty(len(self.rest))
+        w = self.slope
+        if len(w):
+            w = w + problem.frechet_weight * frechet.slope(*frechet.spectrum(z))
+        polish.fill_exponents(self.features, w, self.rest, self.log_prior, problem.tau, exponents)
+        return exponents
+
+    def _newton(self, group: NDArray[np.int32], mass: Float, z: Float, known: bool = False) -> Float | None:
+        """Bring p and the potential of the forest to the minimum of the problem for given trees; return its moments.
+
+        ``z`` is a guess; ``known``: the forest is at its p already. None where Newton's method and the moments of p
+        lead out of the domain.
+        """
+        problem, potential = self.problem, self.forest.potential
+        p, shift, z = self.forest.p.copy(), np.zeros(len(mass)), z.copy()
+        found = polish.solve_groups(
+            self.features, potential + self.rest, self.slope, problem.frechet_weight, self.log_prior, problem.tau,
+            group, mass, problem.frechet.rank, known, z, p, shift,
+        )  # fmt: skip
+        if not found:
+            return None
+        self.forest.p, self.forest.potential = p, potential + problem.tau * shift[group]
+        return z

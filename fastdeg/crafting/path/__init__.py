@@ -1,0 +1,1 @@
+"""Sequences of problems that differ in tau: the trade-off path, and the choice of tau."""

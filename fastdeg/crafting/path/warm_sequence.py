@@ -1,0 +1,92 @@
+"""Solves of one problem for one tau after another, each from where the last one ended."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastdeg import _checks
+from fastdeg.crafting.path.auto_tau import automatic
+from fastdeg.crafting.problem.arguments import Setup
+from fastdeg.crafting.problem.problem import PlanTransport, Solution
+from fastdeg.crafting.result import CraftResult, finish
+from fastdeg.crafting.solve import Progress, solve
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a solve ends: at a gap of ``tol``, after so many iterations or seconds; and on how many threads it runs."""
+
+    tol: float
+    max_iter: int
+    seconds: float
+    threads: int | None
+
+    @classmethod
+    def checked(cls, time_limit: float | None, tol: float, max_iter: int, threads: int | None) -> Limits:
+        """Return the limits for the arguments of `craft`."""
+        seconds = np.inf if time_limit is None else _checks.number(time_limit, "time_limit", positive=True)
+        return cls(_checks.number(tol, "tol", 0), _checks.integer(max_iter, "max_iter", 0), seconds, threads)
+
+
+class Series:
+    """Solves a setup for the taus that it is asked for."""
+
+    def __init__(self, setup: Setup, limits: Limits, warm_start: CraftResult | None) -> None:
+        if warm_start is not None and not isinstance(warm_start, CraftResult):
+            raise TypeError(f"warm_start: expected a CraftResult or None, got {type(warm_start).__name__}")
+        n_bins = setup.target.n_bins
+        if warm_start is not None and (there := warm_start.distribution.n_bins) != n_bins:
+            warnings.warn(f"warm_start is ignored: it has {there} bins, the target {n_bins}", stacklevel=3)
+            warm_start = None
+        self.setup, self.limits = setup, limits
+        self.state: Any = None if warm_start is None else warm_start._state
+        self.last: tuple[float, Solution] | None = None  # tau and solution
+        self.deadline: float | None = None  # of all solves together; else each has its own
+
+    def tau(self, generalization: float | str) -> float:
+        """Return the number that ``generalization`` stands for."""
+        if isinstance(generalization, str):
+            _checks.choice(generalization, "generalization", ("auto",))
+            self.deadline = deadline = time.perf_counter() + self.limits.seconds
+            return automatic(self.setup, self.roughly, lambda: time.perf_counter() > deadline)
+        return _checks.number(generalization, "generalization", 0)
+
+    def roughly(self, tau: float, coarse: float = 1e-5, progress: Progress | None = None) -> Solution:
+        """Solve well enough to choose tau by; ``coarse`` is the tolerance on grids."""
+        few = isinstance(self.setup.problem.transport, PlanTransport)
+        return self._solve(tau, max(self.limits.tol, min(1e-6, 1e-3 * tau) if few else coarse), progress)
+
+    def result(self, tau: float, progress: Progress | None) -> CraftResult:
+        """Solve to the tolerance."""
+        return self._finish(tau, self._solve(tau, self.limits.tol, progress))
+
+    def _finish(self, tau: float, solution: Solution) -> CraftResult:
+        return finish(self.setup, tau, solution, self.limits.tol, self.limits.threads)
+
+    def _solve(self, tau: float, tol: float, progress: Progress | None) -> Solution:
+        limits = self.limits
+        if self.last is not None and self.last[0] == tau and self.last[1].closed(tol):
+            known = self.last[1]
+            if progress is not None:
+                progress(1.0, f"gap {known.gap:.1e} after {known.n_iter} iterations")
+            return known
+        try:
+            solution = solve(
+                self.setup.problem.with_tau(tau),
+                tol=tol,
+                max_iter=limits.max_iter,
+                deadline=time.perf_counter() + limits.seconds if self.deadline is None else self.deadline,
+                threads=limits.threads,
+                warm_start=self.state,
+                progress=progress,
+            )
+        except KeyboardInterrupt as interrupt:
+            interrupt.result = self._finish(tau, interrupt.solution)  # type: ignore[attr-defined]
+            raise
+        self.state, self.last = solution.state, (tau, solution)
+        return solution

@@ -1,0 +1,1 @@
+"""The crafting problem: from arguments to terms, objective and lower bound."""

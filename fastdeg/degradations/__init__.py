@@ -1,0 +1,1 @@
+"""What can happen to an image: the steps of the degradation chain."""

@@ -1,0 +1,256 @@
+"""Reading image files: what is read, what is converted with a note, and what is refused, by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg._checks import integer
+from fastdeg.images.files.headers import SUFFIXES, HeaderError, read_header
+
+Progress = Callable[[float, str], None] | None
+PathLike = str | os.PathLike[str]
+
+MAX_PIXELS = 200_000_000
+IMAGE_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+
+
+class ImageError(ValueError):
+    """A file that cannot be used as an image; the message is one line that names it."""
+
+    def __init__(self, path: PathLike, reason: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {reason}")
+        self.path, self.reason = Path(path), reason
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image read from a file.
+
+    Attributes
+    ----------
+    path : Path
+    pixels : uint8 array of shape (H, W, 3), RGB, or (H, W)
+    notes : tuple of str
+        What was converted, for instance "transparent: laid over black".
+    """
+
+    path: Path
+    pixels: NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageCollection:
+    """Images read from a folder or a list of files.
+
+    Attributes
+    ----------
+    files : tuple of ImageFile
+    skipped : tuple of ImageError
+        Files that could not be used (only where ``skip_bad``).
+    """
+
+    files: tuple[ImageFile, ...]
+    skipped: tuple[ImageError, ...] = ()
+
+    @property
+    def images(self) -> list[NDArray[np.uint8]]:
+        """The pixels, in the order of the paths."""
+        return [file.pixels for file in self.files]
+
+    @property
+    def by_name(self) -> dict[str, NDArray[np.uint8]]:
+        """The pixels by the files' names."""
+        return {file.path.name: file.pixels for file in self.files}
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where the images came from."""
+        return [file.path for file in self.files]
+
+    @property
+    def notes(self) -> list[str]:
+        """One line per file that was converted, and per file that was skipped."""
+        converted = [f"{file.path}: {note}" for file in self.files for note in file.notes]
+        return converted + [f"skipped {error}" for error in self.skipped]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = 1) -> ImageFile:
+    """Read one image file.
+
+    16-bit files are scaled to 8 bits, transparent ones laid over black, CMYK ones converted, and files whose suffix
+    does not fit their content read by their content; a note tells each. Animations and files with several pages are
+    refused, and so are truncated files and any whose header announces more than ``max_pixels``, or a side of less than
+    ``min_side`` pixels, before decoding.
+    The orientation tag is ignored: pixels come as they are stored.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such file.
+    ImageError (a ValueError)
+        Where it is no usable image; the message names the file and the reason.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    if path.is_dir():
+        raise ImageError(path, "is a folder, not an image file")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(path, f"cannot be read: {error.strerror or error}") from None
+    try:
+        header = read_header(data)
+    except HeaderError as error:
+        raise ImageError(path, str(error)) from None
+    n_pixels = header.width * header.height
+    if n_pixels > max_pixels:
+        raise ImageError(
+            path,
+            f"announces {header.width} × {header.height} = {n_pixels / 1e6:.0f} megapixels, "
+            f"more than the limit of {max_pixels / 1e6:.0f}",
+        )
+    if min(header.width, header.height) < integer(min_side, "min_side", 1):
+        raise ImageError(path, f"is {header.width} × {header.height}: expected sides of at least {min_side} pixels")
+    if header.n_frames > 1:
+        raise ImageError(path, f"has {header.n_frames} frames or pages: save the one to use as a file of its own")
+    notes = []
+    if path.suffix.lower() not in SUFFIXES[header.format]:
+        notes.append(f"its content is {header.format}, whatever its name says")
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        pixels = None
+    if pixels is None or pixels.size == 0:
+        raise ImageError(path, f"is damaged: its {header.format} data cannot be decoded")
+    if header.cmyk:
+        if header.format != "JPEG":
+            raise ImageError(path, "is CMYK: save it as RGB")
+        notes.append("CMYK converted to RGB without a colour profile")
+    return ImageFile(path, _to_rgb(path, pixels, notes), tuple(notes))
+
+
+def _to_rgb(path: Path, pixels: NDArray, notes: list[str]) -> NDArray[np.uint8]:
+    if pixels.dtype == np.uint16:
+        pixels = np.rint(pixels / 257).astype(np.uint8)
+        notes.append("16 bits scaled to 8")
+    if pixels.dtype != np.uint8:
+        raise ImageError(path, f"has pixels of type {pixels.dtype}: save it with 8 or 16 bits per channel")
+    if pixels.ndim == 2:
+        return pixels
+    if pixels.shape[2] in (2, 4):
+        alpha = pixels[..., -1:]
+        colors = pixels[..., :-1]
+        if alpha.min() < 255:
+            colors = np.rint(colors * (alpha / np.float32(255))).astype(np.uint8)
+            notes.append("transparent: laid over black")
+        pixels = colors
+    if pixels.shape[2] == 1:
+        return np.ascontiguousarray(pixels[..., 0])
+    if pixels.shape[2] != 3:
+        raise ImageError(path, f"has {pixels.shape[2]} channels: expected grey or RGB")
+    return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def list_images(folder: PathLike) -> list[Path]:
+    """Return the image files of a folder (not of its subfolders) by their suffixes, sorted by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where there is no such folder, or no image file in it.
+    NotADirectoryError
+        Where it is a file.
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder}: expected a folder of images, got a file")
+    files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
+    files = sorted(p for p in files if not p.is_dir())
+    if not files:
+        raise FileNotFoundError(
+            f"{folder}: no image files in this folder (looked for {', '.join(sorted(IMAGE_SUFFIXES))})"
+        )
+    return files
+
+
+def read_images(
+    source: PathLike | Iterable[PathLike],
+    *,
+    skip_bad: bool = False,
+    max_images: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+    min_side: int = 1,
+    progress: Progress = None,
+) -> ImageCollection:
+    """Read the images of a folder, or the files of a list.
+
+    Parameters
+    ----------
+    source : path of a folder, or paths of files
+    skip_bad : bool
+        Go on without the files that cannot be used (they are told in ``skipped``) instead of raising.
+    max_images : int, optional
+        Read at most so many, evenly spaced over the sorted names.
+    max_pixels : int
+        Refuse, before decoding, files with more pixels.
+    min_side : int
+        Refuse, before decoding, images with a shorter side, in pixels.
+    progress : callable (fraction, message), optional
+
+    Raises
+    ------
+    FileNotFoundError
+        Where the folder or a file is missing, or the folder has no images.
+    ImageError (a ValueError)
+        One line: the first file that cannot be used and how many more there are; or that none can be used.
+
+    Examples
+    --------
+    >>> read_images("no/such/folder")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: no/such/folder: no such folder
+    """
+    paths = list_images(source) if isinstance(source, str | os.PathLike) else [Path(p) for p in source]
+    if not paths:
+        raise ValueError("source: expected at least one image file, got an empty list")
+    if max_images is not None and len(paths) > integer(max_images, "max_images", 1):
+        paths = [paths[i] for i in np.linspace(0, len(paths) - 1, max_images).round().astype(int)]
+    files: list[ImageFile] = []
+    bad: list[ImageError] = []
+    for i, path in enumerate(paths):
+        try:
+            files.append(read_image(path, max_pixels=max_pixels, min_side=min_side))
+        except ImageError as error:
+            bad.append(error)
+        except FileNotFoundError:
+            if not path.is_symlink():
+                raise
+            bad.append(ImageError(path, "is a link to a file that is not there"))
+        if progress is not None:
+            progress((i + 1) / len(paths), "reading images")
+    if bad and (not skip_bad or not files):
+        raise ImageError(bad[0].path, bad[0].reason + _others(bad, bool(files)))
+    return ImageCollection(tuple(files), tuple(bad))
+
+
+def _others(bad: Sequence[ImageError], some_good: bool) -> str:
+    text = ""
+    if len(bad) > 1:
+        names = ", ".join(error.path.name for error in bad[1:])
+        text = f" (and {len(bad) - 1} more unusable: {names})"
+    return text if some_good else text + " (no file is usable)"

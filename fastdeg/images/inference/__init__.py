@@ -1,0 +1,1 @@
+"""From features to the distribution over bins: synthesis, regression, mixture, uncertainty."""

@@ -1,0 +1,278 @@
+"""Does a photograph look like any that the space can make? A conformal test by four measures.
+
+What the features of a patch should be follows from what the regressions say of it, and from what it shows: both are
+learned, as smooth functions. The measures are the Mahalanobis distances of what is left, before and after what the
+patch shows is allowed for; how clearly the comb of a JPEG quantisation is missing; and how far beyond the ranges of the
+space the regressions' word lies. Each is ranked among the same of synthetic patches whose content was left out.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from fastdeg.images.features import COMB_EVIDENCE
+from fastdeg.images.inference.arrays import Arrays
+from fastdeg.images.inference.pooling import group_means
+from fastdeg.images.inference.regression import Polynomial, log_variances, radial
+
+Float = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+N_COMPONENTS = 80  # of what is left of the features
+N_LEADING = 12  # whose distance is taken before what a patch shows is allowed for
+N_CONTENT = 4  # that say what a patch shows
+N_LANDMARKS = 200
+WIDTH = 2.0  # of the radial functions: exponent per mean squared distance
+PENALTY = 1e-5
+LARGEST_RESIDUAL = 6.0  # of a feature: others are clipped
+LARGEST_SCORE = 8.0  # of a component
+SHRINKAGE = 0.02  # of the covariances, towards a multiple of the identity
+SHARED = 0.5  # share of the variance that the mean over a photograph's patches keeps, however many they are
+SHARED_OF_FEW = 0.75  # the same where clean images are few: they hardly show how photographs differ
+
+
+@dataclass(frozen=True)
+class Trend(Arrays):
+    """Expectation given some conditions: ridge regression on radial functions of them."""
+
+    landmarks: Float  # (L, c)
+    width: Float  # ()
+    mean: Float32  # (m,)
+    coefficients: Float32  # (1 + c + L, m)
+    scale: Float32  # (m,), of what is left
+
+    @classmethod
+    def fit(
+        cls,
+        x: Float32,
+        given: Float,
+        folds: NDArray[np.int64],
+        rng: np.random.Generator,
+        *,
+        least_scale: float = 0.0,
+        threads: int = 1,
+    ) -> tuple[Trend, Float32]:
+        """Return the trend, and what it leaves of each fold where that was left out, in units of its spread."""
+        count = max(1, min(N_LANDMARKS, len(given) // 10))
+        landmarks = given[np.sort(rng.choice(len(given), count, replace=False))]
+        width = np.array(WIDTH / max(2 * float(given.var(axis=0).sum()), 1e-12))
+        mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
+        empty = cls(landmarks, width, mean, *(np.empty(0, np.float32),) * 2)
+        left = np.empty_like(x)
+
+        def sums(rows: NDArray[np.bool_]) -> tuple[Float32, Float32, Float, Float]:
+            design, centered = empty.design(given[rows]), x[rows]
+            centered -= mean
+            return design, centered, (design.T @ design).astype(np.float64), (design.T @ centered).astype(np.float64)
+
+        def remove(
+            rows: NDArray[np.bool_], design: Float32, centered: Float32, own_gram: Float, own_cross: Float
+        ) -> None:
+            others = (gram - own_gram, cross - own_cross) if len(each) > 1 else (gram, cross)
+            centered -= design @ scipy.linalg.solve(*others, assume_a="pos").astype(np.float32)
+            left[rows] = centered
+
+        each = [folds == k for k in np.unique(folds)]
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(sums, each))
+            gram: Any = sum(part[2] for part in parts)
+            gram = gram + PENALTY * len(x) * np.eye(len(gram))
+            cross: Any = sum(part[3] for part in parts)
+            list(pool.map(remove, each, *zip(*parts, strict=True)))
+        coefficients = scipy.linalg.solve(gram, cross, assume_a="pos").astype(np.float32)
+        scale = np.maximum(left.std(axis=0), np.float32(max(least_scale, 1e-12)))
+        left /= scale
+        return cls(landmarks, width, mean, coefficients, scale), left
+
+    def design(self, given: Float) -> Float32:
+        """Return constant, linear part and radial functions, (n, 1 + c + L)."""
+        functions = radial(given, self.landmarks, float(self.width))
+        return np.hstack([np.ones((len(given), 1)), given, functions]).astype(np.float32)
+
+    def __call__(self, x: Float32, given: Float) -> Float32:
+        return np.asarray((x - self.mean - self.design(given) @ self.coefficients) / self.scale, np.float32)
+
+
+@dataclass(frozen=True)
+class Spread(Arrays):
+    """Standard deviations given some conditions: log-variances are polynomials of them."""
+
+    exponents: NDArray[np.int64]
+    coefficients: Float  # (K, m)
+
+    @classmethod
+    def fit(cls, x: NDArray[Any], given: Float) -> Spread:
+        polynomial = Polynomial.of_degree(given.shape[1], 2, max(5, len(x) // 60))
+        squares = np.square(x, dtype=np.float64)
+        return cls(polynomial.exponents, log_variances(polynomial(given), squares, n_iter=8))
+
+    def __call__(self, x: NDArray[Any], given: Float) -> Float:
+        log_variance = Polynomial(self.exponents)(given) @ self.coefficients
+        return np.clip(x / np.exp(0.5 * np.clip(log_variance, -14, 6)), -LARGEST_SCORE, LARGEST_SCORE)
+
+
+@dataclass(frozen=True)
+class OutsideTest(Arrays):
+    """What synthetic patches look like, and how unlike the others those are whose content was left out.
+
+    Attributes
+    ----------
+    trend : Trend
+        Of the features, given what the regressions say.
+    basis : ndarray, shape (F, K)
+        Principal components of what is left of them, weighted.
+    spread : Spread
+        Of these components.
+    whitening : ndarray, shape (N_LEADING, N_LEADING)
+        Of the leading components.
+    content_trend, content_spread : Trend, Spread
+        Of the other components and of the logarithm of the evidence for a comb, given the first components too.
+    content_whitening : ndarray
+        Of the other components.
+    measures : ndarray, shape (n, 4)
+        Of each synthetic patch.
+    shared : ndarray, shape ()
+        Share of the variance that the mean over a photograph's patches keeps.
+    """
+
+    trend: Trend
+    basis: Float32
+    spread: Spread
+    whitening: Float
+    content_trend: Trend
+    content_spread: Spread
+    content_whitening: Float
+    measures: Float32
+    shared: Float
+
+    @classmethod
+    def fit(
+        cls,
+        features: Float32,
+        summaries: Float,
+        missing: NDArray[np.bool_] | None,
+        beyond: Float,
+        weights: Float,
+        folds: NDArray[np.int64],
+        rng: np.random.Generator,
+        *,
+        least_scale: float = 0.0,
+        few: bool = False,
+        threads: int = 1,
+    ) -> OutsideTest:
+        """Learn from synthetic patches, of which the regressions said the summaries without having seen them.
+
+        Parameters
+        ----------
+        features : ndarray, shape (n, F)
+        summaries : ndarray, shape (n, d)
+        missing : ndarray of bool, shape (n,), or None
+            Patches that lack the comb of a JPEG quantisation; None where those of the space have none.
+        beyond : ndarray, shape (n,)
+            How far beyond the ranges of the space they lie.
+        weights : ndarray, shape (F,)
+            Of the features.
+        folds : ndarray of int, shape (n,)
+            Patches of the same content are in the same fold.
+        least_scale : float
+            Smaller differences between features mean nothing.
+        few : bool
+            Whether the patches show the content of few photographs only.
+        """
+        given = np.clip(summaries, 0, 1)
+        trend, left = Trend.fit(features, given, folds, rng, least_scale=least_scale, threads=threads)
+        np.clip(left, -LARGEST_RESIDUAL, LARGEST_RESIDUAL, out=left)
+        products = (left.T @ left) * (weights[:, None] * weights)
+        n, count = len(weights), min(N_COMPONENTS, int(np.count_nonzero(weights)))
+        _, vectors = scipy.linalg.eigh(products, subset_by_index=(n - count, n - 1))
+        basis = (weights[:, None] * vectors[:, ::-1]).astype(np.float32)
+        scores = left @ basis
+        spread = Spread.fit(scores, given)
+        components = spread(scores, given)
+        leading, whitening = whitened(components[:, :N_LEADING], folds)
+        x, content = _by_content(components, features, given, missing)
+        content_trend, left = Trend.fit(x, content, folds, rng, threads=threads)
+        content_spread = Spread.fit(left, content)
+        scores = content_spread(left, content)
+        others, content_whitening = whitened(scores[:, :-1], folds)
+        measures = _measures(leading, others, scores[:, -1], missing, beyond)
+        return cls(
+            trend, basis, spread, whitening,
+            content_trend, content_spread, content_whitening, measures.astype(np.float32),
+            np.array(SHARED_OF_FEW if few else SHARED),
+        )  # fmt: skip
+
+    def p_values(
+        self,
+        features: Float32,
+        summaries: Float,
+        missing: NDArray[np.bool_] | None,
+        beyond: Float,
+        owners: NDArray[np.int64],
+        n: int,
+    ) -> Float:
+        """Return the probability that a photograph from inside the space is as unlike its images, (n,).
+
+        features, summaries: of patches; missing, beyond: of photographs; owners: which photograph each patch is of.
+        """
+        given = np.clip(summaries, 0, 1)
+        left = np.clip(self.trend(features, given), -LARGEST_RESIDUAL, LARGEST_RESIDUAL)
+        components = self.spread(left @ self.basis, given)
+        x, content = _by_content(components, features, given, missing)
+        scores = self.content_spread(self.content_trend(x, content), content)
+        # patches of a photograph have in common what is unusual about it, be it from inside or not
+        kept = np.sqrt(self.shared + (1 - self.shared) / np.bincount(owners, minlength=n))
+        leading = group_means(components[:, :N_LEADING] @ self.whitening, owners, n) / kept[:, None]
+        others = group_means(scores[:, :-1] @ self.content_whitening, owners, n) / kept[:, None]
+        comb = group_means(scores[:, -1:], owners, n) / kept[:, None]
+        measures = _measures(leading, others, comb[:, 0], missing, beyond / kept)
+        # the best of the ranks is ranked again
+        best = _tail_shares(self.measures, measures.astype(np.float32)).min(axis=1)
+        normal = _tail_shares(self.measures, self.measures).min(axis=1)
+        return _tail_shares(-normal[:, None], -best[:, None])[:, 0]
+
+
+def _by_content(
+    components: Float, features: Float32, given: Float, missing: NDArray[np.bool_] | None
+) -> tuple[Float32, Float]:
+    """Return what depends on what a patch shows, and the conditions, what it shows among them."""
+    count = min(N_CONTENT, components.shape[1] // 2)
+    evidence = np.zeros(len(given)) if missing is None else np.log1p(features[:, COMB_EVIDENCE])
+    others = np.column_stack([components[:, count:], evidence]).astype(np.float32)
+    return others, np.hstack([given, np.clip(components[:, :count] / 2, -2, 2)])
+
+
+def whitened(x: Float, folds: NDArray[np.int64]) -> tuple[Float, Float]:
+    """Return x uncorrelated and of unit variance, by the covariance of the other folds, and the matrix for others."""
+
+    def whitening(covariance: Float) -> Float:
+        covariance = covariance + (SHRINKAGE * np.trace(covariance) / len(covariance) + 1e-12) * np.eye(len(covariance))
+        return np.linalg.inv(np.linalg.cholesky(covariance)).T
+
+    labels = np.unique(folds)
+    products = [x[folds == k].T @ x[folds == k] for k in labels]
+    out = np.empty_like(x)
+    for k, own in zip(labels, products, strict=True):
+        rows = folds == k
+        others = (sum(products) - own) / (~rows).sum() if len(labels) > 1 else own / len(x)
+        out[rows] = x[rows] @ whitening(others)
+    return out, whitening(sum(products) / len(x))
+
+
+def _measures(leading: Float, others: Float, comb: Float, missing: NDArray[np.bool_] | None, beyond: Float) -> Float:
+    """Return the four measures of patches or photographs, (n, 4); a comb that is not missing says nothing."""
+    distances = [(x**2).sum(axis=1) for x in (leading, others)]
+    return np.stack([*distances, np.where(False if missing is None else missing, -comb, -np.inf), beyond], axis=1)
+
+
+def _tail_shares(normal: NDArray[Any], values: NDArray[Any]) -> Float:
+    """Return, column by column, the share of the normal values (and the value itself) that are as large, (n, k)."""
+    n = len(normal)
+    below = [np.searchsorted(np.sort(a), b, side="left") for a, b in zip(normal.T, values.T, strict=True)]
+    return (1 + n - np.stack(below, axis=1)) / (1 + n)

@@ -1,0 +1,68 @@
+"""One way of reading parameters out of features: components, two regressions, and the likelihood of what they say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.images.inference.arrays import Arrays
+from fastdeg.images.inference.network import Network
+from fastdeg.images.inference.regression import Components, Likelihood, Regression
+
+Float = NDArray[np.float64]
+
+N_LEADING = 40  # components that all but the network use
+
+
+@dataclass(frozen=True)
+class Reading(Arrays):
+    """From features to summaries (the mean of two regressions), and the summaries' density given the parameters."""
+
+    components: Components
+    regression: Regression
+    network: Network
+    likelihood: Likelihood
+
+    @classmethod
+    def fit(
+        cls,
+        components: Components,
+        a: Float,
+        z: Float,
+        groups: NDArray[np.int64],
+        folds: NDArray[np.int64],
+        by_lower_half: NDArray[np.bool_],
+        rng: np.random.Generator,
+        threads: int,
+    ) -> tuple[Reading, Float]:
+        """Learn from the components a of synthetic patches; return also what is said of each one unseen, (n, d)."""
+        regression, s = Regression.fit(a[:, :N_LEADING], z, folds, rng, threads)
+        network, other = Network.fit(a, z, folds, int(rng.integers(2**31)), threads)
+        s = (s + other) / 2
+        return cls(components, regression, network, Likelihood.fit(s, z, groups, by_lower_half)), s
+
+    def __call__(self, features: NDArray[Any]) -> Float:
+        """Return the regressions' word on each patch, (n, d)."""
+        a = self.components(features)
+        return (self.regression(a[:, :N_LEADING]) + self.network(a)) / 2
+
+
+@dataclass(frozen=True)
+class Summaries:
+    """What is said of photographs.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n, d)
+        Of each photograph's patches together, in standardised parameters.
+    n_patches : ndarray of int, shape (n,)
+    combed : ndarray of bool, shape (n,)
+        Those of which the comb of a JPEG quantisation was read too.
+    """
+
+    values: Float
+    n_patches: NDArray[np.int64]
+    combed: NDArray[np.bool_]

@@ -1,0 +1,239 @@
+"""Synthetic training data of the estimator: patches of clean images, degraded at random places of the space."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg.degradations.chain import Degradation, check_image, corrupt, to_float, to_uint8
+from fastdeg.degradations.fast import corrupted_lumas, in_tones, noise_pool
+from fastdeg.degradations.resampling import shrink_at_once, shrink_by_area
+from fastdeg.images.features import MANY_IMAGES, luma, luma_features
+from fastdeg.images.inference.photo_priors import PARTLY, out_of_focus
+
+Embedding = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
+Described = Sequence[NDArray[Any]] | NDArray[np.float32]  # images to be embedded, or features
+
+# What is varied in the clean images, so that content is not mistaken for a degradation.
+SCALES = (0.7, 1.3)  # sizes relative to the image: finer and coarser detail
+CONTRASTS = (0.7, 1.2)
+BRIGHTNESSES = (-20.0, 20.0)  # grey levels
+SMALLEST_PATCH = 24  # low-resolution pixels
+VARIANTS = 4  # noise and compression drawn for each blurred and downsampled patch: cheaper than another patch
+JITTER = (0.7, 1.4), (-60.0, 60.0)  # further contrasts and brightnesses, of every second variant
+UNCOMPRESSED_EVERY = 2  # patches: one more variant, never compressed, so that the lack of compression is known too
+_LOW_RESOLUTION = ("poisson_scale", "noise_sigma", "jpeg_quality")
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Features of degraded patches.
+
+    Attributes
+    ----------
+    features : ndarray, shape (n, F)
+    parameters : ndarray, shape (n, d)
+        What each patch was degraded with.
+    groups : ndarray of int, shape (n,)
+        Which piece of clean content it came from: patches of different groups share no pixel.
+    uncompressed : ndarray of bool, shape (n,)
+        Patches beyond the space, never compressed, whose quality stands at the best of the space.
+    jittered : ndarray of bool, shape (n,)
+        Patches whose contrast and brightness are varied more than those of photographs are.
+    """
+
+    features: NDArray[np.float32]
+    parameters: NDArray[np.float64]
+    groups: NDArray[np.int64]
+    uncompressed: NDArray[np.bool_]
+    jittered: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How patches are degraded and described."""
+
+    names: tuple[str, ...]
+    fixed: dict[str, float]
+    noise: str
+    interpolation: str
+    degrade: Degradation | None
+    embed: Embedding | None
+    patch_size: int
+    best_quality: float | None = None  # of the built-in compression: what never compressed patches stand for
+
+    def factor(self, parameters: dict[str, float]) -> float:
+        """Return how many clean pixels make one degraded pixel, 1 where only the user's pipeline knows."""
+        return max(1.0, float(parameters.get("downsampling", 1)))
+
+
+def pieces_of(images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return pieces of content that share no pixel: the images, or both halves of each where they are few."""
+    if len(images) >= MANY_IMAGES:
+        return list(images)
+    pieces: list[NDArray[Any]] = []
+    for image in images:
+        pieces += np.array_split(image, 2, axis=0 if image.shape[0] >= image.shape[1] else 1)
+    return pieces
+
+
+def synthesize(
+    images: Sequence[NDArray[Any]],
+    draw: Callable[[int, np.random.Generator], NDArray[np.float64]],
+    recipe: Recipe,
+    n_samples: int,
+    seed: np.random.SeedSequence,
+    *,
+    threads: int | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> Synthetic:
+    """Degrade random patches of the images with parameters from ``draw`` and return their features.
+
+    The result does not depend on the number of threads: each piece of work has its own seed.
+    """
+    pieces = pieces_of([check_image(image, f"clean_images[{i}]") for i, image in enumerate(images)])
+    variants = VARIANTS if recipe.degrade is None and any(n in _LOW_RESOLUTION for n in recipe.names) else 1
+    # of few photographs this made the blur, and the test of what is outside, worse
+    jittered = (np.arange(variants) % 2 == 1) & (len(images) >= MANY_IMAGES)
+    rounds = max(1, -(-n_samples // (variants * len(pieces))))
+    for_pool, *seeds = seed.spawn(1 + rounds * len(pieces))
+    normal = noise_pool(recipe.noise, recipe.patch_size, np.random.default_rng(for_pool))
+    jobs = list(enumerate(seeds))
+
+    def work(job: tuple[int, np.random.SeedSequence]) -> tuple[Described, NDArray[np.float64], int]:
+        k, child = job
+        rng = np.random.default_rng(child)
+        piece = k % len(pieces)
+        uncompressed = recipe.best_quality is not None and k // len(pieces) % UNCOMPRESSED_EVERY == 0
+        described, parameters = _samples(pieces[piece], draw, recipe, normal, jittered, uncompressed, rng)
+        return described, parameters, piece
+
+    results = []
+    with _single_threaded_opencv(), ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+        chunk = 64
+        for start in range(0, len(jobs), chunk):
+            results += list(pool.map(work, jobs[start : start + chunk]))
+            if progress is not None:
+                progress(min(1.0, (start + chunk) / len(jobs)), "degrading clean images")
+    described = [x for r in results for x in r[0]]
+    features = embedded(recipe.embed, described) if recipe.embed is not None else np.stack(described)
+    groups = np.repeat([r[2] for r in results], [len(r[0]) for r in results])
+    uncompressed = np.concatenate([np.arange(len(r[0])) >= variants for r in results])
+    all_jittered = np.zeros_like(uncompressed)
+    all_jittered[~uncompressed] = np.tile(jittered, len(results))
+    return Synthetic(features, np.concatenate([r[1] for r in results]), groups, uncompressed, all_jittered)
+
+
+def _tones(jittered: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return contrasts and brightnesses, (n, 2): random ones where asked for, else those that change nothing."""
+    tones = np.tile(np.array([1, 0], np.float32), (len(jittered), 1))
+    low, high = np.transpose(JITTER)
+    tones[jittered] = rng.uniform(low, high, (int(jittered.sum()), 2))
+    return tones
+
+
+def embedded(embed: Embedding, images: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """Return the user's embedding of the images, checked."""
+    x = np.asarray(embed(list(images)), dtype=np.float32)
+    if x.ndim != 2 or len(x) != len(images):
+        raise ValueError(f"features: expected an array of shape ({len(images)}, D) from the callable, got {x.shape}")
+    if not np.isfinite(x).all():
+        raise ValueError("features: expected finite numbers from the callable, got NaN or infinity")
+    return x
+
+
+def patches_of(image: NDArray[Any], size: int) -> list[NDArray[Any]]:
+    """Cut an image into overlapping patches of about size × size pixels, aligned to the 8 × 8 grid."""
+    return [
+        image[top : top + size, left : left + size]
+        for top in _starts(image.shape[0], size)
+        for left in _starts(image.shape[1], size)
+    ]
+
+
+def _starts(length: int, size: int) -> list[int]:
+    if length < size + 8:
+        return [0]
+    last = (length - size) // 8
+    count = -(-(length - size) * 5 // (size * 3)) + 1  # steps of at most 3/5 of the size
+    return sorted({round(k * last / (count - 1)) * 8 for k in range(count)})
+
+
+def _samples(
+    piece: NDArray[Any],
+    draw: Callable[[int, np.random.Generator], NDArray[np.float64]],
+    recipe: Recipe,
+    normal: NDArray[np.float32],
+    jittered: NDArray[np.bool_],
+    uncompressed: bool,
+    rng: np.random.Generator,
+) -> tuple[Described, NDArray[np.float64]]:
+    """Return features of variants of a patch, and of one never compressed if asked for, and parameters."""
+    parameters = draw(len(jittered) + uncompressed, rng)
+    shared = [k for k, name in enumerate(recipe.names) if name not in _LOW_RESOLUTION]
+    parameters[:, shared] = parameters[0, shared]
+    named = [{**recipe.fixed, **dict(zip(recipe.names, map(float, row), strict=True))} for row in parameters]
+    if uncompressed:
+        del named[-1]["jpeg_quality"]
+        parameters[-1, recipe.names.index("jpeg_quality")] = recipe.best_quality
+    clean = _varied(piece, recipe.patch_size * recipe.factor(named[0]), recipe.factor(named[0]), rng)
+    if recipe.degrade is not None:
+        degraded = [check_image(recipe.degrade(clean, p, rng), "image returned by degrade") for p in named]
+        degraded = [x[: recipe.patch_size, : recipe.patch_size] for x in degraded]
+    else:
+        low = shrink_at_once(clean, named[0], recipe.interpolation)
+        pictures = in_tones(low, _tones(np.append(jittered, np.zeros(int(uncompressed), bool)), rng))
+        if recipe.embed is None:
+            return luma_features(corrupted_lumas(pictures, named, recipe.noise, normal, rng)), parameters
+        degraded = [corrupt(x, p, recipe.noise, rng) for x, p in zip(pictures, named, strict=True)]
+    if recipe.embed is not None:
+        return degraded, parameters
+    return luma_features(np.stack([luma(x) for x in degraded])), parameters
+
+
+def least_side(factor: float) -> int:
+    """Return the least side, in pixels, of a clean image to downsample by a factor."""
+    return int(np.ceil(SMALLEST_PATCH * factor))
+
+
+def _varied(piece: NDArray[Any], side: float, factor: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Cut a random square of about ``side`` clean pixels and vary its size, orientation, focus and tones."""
+    scale = rng.uniform(*SCALES)
+    height, width = (min(length, int(side / scale)) for length in piece.shape[:2])
+    top, left = rng.integers(piece.shape[0] - height + 1), rng.integers(piece.shape[1] - width + 1)
+    x: Any = piece[top : top + height, left : left + width]
+    x = np.ascontiguousarray(x) if x.dtype == np.uint8 else to_uint8(to_float(x))  # 8 bits: several times as fast
+    mirrored = int(rng.integers(4))
+    if mirrored < 3:  # OpenCV: 0 upside down, 1 left to right, -1 both
+        x = cv2.flip(x, mirrored - 1)
+    if rng.integers(2):
+        x = cv2.transpose(x)
+    least = least_side(factor)
+    size = (max(least, int(x.shape[1] * scale)), max(least, int(x.shape[0] * scale)))
+    if scale < 1 and size[0] <= x.shape[1] and size[1] <= x.shape[0]:
+        x = shrink_by_area(x, size)
+    else:
+        x = cv2.resize(x, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    if rng.random() < PARTLY:
+        x = out_of_focus(x, rng)
+    contrast, brightness = rng.uniform(*CONTRASTS), rng.uniform(*BRIGHTNESSES)
+    return cv2.addWeighted(x, contrast, x, 0, 128 * (1 - contrast) + brightness)
+
+
+@contextmanager
+def _single_threaded_opencv() -> Any:
+    """Images are worked on in parallel: OpenCV's own threads would only fight for the cores. Put back afterwards."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

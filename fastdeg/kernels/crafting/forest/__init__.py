@@ -1,0 +1,1 @@
+"""Forests of flows on a grid: their pivots and their Newton steps."""

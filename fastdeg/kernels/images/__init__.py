@@ -1,0 +1,1 @@
+"""Statistics of images, and the resampling and noise of their synthesis."""

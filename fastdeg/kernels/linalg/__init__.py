@@ -1,0 +1,1 @@
+"""Elementary functions and small dense linear algebra."""

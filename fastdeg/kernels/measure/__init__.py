@@ -1,0 +1,1 @@
+"""Bin assignment, moments, Fréchet distances and diverse subsets."""

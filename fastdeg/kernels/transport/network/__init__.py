@@ -1,0 +1,1 @@
+"""The network simplex: its spanning tree, pivots, pricing and first bases."""

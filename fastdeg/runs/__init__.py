@@ -1,0 +1,1 @@
+"""The main job, its run folder and its report."""

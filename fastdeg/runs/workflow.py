@@ -1,0 +1,284 @@
+"""The main job: from a target distribution and reference candidates to a crafted distribution, and its run folder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastdeg as fd
+from fastdeg import baselines
+from fastdeg.bins import Bins
+from fastdeg.crafting.path.curve import TradeoffPath
+from fastdeg.crafting.problem.bounded_simplex import entropy_term
+from fastdeg.crafting.result import CraftResult
+from fastdeg.distribution import BinnedDistribution
+from fastdeg.references import ReferenceSelection
+from fastdeg.runs import folder as runs
+
+if TYPE_CHECKING:
+    from fastdeg.images import DegradationEstimator
+
+Progress = Callable[[float, str], None]
+
+MIXTURE_WEIGHT = 0.3  # share of the prior in the plain mixture that stands beside the crafted distribution
+ESTIMATOR_FILE = "estimator.npz"  # in the folder of a run that read photos
+THUMBNAIL = 160  # longer side of a reference's thumbnail, in pixels
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Images, or rows of a table, among which references are selected.
+
+    Attributes
+    ----------
+    names : tuple of str
+        File names or row numbers.
+    embeddings : ndarray, shape (n, D)
+        What diversity is measured on.
+    parameters : ndarray, shape (n, d)
+        Degradation parameters, given or estimated.
+    labels : ndarray of int64, shape (n,)
+        Bins of the parameters.
+    images : sequence of ndarray, or None
+        For thumbnails.
+    """
+
+    names: tuple[str, ...]
+    embeddings: NDArray[np.float64]
+    parameters: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    images: Sequence[NDArray[Any]] | None = None
+
+
+@dataclass(frozen=True)
+class CraftingRun:
+    """What the main job found: the target q, the prior π, the crafted p, the trade-off path and the references."""
+
+    target: BinnedDistribution
+    prior: BinnedDistribution
+    result: CraftResult
+    path: TradeoffPath
+    selection: ReferenceSelection
+    candidates: Candidates
+    baselines: Mapping[str, BinnedDistribution]
+    notes: tuple[str, ...]
+    target_name: str
+
+    @property
+    def compared(self) -> dict[str, BinnedDistribution]:
+        """The distributions of the comparison table by name, the target first and the uniform one last."""
+        return {
+            f"{self.target_name} q": self.target,
+            "crafted p": self.result.distribution,
+            f"mixture {1 - MIXTURE_WEIGHT:g} q + {MIXTURE_WEIGHT:g} uniform": baselines.mixture(
+                self.target, self.prior, MIXTURE_WEIGHT
+            ),
+            **self.baselines,
+            "uniform": BinnedDistribution.uniform(self.target.bins),
+        }
+
+
+def craft_run(
+    target: BinnedDistribution,
+    candidates: Candidates,
+    *,
+    generalization: float | str = "auto",
+    n_references: int = 10,
+    n_neighbors: int = 5,
+    other_baselines: Mapping[str, BinnedDistribution] | None = None,
+    notes: Sequence[str] = (),
+    target_name: str = "inferred",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    **craft_options: Any,
+) -> CraftingRun:
+    """Craft the training distribution of a target, compute the trade-off path and select references."""
+    report = progress or (lambda fraction, message: None)
+    prior = BinnedDistribution.uniform(target.bins)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        report(0.0, "crafting the training distribution")
+        result = fd.craft(target, prior=prior, generalization=generalization, threads=threads, **craft_options)
+        report(0.3, "following the trade-off path")
+        path = fd.tradeoff_path(target, prior=prior, threads=threads, **craft_options)
+        report(0.9, "selecting references")
+        selection = fd.select_references(
+            candidates.embeddings,
+            candidates.labels,
+            target,
+            crafted=result.distribution,
+            n_references=min(n_references, len(candidates.labels)),
+            n_neighbors=n_neighbors,
+            threads=threads,
+        )
+        report(1.0, "done")
+    messages = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
+    return CraftingRun(
+        target,
+        prior,
+        result,
+        path,
+        selection,
+        candidates,
+        dict(other_baselines or {}),
+        tuple(dict.fromkeys([*notes, *messages])),
+        target_name,
+    )
+
+
+def comparison_rows(
+    compared: Mapping[str, BinnedDistribution],
+    target: BinnedDistribution,
+    prior: BinnedDistribution,
+    truth: BinnedDistribution | None = None,
+) -> list[dict[str, Any]]:
+    """Return one row per distribution: what a reader compares; with a known truth, also how near it comes to that."""
+    rows = []
+    for name, distribution in compared.items():
+        row: dict[str, Any] = {"distribution": name}
+        if truth is not None:
+            row["mass_on_true_bins"] = float(distribution.pmf[truth.pmf > 0].sum())
+        row["effective_bins"] = distribution.effective_bins()
+        if truth is not None:
+            row["emd_to_truth"] = emd_between(distribution, truth)
+        row["emd_to_q"] = emd_between(distribution, target)
+        row["kl_to_prior"] = entropy_term(distribution.pmf, prior.pmf)
+        rows.append(row)
+    return rows
+
+
+def emd_between(p: BinnedDistribution, q: BinnedDistribution) -> float:
+    """Return the euclidean earth mover's distance over the standardised bin centres."""
+    return float(fd.emd(p.pmf, q.pmf, p.bins.standardized_centers()).value)
+
+
+def summarize(
+    run: CraftingRun, verb: str, inputs: Mapping[str, Any], *, truth: BinnedDistribution | None = None, **more: Any
+) -> dict[str, Any]:
+    """Return the run's summary: what ``--json`` prints and ``run.json`` holds."""
+    result = run.result
+    bins = run.target.bins
+    return {
+        "format": runs.FORMAT,
+        "version": 1,
+        "fastdeg": fd.__version__,
+        "verb": verb,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": dict(inputs),
+        "space": bins.space.to_dict() if bins.space else None,
+        "n_bins": bins.n_bins,
+        "n_samples": run.target.n_samples,
+        "generalization": result.generalization,
+        "objective": result.objective,
+        "lower_bound": result.lower_bound,
+        "gap": result.gap,
+        "converged": bool(result.converged),
+        "n_iter": int(result.n_iter),
+        "terms": {key: float(value) for key, value in result.terms.items()},
+        "comparison": comparison_rows(run.compared, run.target, run.prior, truth),
+        "selection": selection_summary(run.selection),
+        "references": reference_rows(run.selection, run.candidates, bins.names),
+        "notes": list(run.notes),
+        **more,
+    }
+
+
+def selection_summary(selection: ReferenceSelection) -> dict[str, float]:
+    """Return how diverse the references are, and how far the candidates lie from them."""
+    return {
+        "diversity": float(selection.diversity),
+        "mean_distance": float(selection.coverage.mean),
+        "max_distance": float(selection.coverage.max),
+    }
+
+
+def reference_rows(selection: ReferenceSelection, candidates: Candidates, axes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return one row per selected reference, in the order of selection."""
+    rows = []
+    for rank, index in enumerate(selection.indices, start=1):
+        parameters = zip(axes, candidates.parameters[index], strict=True)
+        rows.append(
+            {
+                "rank": rank,
+                "file": candidates.names[index],
+                "bin": int(candidates.labels[index]),
+                **{name: round(float(value), 4) for name, value in parameters},
+            }
+        )
+    return rows
+
+
+def tradeoff_rows(path: TradeoffPath) -> list[dict[str, float]]:
+    """Return one row per point of the path: the certified crafted distribution, and the mixture of the same KL."""
+    crafted, mixtures = path.crafted, path.mixtures
+    columns = ("distance_to_target", "kl_to_prior", "effective_bins", "worst_axis_coverage")
+    return [
+        {
+            "generalization": float(path.generalizations[i]),
+            **{name: float(getattr(crafted, name)[i]) for name in columns},
+            "gap": float(result.gap),
+            "mixture_weight": float(path.mixture_weights[i]),
+            **{f"mixture_{name}": float(getattr(mixtures, name)[i]) for name in columns},
+        }
+        for i, result in enumerate(path.results)
+    ]
+
+
+def bin_rows(bins: Bins, columns: Mapping[str, BinnedDistribution]) -> list[dict[str, Any]]:
+    """Return one row per bin: its centre, then its probability under each distribution."""
+    return [
+        {
+            "bin": i,
+            **{name: float(value) for name, value in zip(bins.names, bins.centers[i], strict=True)},
+            **{name: float(distribution.pmf[i]) for name, distribution in columns.items()},
+        }
+        for i in range(bins.n_bins)
+    ]
+
+
+def save_run(
+    path: Path,
+    run: CraftingRun,
+    summary: Mapping[str, Any],
+    *,
+    estimator: DegradationEstimator | None = None,
+    force: bool = False,
+) -> None:
+    """Write the run folder, report included: all of it, or nothing."""
+    from fastdeg.runs.report import write_report
+
+    with runs.new_run_folder(path, force=force) as folder:
+        distributions = {"target": run.target, "crafted": run.result.distribution, "prior": run.prior}
+        for name, distribution in distributions.items():
+            distribution.save(folder / f"{name}.npz")
+        if estimator is not None:
+            estimator.save(folder / ESTIMATOR_FILE)
+        runs.write_csv(folder / "bins.csv", bin_rows(run.target.bins, distributions))
+        runs.write_csv(folder / "references.csv", summary["references"])
+        runs.write_csv(folder / "tradeoff.csv", tradeoff_rows(run.path))
+        if run.candidates.images is not None:
+            _write_thumbnails(folder / "thumbnails", [run.candidates.images[i] for i in run.selection.indices])
+        runs.write_json(folder / runs.RUN_FILE, summary)
+        write_report(folder, folder / "report.html")
+
+
+def _write_thumbnails(folder: Path, images: Sequence[NDArray[Any]]) -> None:
+    import cv2
+
+    folder.mkdir()
+    for rank, image in enumerate(images, start=1):
+        scale = min(1.0, THUMBNAIL / max(image.shape[:2]))
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        if small.ndim == 3:
+            small = cv2.cvtColor(small, cv2.COLOR_RGB2BGR)
+        written, data = cv2.imencode(".png", small)
+        assert written
+        (folder / f"{rank:03d}.png").write_bytes(data.tobytes())

@@ -1,0 +1,1 @@
+"""Drivers of exact transport, from coarse to fine: used by distances and crafting."""
