@@ -14,11 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
 from fastdeg._checks import choice, float_array, integer
+from fastdeg._types import Float
 from fastdeg.kernels.measure.binning import CLIP, RAISE, assign_grid, count_grid, regular_axes
 from fastdeg.nearest import NearestCenter
 from fastdeg.space import DegradationSpace, grid_product
-
-Float = NDArray[np.float64]
 
 
 class Bins(ABC):

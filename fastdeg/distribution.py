@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fastdeg import _checks
 from fastdeg._files import read_archive, write_archive
+from fastdeg._types import Float
 from fastdeg.bins import Bins, bins_from_arrays
-
-Float = NDArray[np.float64]
 
 FORMAT = "BinnedDistribution"
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fastdeg._checks import choice, float_array, integer, number
-
-Float = NDArray[np.float64]
+from fastdeg._types import Float
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.problem.problem import Dual, Primal, Problem
-
-Float = NDArray[np.float64]
 
 
 class Unmoved:

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.bounded_simplex import entropy_term
 from fastdeg.crafting.problem.problem import LARGEST_EXACT, Solution
 from fastdeg.distribution import BinnedDistribution
-
-Float = NDArray[np.float64]
 
 NEAR = 0.01  # total variation below which two distributions count as the same
 

@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+from fastdeg._types import Progress
 from fastdeg.crafting.exact_cases import Unmoved
 from fastdeg.crafting.grid.admm import GridSplitting
 from fastdeg.crafting.grid.polish import Polish
@@ -24,9 +24,6 @@ from fastdeg.crafting.problem.bounded_simplex import project
 from fastdeg.crafting.problem.frechet_term import SMALL_RANK
 from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem, Solution
 from fastdeg.crafting.relaxation import Relaxation, without_bounds
-
-Float = NDArray[np.float64]
-Progress = Callable[[float, str], None]
 
 FEW_BINS = 2000  # up to here the interior-point method is as fast as Newton's in the moments, and sturdier
 MOST_AT_ONCE = 1_000_000  # up to here all arcs of a plan are worked on from the start where moments are many

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from os import PathLike
 from typing import Any, Self
 
@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from fastdeg._checks import choice, generator, integer, number
 from fastdeg._checks import progress as check_progress
 from fastdeg._files import read_archive, write_archive
+from fastdeg._types import Float, Progress
 from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.degradations.chain import (
     INTERPOLATIONS,
@@ -36,9 +37,6 @@ from fastdeg.images.inference.photo_priors import appearances, blur_columns
 from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.summaries import Summaries
 from fastdeg.images.inference.synthesis import Embedding, Recipe, embedded, least_side, patches_of, synthesize
-
-Float = NDArray[np.float64]
-Progress = Callable[[float, str], None] | None
 
 LEAST_SCALE = 0.1  # of the block statistics: smaller differences also come from how an image is stored
 OUTSIDE_LEVEL = 0.01  # share of the images from inside the space that may be called outside
@@ -126,7 +124,12 @@ class DegradationEstimator(BaseEstimator):
     # -- fitting ------------------------------------------------------------------------------------------------------
 
     def fit(
-        self, clean_images: Sequence[ArrayLike], y: Any = None, *, threads: int | None = None, progress: Progress = None
+        self,
+        clean_images: Sequence[ArrayLike],
+        y: Any = None,
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
     ) -> Self:
         """Learn from clean images.
 
@@ -472,7 +475,7 @@ def _image_list(images: Any, name: str) -> list[Any]:
     return pictures
 
 
-def _scaled_progress(progress: Progress, low: float, high: float) -> Progress:
+def _scaled_progress(progress: Progress | None, low: float, high: float) -> Progress | None:
     if progress is None:
         return None
     return lambda fraction, message: progress(low + (high - low) * fraction, message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import fastdeg as fd
 from fastdeg import baselines
+from fastdeg._types import Progress
 from fastdeg.bins import Bins
 from fastdeg.crafting.path.curve import TradeoffPath
 from fastdeg.crafting.problem.bounded_simplex import entropy_term
@@ -25,7 +26,6 @@ from fastdeg.runs import folder as runs
 if TYPE_CHECKING:
     from fastdeg.images import DegradationEstimator
 
-Progress = Callable[[float, str], None]
 
 MIXTURE_WEIGHT = 0.3  # share of the prior in the plain mixture that stands beside the crafted distribution
 ESTIMATOR_FILE = "estimator.npz"  # in the folder of a run that read photos

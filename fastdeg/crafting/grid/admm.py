@@ -21,6 +21,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.exact_cases import Unmoved
 from fastdeg.crafting.grid.admm_blocks import Flows, FlowTerms, Moments, Pmf, Term, reflect
 from fastdeg.crafting.grid.polish import Polish, Polished, PolishState
@@ -28,8 +29,6 @@ from fastdeg.crafting.grid.spectral import CosineTransform, Laplacian, Projectio
 from fastdeg.crafting.problem.bounded_simplex import project
 from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
 from fastdeg.kernels.crafting import admm
-
-Float = NDArray[np.float64]
 
 _CHUNK = 25  # iterations between certificates, at first
 _LONGEST_CHUNK = 50

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.grid.spectral import GridFeatures, moment_features
 from fastdeg.crafting.problem.frechet_term_grid import RowQuadratics
 from fastdeg.crafting.problem.problem import GridTransport, Problem
 from fastdeg.kernels.crafting import admm, moment_prox
-
-Float = NDArray[np.float64]
 
 RELAXATION = 1.8
 _MOST_WAYS = 40  # stages on the way to a prox point

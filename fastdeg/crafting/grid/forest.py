@@ -7,13 +7,12 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.problem.problem import GridTransport
 from fastdeg.kernels.crafting.forest import forest as kernels
 from fastdeg.kernels.crafting.forest import initial_forest as planting
 from fastdeg.kernels.crafting.forest.network_simplex import pivots
 from fastdeg.kernels.transport.network.tree import Tree
-
-Float = NDArray[np.float64]
 
 MOST_AXES = 16  # two bits for each in the ties of a cell
 _UNIT = 2.0**-52  # masses that are multiples of it have exact sums

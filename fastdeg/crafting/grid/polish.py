@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.grid.admm_blocks import Flows, FlowTerms
 from fastdeg.crafting.grid.forest import MOST_AXES, Forest
 from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
@@ -21,8 +22,6 @@ from fastdeg.kernels.crafting.forest import component_newton as polish
 from fastdeg.kernels.transport.network.tree import Tree, copy_tree
 from fastdeg.transport.grid import solve_grid
 from fastdeg.transport.network import n_pivots
-
-Float = NDArray[np.float64]
 
 _TINY = 1e-9  # gap that is worth a certificate, whatever is wanted
 _FORBIDDEN = 1e-12  # mass outside the bins that p may use

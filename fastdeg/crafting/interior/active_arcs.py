@@ -8,10 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.problem.problem import PRICED_AT_ONCE, PlanTransport
 from fastdeg.kernels.crafting.interior import plan as kernels
-
-Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpstrf
 
+from fastdeg._types import Float
 from fastdeg.crafting.interior.active_arcs import Arcs, all_arcs, distinct, small_slack, some_arcs
 from fastdeg.crafting.interior.newton_system import NewtonSystem
 from fastdeg.crafting.problem.bounded_simplex import project
@@ -30,8 +30,6 @@ from fastdeg.crafting.problem.frechet_term import SMALL_RANK
 from fastdeg.crafting.problem.problem import Dual, PlanTransport, Primal, Problem
 from fastdeg.kernels.crafting.interior import newton
 from fastdeg.kernels.crafting.interior import plan as kernels
-
-Float = NDArray[np.float64]
 
 _WEIGHT_FLOOR = 0.5  # smallest weight of an arc, over the mean weight
 _WIDENED = 1e-11  # of the bounds: an interior even where they leave none; the projection of p makes up for it

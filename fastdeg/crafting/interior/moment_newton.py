@@ -10,15 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.problem.bounded_simplex import project
 from fastdeg.crafting.problem.frechet_term import FrechetTerm
 from fastdeg.crafting.problem.frechet_term_grid import GridFrechetTerm
 from fastdeg.crafting.problem.problem import Dual, Primal, Problem
 from fastdeg.kernels.crafting import row_quadratics as rows
-
-Float = NDArray[np.float64]
 
 _CHUNK = 8  # steps between certificates
 

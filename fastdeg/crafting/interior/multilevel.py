@@ -9,12 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.interior.active_arcs import distinct, small_slack, some_arcs
 from fastdeg.crafting.interior.method import InteriorPoint, Start
 from fastdeg.crafting.problem.problem import Geometry, PlanTransport, Problem
 from fastdeg.kernels.transport.spatial import kd_order
-
-Float = NDArray[np.float64]
 
 SMALL = 8_000  # arcs up to which all of them are worked on from the start
 _MERGED = 8  # bins, or sinks, in a cluster

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpotrf, dpotrs
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import splu
 
+from fastdeg._types import Float
 from fastdeg.crafting.interior.active_arcs import Arcs
 from fastdeg.kernels.crafting.interior import newton
 from fastdeg.kernels.crafting.interior import plan as kernels
 
-Float = NDArray[np.float64]
 Solve = Callable[[Float], Float]
 
 _ROWS_AT_ONCE = 65_536

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from fastdeg._types import Float
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.bounded_simplex import entropy_term, linear_entropic_minimum
 from fastdeg.crafting.problem.problem import Problem, Solution
@@ -16,8 +17,6 @@ from fastdeg.crafting.result import total_variation
 from fastdeg.distances.transport import emd
 from fastdeg.kernels._jit import thread_count
 from fastdeg.transport.network import solve_matrix
-
-Float = NDArray[np.float64]
 
 N_RESAMPLES = 200
 QUANTILE = 0.9

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.grid.admm import GridState
 from fastdeg.crafting.path.two_threads import TwoHalves
 from fastdeg.crafting.problem.arguments import TRUE_METRICS, Setup
@@ -15,8 +15,6 @@ from fastdeg.crafting.result import CraftResult
 from fastdeg.crafting.solve import as_flow
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.kernels.crafting.divergence import mixture_divergence
-
-Float = NDArray[np.float64]
 
 _KL_TOL = 1e-12  # of a mixture's divergence from the one that is wanted, relative
 _NEWTON_STEPS = 200

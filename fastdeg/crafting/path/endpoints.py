@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.grid.polish import Polish
 from fastdeg.crafting.path.auto_tau import limit, typical_tau
 from fastdeg.crafting.problem.arguments import Setup
@@ -15,7 +15,6 @@ from fastdeg.crafting.result import NEAR, total_variation
 from fastdeg.crafting.solve import as_flow
 from fastdeg.transport.grid import solve_grid
 
-Float = NDArray[np.float64]
 Solve = Callable[[float, float], Solution]
 
 _FAR = 3.5  # largest ratio of two tau one after the other: from farther away, a solution is no good start

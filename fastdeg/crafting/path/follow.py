@@ -9,16 +9,14 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastdeg import _checks
+from fastdeg._types import Float, Progress
 from fastdeg.crafting.path import endpoints as ends
 from fastdeg.crafting.path.two_threads import TwoHalves
 from fastdeg.crafting.path.warm_sequence import Series
 from fastdeg.crafting.result import CraftResult
-from fastdeg.crafting.solve import Progress, as_flow
-
-Float = NDArray[np.float64]
+from fastdeg.crafting.solve import as_flow
 
 N_POINTS = 20
 # Ratio of tau over which the half from the prior goes: its first point takes as long as five others. And the shares of

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from fastdeg import _checks
+from fastdeg._types import Progress
 from fastdeg.crafting.path.auto_tau import automatic
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.problem import PlanTransport, Solution
 from fastdeg.crafting.result import CraftResult, finish
-from fastdeg.crafting.solve import Progress, solve
+from fastdeg.crafting.solve import solve
 
 
 @dataclass(frozen=True)

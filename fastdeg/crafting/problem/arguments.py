@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
+from fastdeg._types import Float
 from fastdeg.bins import GridBins
 from fastdeg.crafting.problem.frechet_term import FrechetTerm
 from fastdeg.crafting.problem.frechet_term_grid import GridFrechetTerm
 from fastdeg.crafting.problem.problem import Geometry, GridTransport, PlanTransport, Problem
 from fastdeg.distribution import BinnedDistribution
-
-Float = NDArray[np.float64]
 
 LARGEST_PLAN = 600_000  # arcs up to which a grid's transport is a plan between bins, not a flow along edges
 FEW_SINKS = 64  # up to here it is a plan on larger grids too,

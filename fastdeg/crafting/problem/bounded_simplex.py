@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+from fastdeg._types import Float
 
 _NOTHING = 800.0  # exp(−_NOTHING) is 0
 

@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.kernels.crafting import frechet_term as kernels
-
-Float = NDArray[np.float64]
 
 _RANK_TOLERANCE = 1e-14
 SMALL_RANK = 12  # up to here compiled loops over the moments are faster than products of matrices

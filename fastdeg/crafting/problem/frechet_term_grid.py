@@ -8,11 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.crafting.problem.frechet_term import FrechetTerm
 from fastdeg.kernels.crafting import row_quadratics as rows
 from fastdeg.space import grid_product
-
-Float = NDArray[np.float64]
 
 
 class RowQuadratics:

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from fastdeg._types import Float
 from fastdeg.crafting.problem.bounded_simplex import entropy_term, linear_entropic_minimum
 from fastdeg.crafting.problem.frechet_term import FrechetTerm
 from fastdeg.distances.transport import emd
 from fastdeg.kernels.crafting.interior.plan import c_transform, row_transform
 from fastdeg.kernels.transport.network.tree import Tree, copy_tree
 from fastdeg.transport.grid import solve_grid
-
-Float = NDArray[np.float64]
 
 LARGEST_EXACT = 100_000  # bins up to which transport on a grid is solved for exactly
 SINKS_BY_COSTS = 32  # up to here the transport solver is given costs rather than points

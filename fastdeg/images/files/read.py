@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._checks import integer
+from fastdeg._types import Progress
 from fastdeg.images.files.headers import SUFFIXES, HeaderError, read_header
 
-Progress = Callable[[float, str], None] | None
 PathLike = str | os.PathLike[str]
 
 MAX_PIXELS = 200_000_000
@@ -194,7 +194,7 @@ def read_images(
     max_images: int | None = None,
     max_pixels: int = MAX_PIXELS,
     min_side: int = 1,
-    progress: Progress = None,
+    progress: Progress | None = None,
 ) -> ImageCollection:
     """Read the images of a folder, or the files of a list.
 

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.bins import Bins, GridBins
 from fastdeg.images.inference.regression import Likelihood
 from fastdeg.space import grid_product
-
-Float = NDArray[np.float64]
 
 MAX_POINTS = 30_000
 MAX_PER_AXIS = 5

@@ -16,12 +16,12 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.images.features import COMB_EVIDENCE
 from fastdeg.images.inference.arrays import Arrays
 from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.regression import Polynomial, log_variances, radial
 
-Float = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
 N_COMPONENTS = 80  # of what is left of the features

@@ -12,11 +12,10 @@ from scipy.spatial import cKDTree
 from scipy.special import ndtr
 from scipy.stats import binom
 
+from fastdeg._types import Float
 from fastdeg.bins import Bins, GridBins
 from fastdeg.images.inference.bin_nodes import BinSupport
 from fastdeg.images.inference.regression import Likelihood
-
-Float = NDArray[np.float64]
 
 MAX_ITER = 1000
 DUST = 1e-3  # share of a bin's equal share, 1 / N, below which nothing is left of it

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.images.features import COMB_QUALITY, read_combs
 from fastdeg.images.inference.bin_nodes import BinSupport
 from fastdeg.images.inference.conformal import OutsideTest
@@ -17,8 +18,6 @@ from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.regression import Components, Likelihood, Polynomial
 from fastdeg.images.inference.summaries import N_LEADING, Reading, Summaries
 from fastdeg.images.inference.synthesis import Synthetic
-
-Float = NDArray[np.float64]
 
 N_FOLDS = 4
 LEAST_COMBED = 0.2  # share of synthetic patches with a comb from which on they are read in a way of their own

@@ -11,9 +11,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.images.inference.arrays import Arrays
-
-Float = NDArray[np.float64]
 
 HIDDEN = (64, 64)
 EPOCHS = 30

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-Float = NDArray[np.float64]
+from fastdeg._types import Float
 
 
 def group_means(x: Float, owners: NDArray[np.int64], n: int) -> Float:

@@ -20,6 +20,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from fastdeg._types import Float
 from fastdeg.images.inference.arrays import Arrays
 from fastdeg.images.inference.pooling import (
     group_means,
@@ -27,8 +28,6 @@ from fastdeg.images.inference.pooling import (
     lower_half_means,
     lower_half_variances,
 )
-
-Float = NDArray[np.float64]
 
 N_COMPONENTS = 60
 N_LANDMARKS = 800

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.images.inference.arrays import Arrays
 from fastdeg.images.inference.network import Network
 from fastdeg.images.inference.regression import Components, Likelihood, Regression
-
-Float = NDArray[np.float64]
 
 N_LEADING = 40  # components that all but the network use
 

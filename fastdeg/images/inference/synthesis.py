@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Progress
 from fastdeg.degradations.chain import Degradation, check_image, corrupt, to_float, to_uint8
 from fastdeg.degradations.fast import corrupted_lumas, in_tones, noise_pool
 from fastdeg.degradations.resampling import shrink_at_once, shrink_by_area
@@ -93,7 +94,7 @@ def synthesize(
     seed: np.random.SeedSequence,
     *,
     threads: int | None = None,
-    progress: Callable[[float, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Synthetic:
     """Degrade random patches of the images with parameters from ``draw`` and return their features.
 
