@@ -14,10 +14,11 @@ from sklearn.exceptions import NotFittedError
 
 import fastdeg as fd
 from fastdeg.images.features import luma
-from fastdeg.images.inference import mixture as inference
+from fastdeg.images.inference import mixture, uncertainty
 from fastdeg.images.inference.bin_nodes import bin_support
+from fastdeg.images.inference.likelihood import Likelihood, Polynomial
 from fastdeg.images.inference.network import Network
-from fastdeg.images.inference.regression import Components, Likelihood, Polynomial, Regression
+from fastdeg.images.inference.regression import Components, Regression
 from fastdeg.images.inference.synthesis import patches_of
 
 
@@ -409,11 +410,11 @@ def test_expectation_maximisation_is_the_naive_one_and_climbs():
     prior = rng.dirichlet(np.ones(30))
     likelihood = np.exp(log_likelihood)
     for n_iter in (1, 7, 60):
-        got = inference.fit_mixture(log_likelihood, prior, max_iter=n_iter, tol=-1)
+        got = mixture.fit_mixture(log_likelihood, prior, max_iter=n_iter, tol=-1)
         expected = naive.em(likelihood, prior, n_iter)
-        expected[expected < inference.DUST / 30] = 0
+        expected[expected < mixture.DUST / 30] = 0
         np.testing.assert_allclose(got.weights, expected / expected.sum(), atol=1e-9)
-    values = [inference.fit_mixture(log_likelihood, prior, max_iter=k, tol=-1).log_likelihood for k in (1, 3, 10, 50)]
+    values = [mixture.fit_mixture(log_likelihood, prior, max_iter=k, tol=-1).log_likelihood for k in (1, 3, 10, 50)]
     assert (np.diff(values) > 0).all()
 
 
@@ -421,7 +422,7 @@ def test_expectation_maximisation_finds_the_optimum():
     """At the maximum, the mean likelihood ratio of every bin is at most one (the dual certificate)."""
     rng = np.random.default_rng(1)
     log_likelihood = rng.normal(0, 2, (40, 15))
-    fit = inference.fit_mixture(log_likelihood, np.full(15, 1 / 15), max_iter=20_000, tol=1e-13)
+    fit = mixture.fit_mixture(log_likelihood, np.full(15, 1 / 15), max_iter=20_000, tol=1e-13)
     likelihood = np.exp(log_likelihood)
     assert (likelihood / (likelihood @ fit.weights)[:, None]).mean(axis=0).max() < 1 + 1e-4
 
@@ -432,13 +433,13 @@ def test_few_images_are_drawn_towards_independent_axes_and_many_are_not():
     prior = np.full(4, 0.25)
     for n in (4, 400):
         images = np.repeat(clear, n // 2, axis=0)
-        plain = inference.fit_mixture(images, prior, max_iter=500, tol=-1).weights
+        plain = mixture.fit_mixture(images, prior, max_iter=500, tol=-1).weights
         np.testing.assert_allclose(plain, [0.5, 0, 0, 0.5], atol=1e-6)
-        drawn = inference.fit_mixture(images, prior, shape=(2, 2), max_iter=500, tol=-1).weights
-        share = inference.INDEPENDENCE / (inference.INDEPENDENCE + n)
+        drawn = mixture.fit_mixture(images, prior, shape=(2, 2), max_iter=500, tol=-1).weights
+        share = mixture.INDEPENDENCE / (mixture.INDEPENDENCE + n)
         np.testing.assert_allclose(drawn[1:3], share / 4, rtol=1e-3)
         np.testing.assert_allclose(drawn.reshape(2, 2).sum(axis=0), [0.5, 0.5])
-        resampled = inference.bootstrap_mixtures(images, prior, 3, np.random.default_rng(0), shape=(2, 2))
+        resampled = mixture.bootstrap_mixtures(images, prior, 3, np.random.default_rng(0), shape=(2, 2))
         np.testing.assert_allclose(resampled.sum(axis=1), 1)
 
 
@@ -450,7 +451,7 @@ def test_what_parameters_make_up_for_is_named():
     z = rng.uniform(0, 1, (5_000, 2))
     s = z.sum(axis=1, keepdims=True) / 2 + 0.03 * rng.standard_normal((5_000, 2))
     likelihood = Likelihood.fit(s, z, np.arange(5_000) % 200)
-    found = inference.identifiability(likelihood, bin_support(bins, likelihood), bins, 1, 20)
+    found = uncertainty.identifiability(likelihood, bin_support(bins, likelihood), bins, 1, 20)
     ends = bins.space.points()[found.look_alikes[0]]
     assert {tuple(end) for end in ends.round(1)} == {(0.1, 0.9), (0.9, 0.1)}
     np.testing.assert_allclose(ends.sum(axis=1), 1)
@@ -459,7 +460,7 @@ def test_what_parameters_make_up_for_is_named():
 
 def test_bootstrap_of_identical_images_has_no_spread():
     log_likelihood = np.tile(np.random.default_rng(0).normal(0, 3, (1, 20)), (9, 1))
-    weights = inference.bootstrap_mixtures(log_likelihood, np.full(20, 0.05), 10, np.random.default_rng(0))
+    weights = mixture.bootstrap_mixtures(log_likelihood, np.full(20, 0.05), 10, np.random.default_rng(0))
     np.testing.assert_allclose(weights, weights[[0] * 10], atol=1e-12)
 
 

@@ -10,7 +10,7 @@ from problems_images import SETTINGS, paper_bins, photographs, portrait, referen
 import fastdeg as fd
 from fastdeg.images.inference import photo_priors as softness
 from fastdeg.images.inference import pooling
-from fastdeg.images.inference.regression import Likelihood
+from fastdeg.images.inference.likelihood import Likelihood
 
 
 def test_halves_and_means_are_the_naive_ones():

@@ -15,7 +15,7 @@ import fastdeg as fd
 from bench.case import OURS, Case, Rival
 from fastdeg.images import dct_features, read_image
 from fastdeg.images.features import jpeg_grid_offset, luma
-from fastdeg.images.inference import mixture as inference
+from fastdeg.images.inference import mixture
 
 
 @cache
@@ -125,7 +125,7 @@ def plain_bootstrap(w: SimpleNamespace) -> np.ndarray:
 
 
 def our_bootstrap(w: SimpleNamespace) -> np.ndarray:
-    return inference.bootstrap_mixtures(w.logs, w.prior, 200, np.random.default_rng(0), max_iter=100)
+    return mixture.bootstrap_mixtures(w.logs, w.prior, 200, np.random.default_rng(0), max_iter=100)
 
 
 def check_bootstrap(workload, answers):

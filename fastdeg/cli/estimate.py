@@ -14,7 +14,7 @@ import fastdeg as fd
 from fastdeg.cli import console
 from fastdeg.cli.inputs import read_space
 from fastdeg.images import DegradationEstimator, read_images
-from fastdeg.images.inference.mixture import Bootstrap, Inference
+from fastdeg.images.inference.results import Bootstrap, Inference
 from fastdeg.runs import folder as runs
 from fastdeg.runs import report
 from fastdeg.runs.workflow import ESTIMATOR_FILE, Candidates, bin_rows

@@ -29,12 +29,13 @@ from fastdeg.degradations.chain import (
 )
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images.features import MANY_IMAGES, feature_weights, jpeg_grid_offset, luma, luma_features
-from fastdeg.images.inference import mixture as inference
+from fastdeg.images.inference import uncertainty
 from fastdeg.images.inference.bin_nodes import BinSupport, bin_support
-from fastdeg.images.inference.mixture import Bootstrap, Identifiability, Inference, ReferenceCounts
+from fastdeg.images.inference.mixture import MixtureFit, fit_mixture, grid_shape, posterior
 from fastdeg.images.inference.model import DegradationModel
 from fastdeg.images.inference.photo_priors import appearances, blur_columns
 from fastdeg.images.inference.pooling import group_means
+from fastdeg.images.inference.results import Bootstrap, Identifiability, Inference, ReferenceCounts
 from fastdeg.images.inference.summaries import Summaries
 from fastdeg.images.inference.synthesis import Embedding, Recipe, embedded, least_side, patches_of, synthesize
 
@@ -229,7 +230,7 @@ class DegradationEstimator(BaseEstimator):
 
     def predict_proba(self, images: Sequence[ArrayLike]) -> Float:
         """Return each image's posterior over bins, (n, N), when all of the space is equally likely beforehand."""
-        return inference.posterior(self.log_likelihood(images), self.bins.volumes)
+        return posterior(self.log_likelihood(images), self.bins.volumes)
 
     def predict(self, images: Sequence[ArrayLike]) -> Float:
         """Return each image's degradation parameters, (n, d), in the units of the space."""
@@ -255,12 +256,12 @@ class DegradationEstimator(BaseEstimator):
             log_likelihood=fit.log_likelihood,
             n_iter=fit.n_iter,
             converged=fit.converged,
-            posterior=inference.posterior(log_likelihood, fit.weights),
+            posterior=posterior(log_likelihood, fit.weights),
             parameters=parameters,
             parameter_errors=errors,
             outside=outside,
             outside_p_values=p_values,
-            all_inside_p_value=inference.excess_p_value(int(outside.sum()), len(outside), outside_level),
+            all_inside_p_value=uncertainty.excess_p_value(int(outside.sum()), len(outside), outside_level),
             without_comb=~summaries.combed & (self.model_.comb_reading is not None),
         )
 
@@ -274,7 +275,7 @@ class DegradationEstimator(BaseEstimator):
     ) -> Bootstrap:
         """Return intervals of the inferred marginals, from resampling the images (never their patches)."""
         log_likelihood = self.log_likelihood(images)
-        return inference.bootstrap(
+        return uncertainty.bootstrap(
             log_likelihood, self.bins, integer(n_resamples, "n_resamples", 2), number(level, "level", 0, 1),
             self._rng(random_state),
         )  # fmt: skip
@@ -290,7 +291,7 @@ class DegradationEstimator(BaseEstimator):
     ) -> ReferenceCounts:
         """Return how wide the intervals would be with other numbers of reference images like these."""
         log_likelihood = self.log_likelihood(images)
-        return inference.reference_counts(
+        return uncertainty.reference_counts(
             log_likelihood, self.bins, [integer(c, "counts", 1) for c in counts],
             integer(n_resamples, "n_resamples", 2), number(level, "level", 0, 1), self._rng(random_state),
         )  # fmt: skip
@@ -298,7 +299,7 @@ class DegradationEstimator(BaseEstimator):
     def identifiability(self, *, n_patches: int = 4, max_pairs: int = 20) -> Identifiability:
         """Return which neighbouring bins one image (of so many patches) cannot tell apart."""
         self._check_fitted()
-        return inference.identifiability(
+        return uncertainty.identifiability(
             self.model_.likelihood, self._support(), self.bins, integer(n_patches, "n_patches", 1), max_pairs
         )
 
@@ -426,8 +427,8 @@ class DegradationEstimator(BaseEstimator):
         summaries, s = self.model_.summaries(features, owners, n)
         return summaries, self.model_.outside_p_values(features, s, owners, summaries) if test else np.ones(n)
 
-    def _mixture(self, log_likelihood: Float) -> tuple[inference.MixtureFit, BinnedDistribution]:
-        fit = inference.fit_mixture(log_likelihood, self.bins.volumes, shape=inference.grid_shape(self.bins))
+    def _mixture(self, log_likelihood: Float) -> tuple[MixtureFit, BinnedDistribution]:
+        fit = fit_mixture(log_likelihood, self.bins.volumes, shape=grid_shape(self.bins))
         weights = fit.weights / fit.weights.sum()
         return fit, BinnedDistribution(self.bins, weights, n_samples=len(log_likelihood))
 

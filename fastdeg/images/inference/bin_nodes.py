@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastdeg._types import Float
 from fastdeg.bins import Bins, GridBins
-from fastdeg.images.inference.regression import Likelihood
+from fastdeg.images.inference.likelihood import Likelihood
 from fastdeg.space import grid_product
 
 MAX_POINTS = 30_000

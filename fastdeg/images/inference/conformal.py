@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from fastdeg._types import Float
 from fastdeg.images.features import COMB_EVIDENCE
 from fastdeg.images.inference.arrays import Arrays
+from fastdeg.images.inference.likelihood import Polynomial, log_variances
 from fastdeg.images.inference.pooling import group_means
-from fastdeg.images.inference.regression import Polynomial, log_variances, radial
+from fastdeg.images.inference.regression import radial
 
 Float32 = NDArray[np.float32]
 

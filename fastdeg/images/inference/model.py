@@ -14,8 +14,9 @@ from fastdeg._types import Float
 from fastdeg.images.features import COMB_QUALITY, read_combs
 from fastdeg.images.inference.bin_nodes import BinSupport
 from fastdeg.images.inference.conformal import OutsideTest
+from fastdeg.images.inference.likelihood import Likelihood, Polynomial
 from fastdeg.images.inference.pooling import group_means
-from fastdeg.images.inference.regression import Components, Likelihood, Polynomial
+from fastdeg.images.inference.regression import Components
 from fastdeg.images.inference.summaries import N_LEADING, Reading, Summaries
 from fastdeg.images.inference.synthesis import Synthetic
 

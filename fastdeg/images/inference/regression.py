@@ -1,10 +1,6 @@
-"""From features to degradation parameters, and how sure: two small statistical models.
+"""From features to degradation parameters: principal components, and a ridge regression on them.
 
-1. A regression of the (standardised) parameters on the features: principal components, a linear part and Gaussian
-   radial functions around random landmarks (Nyström), ridge penalty; one linear solve per fold.
-2. A likelihood of what the regression says, s, given the true parameters z: its mean and its log-variances are
-   polynomials in z, its correlations constant, its tails Student's. It is fitted on cross-validated s (content that the
-   regression had not seen), so its widths are honest, and being smooth in z it serves any number of bins.
+Its design is a linear part and Gaussian radial functions around random landmarks (Nyström); one linear solve per fold.
 """
 
 from __future__ import annotations
@@ -12,22 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from fastdeg._types import Float
 from fastdeg.images.inference.arrays import Arrays
-from fastdeg.images.inference.pooling import (
-    group_means,
-    lower_half_expectations,
-    lower_half_means,
-    lower_half_variances,
-)
 
 N_COMPONENTS = 60
 N_LANDMARKS = 800
@@ -36,12 +24,7 @@ PENALTY = 0.01
 LEAST_NORM = 1e-6  # that the ridge penalty sees in functions of any landmarks, also of ones that coincide
 LINEAR_SCALE = 0.05  # of the linear part beside the radial functions: what the ridge penalty weighs it with
 LARGEST_SCORE = 5.0  # standardised features beyond are clipped
-LARGEST_POLYNOMIAL = 130  # terms
 ROWS = 512  # of features that are worked on at a time
-LEAST_SHARED = 0.1  # share of the variance: patches of one photograph overlap
-LARGEST_DEVIATION = 3.0  # of a score, in what patches of one photograph are found to have in common
-N_NEIGHBORS = 8  # patches of the same photograph, degraded most alike, that tell it
-DEGREES_OF_FREEDOM = (3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
 
 
 @dataclass(frozen=True)
@@ -149,157 +132,6 @@ class Regression(Arrays):
         return self.design(components) @ self.coefficients
 
 
-@dataclass(frozen=True)
-class Polynomial(Arrays):
-    """All monomials up to a total degree, of variables on [0, 1]."""
-
-    exponents: NDArray[np.int64]  # (K, d)
-
-    @classmethod
-    def of_degree(cls, ndim: int, degree: int, largest: int = LARGEST_POLYNOMIAL) -> Polynomial:
-        """Return the monomials up to the degree, or up to the largest degree with few enough of them."""
-        rows: list[tuple[int, ...]] = []
-        for total in range(degree + 1):
-            new = [
-                tuple(chosen.count(k) for k in range(ndim))
-                for chosen in combinations_with_replacement(range(ndim), total)
-            ]
-            if total > 1 and len(rows) + len(new) > largest:
-                break
-            rows += new
-        return cls(np.array(rows, dtype=np.int64).reshape(len(rows), ndim))
-
-    def __call__(self, z: Float) -> Float:
-        centered = np.ascontiguousarray((2 * z - 1).T)
-        rows = [tuple(row) for row in self.exponents.tolist()]
-        place = {row: i for i, row in enumerate(rows)}
-        out = np.empty((len(rows), len(z)))
-        out[0] = 1
-        for i, row in enumerate(rows[1:], 1):  # each is one of a lower degree times a variable
-            k = next(k for k, power in enumerate(row) if power)
-            np.multiply(out[place[(*row[:k], row[k] - 1, *row[k + 1 :])]], centered[k], out=out[i])
-        return out.T
-
-
-@dataclass(frozen=True)
-class Likelihood(Arrays):
-    """Smooth density of the summaries s (m) given the parameters z (d).
-
-    A photograph's summary is the mean over its patches; in the columns that content can only raise, over the lower half
-    of them, put right by how much lower that half of a normal sample is.
-    """
-
-    mean_exponents: NDArray[np.int64]
-    mean_coefficients: Float  # (K, m)
-    variance_exponents: NDArray[np.int64]
-    variance_coefficients: Float  # (K', m), of the log-variances
-    precision: Float  # (m, m), inverse of the correlations
-    degrees_of_freedom: Float  # ()
-    shared_exponents: NDArray[np.int64]
-    shared_coefficients: Float  # (K'', m), of the share of the variance that patches of one image have in common
-    by_lower_half: NDArray[np.bool_]  # (m,)
-
-    @classmethod
-    def fit(
-        cls, s: Float, z: Float, groups: NDArray[np.int64], by_lower_half: NDArray[np.bool_] | None = None
-    ) -> Likelihood:
-        few = max(10, len(s) // 60)
-        for_mean = Polynomial.of_degree(z.shape[1], 5, min(LARGEST_POLYNOMIAL, few))
-        for_variance = Polynomial.of_degree(z.shape[1], 3, min(LARGEST_POLYNOMIAL, few // 2))
-        basis = for_mean(z)
-        coefficients: Any = np.linalg.lstsq(basis, s, rcond=None)[0]
-        residuals = s - basis @ coefficients
-        basis = for_variance(z)
-        variances = log_variances(basis, residuals**2)
-        scores = residuals / np.exp(0.5 * basis @ variances)
-        correlation = np.asarray(np.corrcoef(scores, rowvar=False), np.float64).reshape(s.shape[1], s.shape[1])
-        precision = np.asarray(np.linalg.inv(0.98 * correlation + 0.02 * np.eye(len(correlation))), np.float64)
-        for_shared = Polynomial.of_degree(z.shape[1], 1)
-        shared = _intraclass_correlations(scores, z, groups, for_shared)
-        distances = np.einsum("ni,ij,nj->n", scores, precision, scores)
-        nu = max(DEGREES_OF_FREEDOM, key=lambda v: _student_fit(distances, s.shape[1], v))
-        return cls(
-            for_mean.exponents, coefficients, for_variance.exponents, variances, precision, np.array(nu),
-            for_shared.exponents, shared, np.zeros(s.shape[1], bool) if by_lower_half is None else by_lower_half,
-        )  # fmt: skip
-
-    def mean(self, z: Float) -> Float:
-        """Return the expected summaries at z, (n, m)."""
-        return Polynomial(self.mean_exponents)(z) @ self.mean_coefficients
-
-    def deviation(self, z: Float) -> Float:
-        """Return the standard deviations of the summaries of one patch at z, (n, m)."""
-        log_variance = Polynomial(self.variance_exponents)(z) @ self.variance_coefficients
-        return np.exp(0.5 * np.clip(log_variance, -14, 4))
-
-    def shared(self, z: Float) -> Float:
-        """Return the share of the variance at z that patches of one image have in common, (n, m)."""
-        return np.clip(Polynomial(self.shared_exponents)(z) @ self.shared_coefficients, LEAST_SHARED, 1)
-
-    def shrinkage(self, n_patches: NDArray[np.int64], z: Float) -> Float:
-        """Return the share of one patch's variance at z that remains in the summary of n_patches, a number or (n,)."""
-        counts = np.atleast_1d(n_patches)
-        own = np.where(self.by_lower_half, lower_half_variances(counts)[:, None], 1 / counts[:, None])
-        shared = self.shared(z)
-        return shared + (1 - shared) * own
-
-    def summaries(self, s: Float, owners: NDArray[np.int64], n: int) -> Float:
-        """Return the summaries of n photographs from those of their patches, (n, m); owners: whose each patch is."""
-        out = group_means(s, owners, n)
-        lower = self.by_lower_half
-        if lower.any():
-            half = lower_half_means(s[:, lower], owners, n)
-            around = out.copy()
-            around[:, lower] = half
-            around = np.clip(around, 0, 1)
-            own = self.deviation(around) * np.sqrt(1 - self.shared(around))
-            below = lower_half_expectations(np.bincount(owners, minlength=n))
-            out[:, lower] = half - below[:, None] * own[:, lower]
-        return out
-
-    def best_linear(self, s: Float, n_patches: NDArray[np.int64], z: Float) -> tuple[Float, Float]:
-        """Return the best linear predictor of the parameters from summaries of so many patches, clipped to the space,
-        and its root mean square errors where it points to, each (n, m); the points z are as probable as one another.
-
-        Patches fall short of the ends of the space, where they may tell little; photographs of many patches need not.
-        """
-        mean, variance = self.mean(z), self.deviation(z) ** 2
-        center, middle = z.mean(axis=0), mean.mean(axis=0)
-        correlation = np.linalg.inv(self.precision)
-        values, errors = np.empty_like(s), np.empty_like(s)
-        for count in np.unique(n_patches):
-            deviation = np.sqrt(variance * self.shrinkage(count, z))
-            covariance = ((mean - middle).T @ (mean - middle) + correlation * (deviation.T @ deviation)) / len(z)
-            slopes = np.linalg.solve(covariance, (mean - middle).T @ (z - center) / len(z))
-            which = n_patches == count
-            values[which] = np.clip(center + (s[which] - middle) @ slopes, 0, 1)
-            there = values[which]
-            bias = center + (self.mean(there) - middle) @ slopes - there
-            deviation = self.deviation(there) * np.sqrt(self.shrinkage(count, there))
-            noise = np.einsum("im,nm,mk,nk,ki->ni", slopes.T, deviation, correlation, deviation, slopes)
-            errors[which] = np.sqrt(noise + bias**2)
-        return values, errors
-
-    def log_density(self, s: Float, z: Float, n_patches: NDArray[np.int64], cells: Float | float = 0.0) -> Float:
-        """Return log p(s | z) up to a constant, (n, k), of images of so many patches.
-
-        cells: variances of the parameters in the cells that the points z stand for, (m,) or (k, m).
-        """
-        mean, variance = self.mean(z), self.deviation(z) ** 2
-        root = np.linalg.cholesky(self.precision)
-        m = s.shape[1]
-        nu = float(self.degrees_of_freedom)
-        out = np.empty((len(s), len(z)))
-        for count in np.unique(n_patches):
-            deviation = np.sqrt(variance * self.shrinkage(count, z) + cells)
-            log_volume = np.log(deviation).sum(axis=1)
-            for i in np.flatnonzero(n_patches == count):  # (k, m) stays small whatever the number of bins
-                scores = (s[i] - mean) / deviation @ root
-                distance = np.einsum("km,km->k", scores, scores)
-                out[i] = -0.5 * (nu + m) * np.log1p(distance / nu) - log_volume
-        return out
-
-
 def radial(x: Float, landmarks: Float, width: float) -> Float:
     """Return Gaussian functions around each landmark, (n, L)."""
     # minus the squared distances, as one product
@@ -308,55 +140,3 @@ def radial(x: Float, landmarks: Float, width: float) -> Float:
     out = left @ (width * right).T
     np.minimum(out, 0, out=out)
     return np.exp(out, out=out)
-
-
-def log_variances(basis: Float, squares: Float, n_iter: int = 25) -> Float:
-    """Fit log-variances linear in the basis, (K, m), by maximum Gaussian likelihood (scoring), outliers limited."""
-    pseudo_inverse = np.linalg.pinv(basis, rcond=1e-8)
-    floor = 1e-4 * squares.mean(axis=0) + 1e-12
-    level = np.log(squares.mean(axis=0) + floor)
-    g = pseudo_inverse @ np.broadcast_to(level, squares.shape)
-    for _ in range(n_iter):
-        ratio = np.minimum(squares / np.exp(np.clip(basis @ g, np.log(floor), 6)), 9.0)
-        step = pseudo_inverse @ (ratio - 1)
-        g = g + step
-        if np.abs(step).max() < 1e-4:
-            break
-    return g
-
-
-def _intraclass_correlations(u: Float, z: Float, groups: NDArray[np.int64], polynomial: Polynomial) -> Float:
-    """Fit the correlation of scores u (n, m) within groups, where z is about the same, as a polynomial in z, (K, m).
-
-    What content does to a summary differs from one end of the space to the other, so that only neighbours in z tell.
-    """
-    limited = np.clip(u, -LARGEST_DEVIATION, LARGEST_DEVIATION)
-    limited /= np.sqrt(np.square(limited).mean(axis=0))
-    pairs = []
-    for label in np.unique(groups):
-        members = np.flatnonzero(groups == label)
-        count = min(len(members), N_NEIGHBORS + 1)
-        if count > 1:
-            _, nearest = cKDTree(z[members]).query(z[members], k=range(2, count + 1))
-            pairs.append(np.stack([np.repeat(members, count - 1), members[nearest.ravel()]]))
-    out = np.zeros((len(polynomial.exponents), u.shape[1]))
-    if len(pairs) < 2:  # one photograph, or one patch of each: all may be in common
-        out[0] = 1
-        return out
-    first, second = np.concatenate(pairs, axis=1)
-    return np.asarray(np.linalg.lstsq(polynomial(z[first]), limited[first] * limited[second], rcond=None)[0])
-
-
-def _student_fit(distances: Float, m: int, nu: float) -> float:
-    """Mean log-likelihood of squared distances under a Student density of unit covariance scale, best scale."""
-    from scipy.special import gammaln
-
-    scale = 1.0
-    for _ in range(30):  # fixed point of the scale's likelihood equation
-        scale = float(np.mean(distances * (nu + m) / (nu + distances / scale))) / m
-    return float(
-        gammaln((nu + m) / 2)
-        - gammaln(nu / 2)
-        - 0.5 * m * np.log(nu * np.pi * scale)
-        - 0.5 * (nu + m) * np.mean(np.log1p(distances / (nu * scale)))
-    )

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from fastdeg._types import Float
 from fastdeg.images.inference.arrays import Arrays
+from fastdeg.images.inference.likelihood import Likelihood
 from fastdeg.images.inference.network import Network
-from fastdeg.images.inference.regression import Components, Likelihood, Regression
+from fastdeg.images.inference.regression import Components, Regression
 
 N_LEADING = 40  # components that all but the network use
 

@@ -1,0 +1,128 @@
+"""What the estimator returns: frozen dataclasses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg._types import Float
+
+
+@dataclass(frozen=True)
+class MarginalIntervals:
+    """Bootstrap intervals of one axis' marginal.
+
+    Attributes
+    ----------
+    axis : str
+    estimate, low, high : ndarray, shape (bins of the axis,)
+    """
+
+    axis: str
+    estimate: Float
+    low: Float
+    high: Float
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Uncertainty of an inferred distribution from which references happened to be at hand.
+
+    Attributes
+    ----------
+    weights : ndarray, shape (n_resamples, N)
+    marginals : tuple of MarginalIntervals
+        One per axis.
+    level : float
+    """
+
+    weights: Float
+    marginals: tuple[MarginalIntervals, ...]
+    level: float
+
+
+@dataclass(frozen=True)
+class ReferenceCounts:
+    """How the width of the intervals shrinks with the number of reference images.
+
+    Attributes
+    ----------
+    counts : ndarray of int, shape (k,)
+    widths : ndarray, shape (k, d)
+        Mean width of the intervals of each axis' marginal.
+    names : tuple of str
+        The axes.
+    """
+
+    counts: NDArray[np.int64]
+    widths: Float
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Identifiability:
+    """What one image can and cannot tell.
+
+    Attributes
+    ----------
+    standard_errors : ndarray, shape (N, d)
+        Standard error of each parameter from one image, at each bin's centre, in the units of the space.
+    pairs : ndarray of int, shape (k, 2)
+        Neighbouring bins that one image confuses most of all, worst first.
+    confusion : ndarray, shape (k,)
+        For each pair, the probability that one image is put into the wrong one of the two (0.5: they look alike).
+    look_alikes : ndarray of int, shape (l, 2)
+        Bins that one image confuses with a probability of at least 0.4, and of those with each the one that lies
+        farthest away: where parameters make up for each other. Farthest first.
+    notes : tuple of str
+        The same in words, axis by axis.
+    """
+
+    standard_errors: Float
+    pairs: NDArray[np.int64]
+    confusion: Float
+    look_alikes: NDArray[np.int64]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Inference:
+    """All that is read out of a set of reference images.
+
+    Attributes
+    ----------
+    distribution : BinnedDistribution
+    log_likelihood : float
+    n_iter : int
+    converged : bool
+    posterior : ndarray, shape (n, N)
+        Over bins, of each image, given the inferred distribution.
+    parameters : ndarray, shape (n, d)
+        Point estimates of each image alone, in the units of the space.
+    parameter_errors : ndarray, shape (n, d)
+        Their root mean square errors, as far as the photographs are like the clean images of the fit.
+    outside : ndarray of bool, shape (n,)
+        Images unlike any of the space.
+    outside_p_values : ndarray, shape (n,)
+        Of each image, for the hypothesis that it lies inside.
+    all_inside_p_value : float
+        Of all images together: the probability that so many of them are called outside while all are inside.
+    without_comb : ndarray of bool, shape (n,)
+        Images without the comb of a JPEG quantisation where those of the space show one: never compressed, or resized
+        or filtered since. No compression counts as the best quality of the space.
+    """
+
+    distribution: Any
+    log_likelihood: float
+    n_iter: int
+    converged: bool
+    posterior: Float
+    parameters: Float
+    parameter_errors: Float
+    outside: NDArray[np.bool_]
+    outside_p_values: Float
+    all_inside_p_value: float
+    without_comb: NDArray[np.bool_]

@@ -1,0 +1,155 @@
+"""How far an inferred mixture can be trusted: bootstrap intervals, numbers of references, bins that look alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.special import ndtr
+from scipy.stats import binom
+
+from fastdeg._types import Float
+from fastdeg.bins import Bins, GridBins
+from fastdeg.images.inference.bin_nodes import BinSupport
+from fastdeg.images.inference.likelihood import Likelihood
+from fastdeg.images.inference.mixture import bootstrap_mixtures, fit_mixture, grid_shape
+from fastdeg.images.inference.results import Bootstrap, Identifiability, MarginalIntervals, ReferenceCounts
+
+ALIKE = 0.4  # probability of confusion from which bins count as looking alike
+LOOK_ALIKES = 400  # bins for which the farthest that looks alike is sought
+
+
+def excess_p_value(n_outside: int, n: int, level: float) -> float:
+    """Return the probability that at least n_outside of n images are called outside at the level by chance."""
+    return float(binom.sf(n_outside - 1, n, level))
+
+
+def bootstrap(log_likelihood: Float, bins: Bins, n_resamples: int, level: float, rng: np.random.Generator) -> Bootstrap:
+    """Return bootstrap intervals of each axis' marginal."""
+    shape = grid_shape(bins)
+    weights = bootstrap_mixtures(log_likelihood, bins.volumes, n_resamples, rng, shape=shape)
+    estimate = fit_mixture(log_likelihood, bins.volumes, shape=shape).weights
+    tail = (1 - level) / 2
+    marginals = []
+    for k, name in enumerate(bins.names):
+        samples = np.stack([bins.marginal(w, k) for w in weights])
+        low, high = np.clip(np.quantile(samples, [tail, 1 - tail], axis=0).round(9), 0, 1)  # 9: no dust of rounding
+        marginals.append(MarginalIntervals(name, bins.marginal(estimate, k), low, high))
+    return Bootstrap(weights, tuple(marginals), level)
+
+
+def reference_counts(
+    log_likelihood: Float, bins: Bins, counts: Sequence[int], n_resamples: int, level: float, rng: np.random.Generator
+) -> ReferenceCounts:
+    """Return the mean interval width of each axis' marginal, for resamples of each size."""
+    tail = (1 - level) / 2
+    widths = np.empty((len(counts), len(bins.names)))
+    for i, count in enumerate(counts):
+        weights = bootstrap_mixtures(
+            log_likelihood, bins.volumes, n_resamples, rng, shape=grid_shape(bins), n_images=count
+        )
+        for k in range(len(bins.names)):
+            samples = np.stack([bins.marginal(w, k) for w in weights])
+            low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
+            widths[i, k] = (high - low).mean()
+    return ReferenceCounts(np.asarray(counts), widths, bins.names)
+
+
+def identifiability(
+    likelihood: Likelihood, support: BinSupport, bins: Bins, n_patches: int, max_pairs: int
+) -> Identifiability:
+    """Compare each bin with its neighbours along the axes by the density of the summaries."""
+    assert bins.space is not None
+    centers = bins.standardized_centers()
+    mean = support.means(likelihood.mean(support.points))
+    spread = support.means(likelihood.mean(support.points) ** 2) - mean**2
+    deviation = likelihood.deviation(centers) * np.sqrt(likelihood.shrinkage(np.array(n_patches), centers))
+    slopes = _slopes(likelihood, centers)
+    errors = deviation / np.maximum(np.abs(slopes), 1e-3)
+    total = np.sqrt(deviation**2 + np.maximum(spread, 0))
+    first, second, axes = _neighbors(bins)
+    root = np.linalg.cholesky(likelihood.precision)
+
+    def confused(i: NDArray[np.int64], j: NDArray[np.int64]) -> Float:
+        pooled = np.sqrt((total[i] ** 2 + total[j] ** 2) / 2)
+        return ndtr(-0.5 * np.linalg.norm((mean[i] - mean[j]) / np.maximum(pooled, 1e-12) @ root, axis=-1))
+
+    confusion = confused(first, second)
+    order = np.argsort(-confusion, kind="stable")[:max_pairs]
+    notes = []
+    for k, name in enumerate(bins.names):
+        along = axes == k
+        if not along.any():
+            continue
+        worst = first[along][np.argmax(confusion[along])]
+        where = ", ".join(f"{n} {c:.3g}" for n, c in zip(bins.names, bins.centers[worst], strict=True))
+        average, least = (100 * (1 - c) for c in (confusion[along].mean(), confusion[along].max()))
+        notes.append(
+            f"{name}: one image tells neighbouring bins apart in {average:.0f} % of cases on average, "
+            f"and in {least:.0f} % at worst, near {where} (50 % is a guess)"
+        )
+    look_alikes = _look_alikes(confused, centers)
+    for i, j in look_alikes[:1]:
+        here, there = (
+            ", ".join(f"{n} {c:.3g}" for n, c in zip(bins.names, bins.centers[k], strict=True)) for k in (i, j)
+        )
+        chance = 100 * confused(np.array([i]), np.array([j]))[0]
+        notes.append(f"farthest apart of what looks alike: {here} is taken for {there} in {chance:.0f} % of cases")
+    return Identifiability(
+        errors * bins.space.scales(),
+        np.stack([first, second], axis=1)[order],
+        confusion[order],
+        look_alikes[:max_pairs],
+        tuple(notes),
+    )
+
+
+def _look_alikes(confused: Callable[[Any, Any], Float], centers: Float) -> NDArray[np.int64]:
+    """Return for (at most so many) bins the farthest one that looks alike, farthest pairs first, (l, 2)."""
+    pairs, distances = [], []
+    others = np.arange(len(centers))
+    for i in np.unique(np.linspace(0, len(centers) - 1, min(len(centers), LOOK_ALIKES)).round().astype(np.int64)):
+        distance = np.linalg.norm(centers - centers[i], axis=1)
+        distance[confused(i, others) < ALIKE] = 0
+        j = int(distance.argmax())
+        if distance[j] > 0:
+            pairs.append(sorted((int(i), j)))
+            distances.append(distance[j])
+    order = np.argsort(-np.array(distances), kind="stable")
+    unique = dict.fromkeys(tuple(pairs[k]) for k in order)
+    return np.array(list(unique), dtype=np.int64).reshape(-1, 2)
+
+
+def _slopes(likelihood: Likelihood, z: Float, step: float = 0.02) -> Float:
+    """Derivative of each summary by its own parameter, (n, d)."""
+    out = np.empty_like(z)
+    for k in range(z.shape[1]):
+        ahead, behind = z.copy(), z.copy()
+        ahead[:, k] = np.minimum(ahead[:, k] + step, 1)
+        behind[:, k] = np.maximum(behind[:, k] - step, 0)
+        out[:, k] = (likelihood.mean(ahead) - likelihood.mean(behind))[:, k] / (ahead - behind)[:, k]
+    return out
+
+
+def _neighbors(bins: Bins) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return pairs of neighbouring bins and the axis along which they (mostly) differ."""
+    if isinstance(bins, GridBins):
+        assert bins.space is not None
+        index = np.arange(bins.n_bins).reshape(bins.space.shape)
+        pairs = [
+            (np.moveaxis(index, k, 0)[:-1].ravel(), np.moveaxis(index, k, 0)[1:].ravel()) for k in range(index.ndim)
+        ]
+        axes = np.repeat(np.arange(len(pairs)), [len(a) for a, _ in pairs])
+        return np.concatenate([a for a, _ in pairs]), np.concatenate([b for _, b in pairs]), axes
+    centers = bins.standardized_centers()
+    count = min(2 * bins.ndim + 1, bins.n_bins)
+    _, nearest = cKDTree(centers).query(centers, k=range(1, count + 1))
+    first = np.repeat(np.arange(bins.n_bins), count - 1)
+    second = nearest[:, 1:].ravel()
+    both = np.unique(np.sort(np.stack([first, second], axis=1), axis=1), axis=0)
+    both = both[both[:, 0] != both[:, 1]]
+    axes = np.abs(centers[both[:, 0]] - centers[both[:, 1]]).argmax(axis=1)
+    return both[:, 0], both[:, 1], axes
