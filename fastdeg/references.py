@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
+from fastdeg._threads import thread_count
 from fastdeg.distances.frechet import frechet_distance
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.kernels._jit import thread_count
 from fastdeg.kernels.measure import diversity as _kernels
 from fastdeg.kernels.measure.farthest import bucket_steps, make_buckets
 from fastdeg.kernels.measure.farthest_wide import quantise, wide_steps

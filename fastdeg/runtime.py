@@ -68,7 +68,7 @@ def configuration() -> dict[str, Any]:
     import numba
 
     import fastdeg
-    from fastdeg.kernels import _jit
+    from fastdeg._threads import layer
 
     versions = {}
     for package in _PACKAGES:
@@ -83,7 +83,7 @@ def configuration() -> dict[str, Any]:
         **versions,
         "threads": numba.get_num_threads(),
         "cpu_count": os.cpu_count(),
-        "threading_layer": _jit.layer(),
+        "threading_layer": layer(),
         "cache_folder": str(cache_folder()),
         "kernels_cached": kernels_cached(),
     }

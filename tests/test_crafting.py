@@ -351,7 +351,7 @@ def test_flow_keeps_out_of_excluded_bins(monkeypatch):
 def test_same_bits_for_any_number_of_threads(many_cells, monkeypatch):
     split_small_grids(monkeypatch)
     monkeypatch.setattr("fastdeg.crafting.grid.admm._FEW_CELLS", 0)  # threads even here
-    monkeypatch.setattr("fastdeg.kernels._jit.SMALL_WORK", 0)
+    monkeypatch.setattr("fastdeg._threads.SMALL_WORK", 0)
     if many_cells:
         monkeypatch.setattr("fastdeg.crafting.grid.admm._MANY_CELLS", 0)
     q = dense_target()
@@ -706,12 +706,13 @@ def test_time_limit_is_kept(monkeypatch):
 
 def test_a_further_term_is_one_block_with_its_prox_and_its_bound(monkeypatch):
     """A quadratic pull of one marginal towards given shares, added to the splitting from outside."""
+    from fastdeg._threads import single_blas_thread
     from fastdeg.crafting.grid.admm import GridSplitting
     from fastdeg.crafting.grid.admm_blocks import Term
     from fastdeg.crafting.problem.arguments import build
     from fastdeg.crafting.problem.frechet_term_grid import RowQuadratics
     from fastdeg.crafting.problem.problem import Solution
-    from fastdeg.crafting.solve import _certify, single_blas_thread
+    from fastdeg.crafting.solve import _certify
 
     class Marginal(Term):
         def __init__(self, transport, axis, shares, strength):

@@ -4,15 +4,15 @@ import os
 import subprocess
 import sys
 import textwrap
-import threading
 
 import numba
 import numpy as np
 import pytest
 from numba import prange
 
-from fastdeg.kernels import _cache, _jit
-from fastdeg.kernels._jit import kernel, parallel_kernel, thread_count
+from fastdeg._threads import thread_count
+from fastdeg.kernels import _cache
+from fastdeg.kernels._jit import kernel, parallel_kernel
 
 
 @parallel_kernel
@@ -69,14 +69,19 @@ def test_small_work_and_one_thread_stay_serial():
     assert thread_count(10**6) == numba.config.NUMBA_NUM_THREADS
 
 
-def test_workqueue_stays_serial_off_the_main_thread(monkeypatch):
-    counts = []
-    monkeypatch.setattr(_jit, "layer", lambda: "workqueue")
-    worker = threading.Thread(target=lambda: counts.append(thread_count(2)))
-    worker.start()
-    worker.join()
-    assert counts == [1]
-    assert thread_count(2) == min(2, numba.config.NUMBA_NUM_THREADS)
+def test_workqueue_stays_serial_off_the_main_thread():
+    script = """
+        import threading, numpy as np, fastdeg as fd
+        x = np.random.default_rng(0).random((50_000, 3))
+        bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular(name, 0, 1, 9) for name in "abc"]))
+        threads = [threading.Thread(target=bins.assign, args=(x,)) for _ in range(8)]  # two at once end the process
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    """
+    environment = os.environ | {"NUMBA_THREADING_LAYER": "workqueue"}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=120, env=environment)
 
 
 def test_a_child_forked_after_a_launch_survives():

@@ -266,7 +266,7 @@ def test_the_tree_of_another_grid_is_not_taken_over(as_flows):
 
 def test_same_bits_for_any_number_of_threads(as_flows, monkeypatch):
     monkeypatch.setattr("fastdeg.crafting.grid.admm._FEW_CELLS", 0)
-    monkeypatch.setattr("fastdeg.kernels._jit.SMALL_WORK", 0)
+    monkeypatch.setattr("fastdeg._threads.SMALL_WORK", 0)
     for tau in (0.1, 1.0):
         results = [craft(target=grid_target(500), generalization=tau, threads=t) for t in (1, 2, 3, 7)]
         assert results[0].converged

@@ -10,7 +10,7 @@ import numpy as np
 import fastdeg as fd
 from bench import machine
 from bench.case import OURS, Case, FirstCall, Rival
-from fastdeg.crafting.solve import single_blas_thread
+from fastdeg._threads import single_blas_thread
 
 UNIT_CUBE = fd.DegradationSpace([fd.Axis.regular(name, 0, 1, 10) for name in "abc"])
 

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastdeg import _checks
+from fastdeg._threads import single_blas_thread
 from fastdeg._types import Progress
 from fastdeg.crafting.path.curve import Curve, TradeoffPath, assemble
 from fastdeg.crafting.path.follow import follow
 from fastdeg.crafting.path.warm_sequence import Limits, Series
 from fastdeg.crafting.problem.arguments import build
 from fastdeg.crafting.result import CraftResult, warn_of_extremes
-from fastdeg.crafting.solve import single_blas_thread
 from fastdeg.distribution import BinnedDistribution
 
 __all__ = ["CraftResult", "Curve", "TradeoffPath", "craft", "tradeoff_path"]

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from fastdeg._types import Progress
 from fastdeg.crafting.exact_cases import Unmoved
@@ -29,18 +26,6 @@ FEW_BINS = 2000  # up to here the interior-point method is as fast as Newton's i
 MOST_AT_ONCE = 1_000_000  # up to here all arcs of a plan are worked on from the start where moments are many
 MOST_ARCS = 4_000_000  # up to here all arcs of a plan are tried where a few of them end in no solution
 _FINEST = 1e-13  # gap, relative, at which a method may be at its best
-
-
-@cache
-def _thread_pools() -> ThreadpoolController:
-    return ThreadpoolController()
-
-
-@contextmanager
-def single_blas_thread() -> Iterator[None]:
-    """Keep BLAS to one thread: the systems are small, its threads spin where cores are busy, and bits stay the same."""
-    with _thread_pools().limit(limits=1, user_api="blas"):
-        yield
 
 
 class Method(Protocol):

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from fastdeg import _checks
+from fastdeg._threads import thread_count
 from fastdeg.distances.transport import LARGEST_COST, METRICS, common_total
-from fastdeg.kernels._jit import thread_count
 from fastdeg.kernels.transport import sinkhorn as _kernels
 
 PARALLEL_ENTRIES = 4_000_000  # entries of the kernel matrix from which on it is scaled in parallel

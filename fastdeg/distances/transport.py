@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
-from fastdeg.kernels._jit import thread_count
+from fastdeg._threads import thread_count
 from fastdeg.kernels.transport.line import emd_sorted, emd_sorted_equal_masses
 from fastdeg.kernels.transport.metrics import box_cost
 from fastdeg.transport.grid import grid_plan, solve_grid

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from os import PathLike
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from threadpoolctl import threadpool_limits
 
 from fastdeg._checks import choice, generator, integer, number
 from fastdeg._checks import progress as check_progress
 from fastdeg._files import read_archive, write_archive
+from fastdeg._threads import single_blas_thread, thread_count
 from fastdeg._types import Float, Progress
 from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.degradations.chain import (
@@ -140,7 +139,7 @@ class DegradationEstimator(BaseEstimator):
             High-resolution photographs like those that the degraded ones were made of; more and more varied are better.
         y : ignored
         threads : int, optional
-            Default: all cores.
+            Default: numba's setting. The result does not depend on it.
         progress : callable (fraction, message), optional
 
         Raises
@@ -172,7 +171,7 @@ class DegradationEstimator(BaseEstimator):
         if progress is not None:
             progress(0.9, "learning from the features")
         # many small solves: more BLAS threads than one only get into each other's way
-        with threadpool_limits(1, user_api="blas"):
+        with single_blas_thread():
             self.model_ = DegradationModel.fit(
                 synthetic,
                 self._standardize(synthetic.parameters),
@@ -183,7 +182,7 @@ class DegradationEstimator(BaseEstimator):
                 comb_weights=feature_weights(len(images), comb=True) if self.features is None else None,
                 by_lower_half=blur_columns(recipe.names),
                 few=len(images) < MANY_IMAGES,
-                threads=threads or os.cpu_count() or 1,
+                threads=thread_count(threads),
             )
         self.n_images_ = len(images)
         self._support_cache: BinSupport | None = None
@@ -463,7 +462,7 @@ def _image_list(images: Any, name: str) -> list[Any]:
         raise TypeError(
             f"{name}: expected a sequence of images, got one array of shape {images.shape}; wrap it in a list"
         )
-    if isinstance(images, str | PathLike):
+    if isinstance(images, str | os.PathLike):
         raise TypeError(
             f"{name}: expected a sequence of images, got the path {str(images)!r}; read_images reads folders"
         )

@@ -8,9 +8,7 @@ Inside other kernels, and inside a user's own ``@njit`` code, name the twin: ``f
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
-import threading
 from collections.abc import Callable, Iterable
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -18,18 +16,13 @@ from typing import Any
 import numba
 import numpy as np
 
-from . import _cache
-
-# Below this many elementary operations the launch of the threads costs more than it saves.
-SMALL_WORK = 20_000
+from fastdeg._threads import numba_threads, thread_count
+from fastdeg.kernels import _cache
 
 # Accuracy-neutral subset of fastmath for reductions: NaN and infinity keep their meaning.
 REASSOCIATE = frozenset({"nsz", "arcp", "contract", "reassoc"})
 
-_numba_config: Any = numba.config
 _digests: dict[int, str] = {}  # id of a compiled function -> digest of its code and of all that it calls
-_launched_in_process: int | None = None  # process that made the first parallel launch
-_forked_after_launch = False
 
 
 def kernel(
@@ -69,61 +62,11 @@ class ParallelKernel:
         self.parallel = _compile(function, name="parallel", fastmath=fastmath, parallel=True)
 
     def __call__(self, *args: Any, threads: int | None = None, work: float = float("inf")) -> Any:
-        global _launched_in_process
         count = thread_count(threads, work)
         if count == 1:
             return self.serial(*args)
-        callers_count = numba.get_num_threads()
-        numba.set_num_threads(count)
-        try:
+        with numba_threads(count):
             return self.parallel(*args)
-        finally:
-            numba.set_num_threads(callers_count)
-            _launched_in_process = os.getpid()
-
-
-def thread_count(threads: int | None = None, work: float = float("inf")) -> int:
-    """Threads to launch for ``work`` elementary operations: 1 where serial is faster or the only safe choice."""
-    if threads is not None and (isinstance(threads, bool) or not hasattr(threads, "__index__") or threads < 1):
-        raise ValueError(f"threads: expected a positive integer or None, got {threads!r}")
-    if work < SMALL_WORK or threads == 1 or _forked_after_launch:
-        return 1
-    if threading.current_thread() is not threading.main_thread() and not _layer_is_threadsafe():
-        return 1
-    available = numba.get_num_threads() if threads is None else int(_numba_config.NUMBA_NUM_THREADS)
-    return available if threads is None else min(int(threads), available)
-
-
-def layer() -> str:
-    """Name of numba's threading layer: the one in use, or the one that the first launch would pick."""
-    try:
-        return str(numba.threading_layer())
-    except ValueError:  # nothing launched yet
-        wanted = str(_numba_config.THREADING_LAYER)
-        if wanted in ("tbb", "omp", "workqueue"):
-            return wanted
-        safe = wanted in ("safe", "threadsafe", "forksafe")
-        for name in _numba_config.THREADING_LAYER_PRIORITY:
-            if safe and name == "workqueue":
-                continue
-            try:  # the library behind a layer may be missing
-                importlib.import_module(f"numba.np.ufunc.{name}pool")
-            except ImportError:
-                continue
-            return str(name)
-        return "workqueue"
-
-
-def _layer_is_threadsafe() -> bool:
-    return layer() in ("tbb", "omp")
-
-
-def _after_fork() -> None:
-    global _forked_after_launch
-    _forked_after_launch = _launched_in_process is not None and layer() != "workqueue"
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def _compile(

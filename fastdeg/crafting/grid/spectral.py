@@ -12,11 +12,11 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from fastdeg._threads import thread_count
 from fastdeg._types import Float
 from fastdeg.crafting.problem.frechet_term import FrechetTerm
 from fastdeg.crafting.problem.frechet_term_grid import RowQuadratics
 from fastdeg.crafting.problem.problem import GridTransport
-from fastdeg.kernels._jit import thread_count
 from fastdeg.kernels.crafting import cosine
 
 _LONG_AXIS = 400  # cells from which a fast transform beats a product with the transform's matrix

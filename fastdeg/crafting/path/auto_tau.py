@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from fastdeg._threads import thread_count
 from fastdeg._types import Float
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.bounded_simplex import entropy_term, linear_entropic_minimum
 from fastdeg.crafting.problem.problem import Problem, Solution
 from fastdeg.crafting.result import total_variation
 from fastdeg.distances.transport import emd
-from fastdeg.kernels._jit import thread_count
 from fastdeg.transport.network import solve_matrix
 
 N_RESAMPLES = 200

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from fastdeg._threads import thread_count
 from fastdeg.crafting.grid.admm import solves_serially
 from fastdeg.crafting.problem.problem import Problem
 from fastdeg.crafting.solve import as_flow
-from fastdeg.kernels._jit import thread_count
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._threads import single_opencv_thread, thread_count
 from fastdeg._types import Progress
 from fastdeg.degradations.chain import Degradation, check_image, corrupt, to_float, to_uint8
 from fastdeg.degradations.fast import corrupted_lumas, in_tones, noise_pool
@@ -118,7 +117,7 @@ def synthesize(
         return described, parameters, piece
 
     results = []
-    with _single_threaded_opencv(), ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
+    with single_opencv_thread(), ThreadPoolExecutor(thread_count(threads)) as pool:
         chunk = 64
         for start in range(0, len(jobs), chunk):
             results += list(pool.map(work, jobs[start : start + chunk]))
@@ -227,14 +226,3 @@ def _varied(piece: NDArray[Any], side: float, factor: float, rng: np.random.Gene
         x = out_of_focus(x, rng)
     contrast, brightness = rng.uniform(*CONTRASTS), rng.uniform(*BRIGHTNESSES)
     return cv2.addWeighted(x, contrast, x, 0, 128 * (1 - contrast) + brightness)
-
-
-@contextmanager
-def _single_threaded_opencv() -> Any:
-    """Images are worked on in parallel: OpenCV's own threads would only fight for the cores. Put back afterwards."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

@@ -1,0 +1,157 @@
+"""Threads: how many a call may use, and settings of the whole process that several calls share.
+
+``threads=None`` means numba's setting in the thread that calls. Results are the same bits for every number.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from typing import Any
+
+import numba
+
+# Below this many elementary operations the launch of the threads costs more than it saves.
+SMALL_WORK = 20_000
+
+_numba_config: Any = numba.config
+_launched_in_process: int | None = None  # process that made the first parallel launch
+_forked_after_launch = False
+
+
+def thread_count(threads: int | None = None, work: float = float("inf")) -> int:
+    """Threads to launch for ``work`` elementary operations: 1 where serial is faster or the only safe choice."""
+    if threads is not None and (isinstance(threads, bool) or not hasattr(threads, "__index__") or threads < 1):
+        raise ValueError(f"threads: expected a positive integer or None, got {threads!r}")
+    if work < SMALL_WORK or threads == 1 or _forked_after_launch:
+        return 1
+    if threading.current_thread() is not threading.main_thread() and layer() not in ("tbb", "omp"):
+        return 1  # two threads in numba's workqueue end the process
+    available = numba.get_num_threads() if threads is None else int(_numba_config.NUMBA_NUM_THREADS)
+    return available if threads is None else min(int(threads), available)
+
+
+@contextmanager
+def numba_threads(count: int) -> Iterator[None]:
+    """Launch on so many of numba's threads, and leave the caller's setting as it was."""
+    global _launched_in_process
+    before = numba.get_num_threads()
+    numba.set_num_threads(count)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+        _launched_in_process = os.getpid()
+
+
+def layer() -> str:
+    """Name of numba's threading layer: the one in use, or the one that the first launch would pick."""
+    try:
+        return str(numba.threading_layer())
+    except ValueError:  # nothing launched yet
+        wanted = str(_numba_config.THREADING_LAYER)
+        if wanted in ("tbb", "omp", "workqueue"):
+            return wanted
+        safe = wanted in ("safe", "threadsafe", "forksafe")
+        for name in _numba_config.THREADING_LAYER_PRIORITY:
+            if safe and name == "workqueue":
+                continue
+            try:  # the library behind a layer may be missing
+                importlib.import_module(f"numba.np.ufunc.{name}pool")
+            except ImportError:
+                continue
+            return str(name)
+        return "workqueue"
+
+
+def _after_fork() -> None:
+    global _forked_after_launch
+    _forked_after_launch = _launched_in_process is not None and layer() != "workqueue"
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class SharedLimit:
+    """A limit on the whole process, in force while any thread is within: the last one to leave puts back what was.
+
+    ``with limit():`` as often as wanted, from as many threads as there are.
+    """
+
+    def __init__(self, limit: Callable[[ExitStack], None]) -> None:
+        self._limit = limit  # tells the stack how to put back what was, then limits
+        self._lock = threading.RLock()  # re-entrant, for signal handlers
+        self._within: dict[object, int] = {}  # thread of each entry
+        self._restore = ExitStack()
+        lock = self._lock
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=self._after_fork)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        entry = object()
+        try:
+            with self._lock:
+                first = not self._within
+                self._within[entry] = threading.get_ident()
+                if first:
+                    self._limit(self._restore)
+            yield
+        finally:
+            with self._lock:
+                self._within.pop(entry, None)
+                if not self._within:
+                    self._restore.close()
+
+    def _after_fork(self) -> None:
+        """Forget the entries of threads that a child does not have; the child's next entry puts back what was."""
+        here = threading.get_ident()
+        self._within = {entry: thread for entry, thread in self._within.items() if thread == here}
+        self._lock.release()
+
+
+@cache
+def _blas_libraries() -> list[Any]:
+    import scipy.linalg  # noqa: F401 - its BLAS is one of them
+    from threadpoolctl import ThreadpoolController
+
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def _limit_blas(restore: ExitStack, *, by_thread: bool = False) -> None:
+    for library in _blas_libraries():
+        # OpenMP has a setting for each thread, the other layers one for the process
+        if (getattr(library, "threading_layer", "") == "openmp") == by_thread:
+            restore.callback(_set_blas, library, library.num_threads)
+            _set_blas(library, 1)
+
+
+def _set_blas(library: Any, count: int) -> None:
+    # from release 3.7 of threadpoolctl on, the first thread that sets it has the say for as long as it lives
+    release = getattr(library, "clear_controlling_thread", lambda force: None)
+    release(force=True)
+    library.set_num_threads(count)
+    release(force=True)
+
+
+def _limit_opencv(restore: ExitStack) -> None:
+    import cv2
+
+    restore.callback(cv2.setNumThreads, cv2.getNumThreads())
+    cv2.setNumThreads(1)
+
+
+# around images that are worked on in parallel, where OpenCV's own threads would only fight for the cores
+single_opencv_thread = SharedLimit(_limit_opencv)
+_single_blas_thread = SharedLimit(_limit_blas)
+
+
+@contextmanager
+def single_blas_thread() -> Iterator[None]:
+    """Keep BLAS to one thread: the systems are small, its threads spin where cores are busy, and bits stay the same."""
+    with _single_blas_thread(), ExitStack() as restore:
+        _limit_blas(restore, by_thread=True)
+        yield
