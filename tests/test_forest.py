@@ -11,7 +11,7 @@ import fastdeg as fd
 from fastdeg.crafting.grid.forest import Forest, _with_exact_sums
 from fastdeg.crafting.problem.problem import GridTransport
 from fastdeg.kernels.crafting.forest import forest as kernels
-from fastdeg.kernels.crafting.forest import initial_forest as planting
+from fastdeg.kernels.crafting.forest import initial_forest
 from fastdeg.transport.grid import solve_grid
 
 
@@ -49,7 +49,7 @@ def solve(seed):
     shape, steps, tau, costs, target = random_grid_problem(seed)
     forest = small_forest(steps, target, tau, shape)
     exponents = -np.log(len(costs)) - costs / tau
-    forest.plant_flows(np.zeros((len(shape), len(costs))), np.ones(len(shape)), exponents)
+    forest.from_flows(np.zeros((len(shape), len(costs))), np.ones(len(shape)), exponents)
     assert forest.optimise(exponents)
     return forest, exponents, costs
 
@@ -96,9 +96,9 @@ def test_each_flow_runs_where_the_potential_rises_by_its_step():
         forest, _, _ = solve(seed)
         shape = random_grid_problem(seed)[0]
         for k, (excess, axis) in enumerate(zip(rises(forest, shape), range(len(shape)), strict=True)):
-            tied = forest.ties.reshape(shape) >> np.uint32(2 * k) & 1 > 0
-            assert not tied.take(shape[axis] - 1, axis).any()
-            np.testing.assert_allclose(excess[tied.take(range(shape[axis] - 1), axis)], 0, atol=1e-12)
+            basic = forest.basis.reshape(shape) >> np.uint32(2 * k) & 1 > 0
+            assert not basic.take(shape[axis] - 1, axis).any()
+            np.testing.assert_allclose(excess[basic.take(range(shape[axis] - 1), axis)], 0, atol=1e-12)
 
 
 def test_a_limit_of_visits_ends_the_pivots(monkeypatch):
@@ -106,7 +106,7 @@ def test_a_limit_of_visits_ends_the_pivots(monkeypatch):
     _, steps, tau, costs, target = random_grid_problem(7)
     forest = small_forest(steps, target, tau, random_grid_problem(7)[0])
     exponents = -np.log(len(costs)) - costs / tau
-    forest.plant_flows(np.zeros((len(steps), len(costs))), np.ones(len(steps)), exponents)
+    forest.from_flows(np.zeros((len(steps), len(costs))), np.ones(len(steps)), exponents)
     assert not forest.optimise(exponents)
 
 
@@ -124,7 +124,9 @@ def test_active_flows_tie_what_they_join(rng):
     potential, flows, joined = active_flows(rng, steps)
     target = np.where(rng.random(N) < 0.2, rng.random(N), 0.0)
     forest = small_forest(steps, target / target.sum())
-    planting.plant_flows(forest.shape, forest.strides, steps, np.ones(3), flows, forest.ties, forest.potential)
+    initial_forest.forest_from_flows(
+        forest.shape, forest.strides, steps, np.ones(3), flows, forest.basis, forest.potential
+    )
     group, mass = forest.trees()
     i, j = np.array(joined).T
     _, label = connected_components(coo_matrix((np.ones(len(i)), (i, j)), shape=(N, N)), directed=False)
@@ -141,7 +143,9 @@ def test_the_largest_flow_of_a_contradictory_circle_stays():
     for cell, axis, value in ((0, 2, 50.0), (0, 1, 40.0), (1, 1, 30.0), (7, 2, -1.5)):
         flows[axis, cell] = value
     forest = small_forest(steps, np.eye(1, N).ravel())
-    planting.plant_flows(forest.shape, forest.strides, steps, np.ones(3), flows, forest.ties, forest.potential)
+    initial_forest.forest_from_flows(
+        forest.shape, forest.strides, steps, np.ones(3), flows, forest.basis, forest.potential
+    )
     group, _ = forest.trees()
     assert set(np.flatnonzero(group == group[0])) == {0, 1, 7, 8}
     np.testing.assert_allclose(forest.potential[[1, 7, 8]] - forest.potential[0], [-1, -1, -2])
@@ -151,11 +155,11 @@ def test_loose_cells_join_the_nearest(rng):
     steps = uneven_steps(rng)
     inside = rng.random(N) < 0.1
     forest = small_forest(steps, inside / inside.sum())
-    forest.potential[:] = np.where(inside, 0.1 * rng.random(N), kernels.LOOSE)
+    forest.potential[:] = np.where(inside, 0.1 * rng.random(N), kernels.UNREACHED)
     start = forest.potential[inside]
     points = np.stack(np.meshgrid(*coordinates(steps), indexing="ij"), axis=-1).reshape(N, 3)
     through = cdist(points, points[inside], "cityblock") + start
-    planting.attach(forest.shape, forest.strides, steps, forest.ties, forest.potential)
+    initial_forest.attach(forest.shape, forest.strides, steps, forest.basis, forest.potential)
     np.testing.assert_allclose(forest.potential, np.where(inside, forest.potential, through.min(axis=1)), rtol=1e-13)
     assert (forest.potential[inside] == start).all()
     group, _ = forest.trees()
@@ -170,7 +174,7 @@ def test_exact_flows_tie_what_they_join(rng):
     b[: N // 2] = rng.permutation(a[: N // 2])  # nothing need flow in the other half
     solution, tree = solve_grid(a.reshape(SHAPE), b.reshape(SHAPE), coordinates(steps))
     forest = small_forest(steps, b)
-    forest.plant_tree(tree)
+    forest.from_tree(tree)
     root = tree.info[0]
     i, j = np.array([(x, int(tree.parent[x])) for x in range(N) if x != root and tree.flow[x] > N]).T
     assert len(i) < N - 1
@@ -184,12 +188,12 @@ def test_exact_flows_tie_what_they_join(rng):
 def test_flows_against_their_direction_are_dropped():
     steps = np.ones((1, 4))
     forest = small_forest(steps, np.array([0.5, 0.0, 0.5, 0.0]), 1.0, (4,))
-    forest.ties[:] = [0b01, 0b11, 0b11, 0b10]
+    forest.basis[:] = [0b01, 0b11, 0b11, 0b10]
     forest.potential[:] = [0.0, 1.0, 2.0, 1.0]  # from 0 to 1, 1 to 2 and 3 to 2: but 3 has nothing to give
     exponents = np.log(np.array([0.1, 0.2, 0.4, 0.3])) + forest.potential
     forest.p = np.exp(exponents - forest.potential)
-    unsettled = np.ones(4, bool)
-    while not forest._balance(exponents, True, unsettled):
+    unbalanced = np.ones(4, bool)
+    while not forest._balance(exponents, True, unbalanced):
         pass
-    assert forest.ties.tolist() == [0b01, 0b11, 0b11, 0b10]  # the last cell is attached the other way
+    assert forest.basis.tolist() == [0b01, 0b11, 0b11, 0b10]  # the last cell is attached the other way
     np.testing.assert_allclose(forest.potential[3] - forest.potential[2], 1.0)

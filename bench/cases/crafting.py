@@ -231,7 +231,7 @@ def iterations(preset, count=10):
     w = grid(preset, 2_000, 0.1)
     problem = build(w.q, None, None, None, 1.0, 1.0, None, None, None, None).problem.with_tau(w.tau)
     splitting = GridSplitting(problem, problem.transport)
-    splitting.polish = None  # iterations alone
+    splitting.active_set = None  # iterations alone
     with single_blas_thread():
         splitting.advance(0.0, 50)
     d, n_cells, size = len(problem.transport.shape), problem.n_bins, splitting.potential.itemsize

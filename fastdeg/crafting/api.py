@@ -14,7 +14,7 @@ from fastdeg._threads import single_blas_thread
 from fastdeg._types import Progress
 from fastdeg.crafting.path.curve import Curve, TradeoffPath, assemble
 from fastdeg.crafting.path.follow import follow
-from fastdeg.crafting.path.warm_sequence import Limits, Series
+from fastdeg.crafting.path.warm_solver import Limits, WarmSolver
 from fastdeg.crafting.problem.arguments import build
 from fastdeg.crafting.result import CraftResult, warn_of_extremes
 from fastdeg.distribution import BinnedDistribution
@@ -131,9 +131,9 @@ def craft(
         threads,
     )
     _checks.progress(progress)
-    series = Series(setup, Limits.checked(time_limit, tol, max_iter, threads), warm_start)
+    solver = WarmSolver(setup, Limits.checked(time_limit, tol, max_iter, threads), warm_start)
     with single_blas_thread():
-        result = series.result(series.tau(generalization), progress)
+        result = solver.result(solver.tau(generalization), progress)
     warn_of_extremes(setup, result)
     return result
 
@@ -183,4 +183,4 @@ def tradeoff_path(
     limits = Limits.checked(time_limit, tol, max_iter, options["threads"])
     setup = build(**options)
     with single_blas_thread():
-        return assemble(setup, follow(Series(setup, limits, warm_start), generalizations, progress))
+        return assemble(setup, follow(WarmSolver(setup, limits, warm_start), generalizations, progress))

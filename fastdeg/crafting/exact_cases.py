@@ -10,7 +10,7 @@ from fastdeg._types import Float
 from fastdeg.crafting.problem.problem import Dual, Primal, Problem
 
 
-class Unmoved:
+class TargetItself:
     """A method without steps. At tau = 0 the target is optimal where its own moments are wanted: no term is negative.
 
     ``q``: what `target_of` returns.
@@ -24,7 +24,7 @@ class Unmoved:
     @staticmethod
     def target_of(problem: Problem) -> Float | None:
         """Return the target's pmf over the bins that p may use; None where p may not be it."""
-        q = problem.transport.unmoved()
+        q = problem.transport.target_pmf()
         feasible = q is not None and (q >= problem.lower).all() and (q <= problem.upper).all()
         return q if feasible else None
 

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastdeg._types import Progress
-from fastdeg.crafting.exact_cases import Unmoved
+from fastdeg.crafting.exact_cases import TargetItself
+from fastdeg.crafting.grid.active_set import ActiveSet
 from fastdeg.crafting.grid.admm import GridSplitting
-from fastdeg.crafting.grid.polish import Polish
-from fastdeg.crafting.grid.warm_start import Continuation, near_target
+from fastdeg.crafting.grid.warm_start import WarmStart, near_target
 from fastdeg.crafting.interior import multilevel as levels
 from fastdeg.crafting.interior.method import InteriorPoint, Start
 from fastdeg.crafting.interior.moment_newton import MomentNewton
@@ -101,7 +101,7 @@ def as_flow(problem: Problem) -> GridTransport | None:
     if isinstance(transport, GridTransport):
         return transport
     flow = transport.flow if transport.by_flow else None
-    if flow is None or not Polish.applies(problem, flow):
+    if flow is None or not ActiveSet.applies(problem, flow):
         return None
     return flow if flow.exactly_solvable or near_target(problem, flow) else None
 
@@ -109,13 +109,13 @@ def as_flow(problem: Problem) -> GridTransport | None:
 def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: float) -> list[Callable[[], Method]]:
     """Return the methods for a problem, in the order to try them: the next one where one can make no more steps."""
     methods = _methods_with_bounds(problem, threads, warm_start, deadline)
-    if problem.tau == 0 and (q := Unmoved.target_of(problem)) is not None:
-        methods = [lambda: Unmoved(problem, q), *methods]
+    if problem.tau == 0 and (q := TargetItself.target_of(problem)) is not None:
+        methods = [lambda: TargetItself(problem, q), *methods]
     if not problem.bounded.any():
         return methods
     relaxed = without_bounds(problem)
     flow = as_flow(relaxed)
-    if flow is None or not flow.exactly_solvable or not Polish.applies(relaxed, flow):
+    if flow is None or not flow.exactly_solvable or not ActiveSet.applies(relaxed, flow):
         return methods  # that would take as long without bounds
 
     def relaxation() -> Method:
@@ -139,12 +139,12 @@ def _methods_with_bounds(
         def splitting() -> Method:
             return GridSplitting(on_edges, flow, threads, warm_start, deadline=deadline)
 
-        def continuation() -> Method:
-            return Continuation(on_edges, flow, warm_start, threads, deadline)
+        def from_forest() -> Method:
+            return WarmStart(on_edges, flow, warm_start, threads, deadline)
 
         by_flow = [splitting] if flow is transport or flow.exactly_solvable else []
-        if Continuation.applies(on_edges, flow, warm_start):
-            by_flow = [continuation, *by_flow]
+        if WarmStart.applies(on_edges, flow, warm_start):
+            by_flow = [from_forest, *by_flow]
     if isinstance(transport, GridTransport):
         return by_flow
 

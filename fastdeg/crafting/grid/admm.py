@@ -22,9 +22,9 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from fastdeg._types import Float
-from fastdeg.crafting.exact_cases import Unmoved
+from fastdeg.crafting.exact_cases import TargetItself
+from fastdeg.crafting.grid.active_set import ActiveSet, ActiveSetSolution, ActiveSetState
 from fastdeg.crafting.grid.admm_blocks import Flows, FlowTerms, Moments, Pmf, Term, reflect
-from fastdeg.crafting.grid.polish import Polish, Polished, PolishState
 from fastdeg.crafting.grid.spectral import CosineTransform, Laplacian, Projection
 from fastdeg.crafting.problem.bounded_simplex import project
 from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
@@ -33,7 +33,7 @@ from fastdeg.kernels.crafting import admm
 _CHUNK = 25  # iterations between certificates, at first
 _LONGEST_CHUNK = 50
 # iterations before polishing, on few cells and on more: earlier, the flows tell too little, the more so on many
-_FIRST_POLISH = 32, 50
+_FIRST_ACTIVE_SET = 32, 50
 _BALANCE_AT = (5, 10, 18, 36)
 _BALANCE_EVERY = 50
 _FEW_CELLS = 50_000  # up to here the launch of threads costs as much as it saves
@@ -68,7 +68,7 @@ class GridState:
     """What a run can start from: where the splitting has ended, and the polishing."""
 
     splitting: SplittingState | None = None
-    polish: PolishState | None = None
+    active_set: ActiveSetState | None = None
 
 
 class GridSplitting:
@@ -89,7 +89,7 @@ class GridSplitting:
         self.problem, self.transport, self.threads = problem, transport, threads
         start = project(problem.prior, problem.lower, problem.upper)
         state = warm_start if isinstance(warm_start, GridState) else GridState()
-        terms = FlowTerms.of(problem, transport, state.polish.terms if state.polish else None)
+        terms = FlowTerms.of(problem, transport, state.active_set.terms if state.active_set else None)
         features = terms.features
         self.flows = Flows(transport, threads)
         self.pmf = Pmf(problem, transport, start, terms, threads)
@@ -104,11 +104,11 @@ class GridSplitting:
         rough = n_cells > _MANY_CELLS
         self.projection = Projection(transport, self.features, threads, np.float32 if rough else np.float64)
         self.potential: NDArray[Any] = np.zeros(n_cells, np.float32 if rough else np.float64)
-        self.polish = None
-        if not self.further and transport.exactly_solvable and Polish.applies(problem, transport):
-            self.polish = Polish(problem, transport, terms, threads, deadline)
-        self.polished: Polished | None = None
-        self.polish_at = _FIRST_POLISH[not solves_serially(transport)]
+        self.active_set = None
+        if not self.further and transport.exactly_solvable and ActiveSet.applies(problem, transport):
+            self.active_set = ActiveSet(problem, transport, terms, threads, deadline)
+        self.solution: ActiveSetSolution | None = None
+        self.active_set_at = _FIRST_ACTIVE_SET[not solves_serially(transport)]
         self.n_iter = 0
         self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
         before = state.splitting
@@ -164,8 +164,8 @@ class GridSplitting:
     def advance(self, enough: float, at_most: int) -> int:
         """Make a chunk of iterations, and polish where it is time to."""
         chunk = max(_CHUNK, self.n_iter // 8)
-        if self.polish is not None and self.n_iter < self.polish_at:
-            chunk = max(chunk, self.polish_at - self.n_iter)  # a certificate before would tell nothing
+        if self.active_set is not None and self.n_iter < self.active_set_at:
+            chunk = max(chunk, self.active_set_at - self.n_iter)  # a certificate before would tell nothing
         chunk = min(chunk, _LONGEST_CHUNK, at_most)
         if self.n_iter >= _ROUGH_ITERATIONS and self.potential.dtype != np.float64:
             self.potential = self.potential.astype(np.float64)
@@ -173,19 +173,19 @@ class GridSplitting:
             self._set_penalties()
         for _ in range(chunk):
             self._iterate()
-        self.polished = None
-        if self.polish is not None and self.n_iter >= self.polish_at:
-            self.polished = self.polish(self.flows, self.moments.y, enough)
-            self.polish_at = self.n_iter + self.n_iter // 8
+        self.solution = None
+        if self.active_set is not None and self.n_iter >= self.active_set_at:
+            self.solution = self.active_set(self.flows, self.moments.y, enough)
+            self.active_set_at = self.n_iter + self.n_iter // 8
         return chunk
 
     def primal(self) -> Primal:
         """Return a feasible p: the polished one with its exact cost, or with that of the flows once a Poisson solve
         makes them feasible too."""
         problem, transport, flows = self.problem, self.transport, self.flows
-        if self.polished is not None:
-            return self.polished.primal
-        if self.cold and not self.n_iter and (stay := Unmoved.target_of(problem)) is not None:
+        if self.solution is not None:
+            return self.solution.primal
+        if self.cold and not self.n_iter and (stay := TargetItself.target_of(problem)) is not None:
             return Primal(stay, self._further_cost(stay))
         p = transport.extract(self.pmf.y)
         p = project(p, problem.lower, problem.upper) if problem.bounded.any() or not p.any() else p / p.sum()
@@ -210,8 +210,8 @@ class GridSplitting:
 
     def dual(self) -> Dual:
         """Return a feasible potential, its value on the target, and the moments at which to take the tangent."""
-        if self.polished is not None:
-            return self.polished.dual
+        if self.solution is not None:
+            return self.solution.dual
         phi = -self.potential.astype(np.float64)
         for axis in range(len(self.transport.shape)):
             admm.lower_to_lipschitz(
@@ -229,7 +229,7 @@ class GridSplitting:
     def state(self) -> GridState:
         flows, pmf, moments = self.flows, self.pmf, self.moments
         ended = SplittingState(flows.s, flows.rates, (pmf.y, pmf.s), pmf.rate, (moments.y, moments.s), moments.metric)
-        return GridState(ended, self.polish.state() if self.polish else None)
+        return GridState(ended, self.active_set.state() if self.active_set else None)
 
     def _restore(self, state: SplittingState) -> None:
         """Start from prox points and dual variables; the penalties start afresh: those of a late stage are slow."""

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from fastdeg._types import Float
 from fastdeg.crafting.problem.problem import GridTransport
 from fastdeg.kernels.crafting.forest import forest as kernels
-from fastdeg.kernels.crafting.forest import initial_forest as planting
+from fastdeg.kernels.crafting.forest import initial_forest
 from fastdeg.kernels.crafting.forest.network_simplex import pivots
 from fastdeg.kernels.transport.network.tree import Tree
 
-MOST_AXES = 16  # two bits for each in the ties of a cell
+MOST_AXES = 16  # two bits for each in the basis of a cell
 _UNIT = 2.0**-52  # masses that are multiples of it have exact sums
 _SETTLED = 100  # rounds of dropping flows; each makes the trees fewer, or smaller
 _SMALL = 1e-3  # excess over the longest step below which it does not matter which arc enters first
@@ -37,66 +37,68 @@ class Forest:
         self.strides = np.append(np.cumprod(self.shape[:0:-1])[::-1], 1)
         self.target = transport.target
         self.masses = _with_exact_sums(transport.target)
-        self.ties = np.zeros(len(self.masses), np.uint32)
+        self.basis = np.zeros(len(self.masses), np.uint32)
         self.potential, self.p = np.zeros(len(self.masses)), np.zeros(len(self.masses))
         # the potential's rounding, where an axis has very many levels, or else a small part of a step
         self.tolerance = max(_TOLERANCE * float(self.steps.max()), _ROUNDING * float(self.steps.sum()))
 
-    def plant_flows(self, flows: Float, inverse_rates: Float, exponents: Float) -> None:
+    def from_flows(self, flows: Float, inverse_rates: Float, exponents: Float) -> None:
         """Take the arcs of flows that shrinkage leaves, and attach the cells that no mass of the target reaches."""
-        planting.plant_flows(self.shape, self.strides, self.steps, inverse_rates, flows, self.ties, self.potential)
-        self.attach_loose(exponents)
+        initial_forest.forest_from_flows(
+            self.shape, self.strides, self.steps, inverse_rates, flows, self.basis, self.potential
+        )
+        self.attach_unreached(exponents)
 
-    def attach_loose(self, exponents: Float) -> None:
+    def attach_unreached(self, exponents: Float) -> None:
         """Attach the cells that no mass of the target reaches."""
         self.fill(exponents)
         self._balance(exponents, False, self._all())
 
-    def plant_tree(self, tree: Tree) -> None:
+    def from_tree(self, tree: Tree) -> None:
         """Take the arcs of a spanning tree that carry flow."""
-        planting.plant_tree(self.shape, self.strides, self.steps, tree, self.ties, self.potential)
+        initial_forest.forest_from_tree(self.shape, self.strides, self.steps, tree, self.basis, self.potential)
 
     def trees(self) -> tuple[NDArray[np.int32], Float]:
         """Return the number of each cell's tree, and the trees' masses."""
-        group, mass = np.empty(len(self.ties), np.int32), np.empty(len(self.ties))
-        count = planting.number_trees(self.strides, self.masses, self.ties, group, mass)
+        group, mass = np.empty(len(self.basis), np.int32), np.empty(len(self.basis))
+        count = initial_forest.label_trees(self.strides, self.masses, self.basis, group, mass)
         return group, mass[:count].copy()
 
     def optimise(self, exponents: Float) -> bool:
         """Pivot until flows and potential are optimal; False where that takes too long."""
         small, visited = _SMALL * float(self.steps.max()), 0
-        unsettled = self._all()
+        unbalanced = self._all()
         while visited < _MOST_VISITS * len(self.p) and time.perf_counter() < self.deadline:
-            if not any(self._balance(exponents, True, unsettled) for _ in range(_SETTLED)):
+            if not any(self._balance(exponents, True, unbalanced) for _ in range(_SETTLED)):
                 return False
             visits, done = pivots(
                 self.shape, self.strides, self.steps, self.tau, exponents, self.masses, small, self.tolerance,
-                _AT_ONCE, self.ties, self.potential, self.p,
+                _AT_ONCE, self.basis, self.potential, self.p,
             )  # fmt: skip
             visited += visits + len(self.p)
-            unsettled = self._all()
-            if self._balance(exponents, True, unsettled) and done:
+            unbalanced = self._all()
+            if self._balance(exponents, True, unbalanced) and done:
                 return True
         return False
 
     def flow_cost(self) -> float:
         """Return Σ length · |flow| of the flows from the target to p."""
-        return float(kernels.flow_cost(self.strides, self.target, self.ties, self.potential, self.p))
+        return float(kernels.flow_cost(self.strides, self.target, self.basis, self.potential, self.p))
 
     def _all(self) -> NDArray[np.bool_]:
         return np.ones(len(self.p), np.bool_)
 
-    def _balance(self, exponents: Float, drop: bool, unsettled: NDArray[np.bool_]) -> bool:
+    def _balance(self, exponents: Float, drop: bool, unbalanced: NDArray[np.bool_]) -> bool:
         """Give each tree its mass of the target, and attach what has none; return whether all flows may stay."""
-        dropped, loose = kernels.settle(
-            self.strides, self.tau, exponents, self.masses, drop, unsettled, self.ties, self.potential, self.p
+        dropped, unreached = kernels.balance_trees(
+            self.strides, self.tau, exponents, self.masses, drop, unbalanced, self.basis, self.potential, self.p
         )
-        if loose:
-            cells = self.potential >= kernels.LOOSE
-            planting.attach(self.shape, self.strides, self.steps, self.ties, self.potential)
+        if unreached:
+            cells = self.potential >= kernels.UNREACHED
+            initial_forest.attach(self.shape, self.strides, self.steps, self.basis, self.potential)
             self.fill(exponents, cells)
-            unsettled[:] = True
-        return not dropped and not loose
+            unbalanced[:] = True
+        return not dropped and not unreached
 
     def fill(self, exponents: Float, cells: NDArray[np.bool_] | slice = slice(None)) -> None:
         """Take p from the potential."""

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from fastdeg.crafting.grid.active_set import ActiveSet, ActiveSetSolution
 from fastdeg.crafting.grid.admm import GridState, useful_threads
 from fastdeg.crafting.grid.admm_blocks import FlowTerms
-from fastdeg.crafting.grid.polish import Polish, Polished
 from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
 
 _NEAR_TARGET = 5_000.0  # cells within reach of tau up to which the forest of the target is the better start
 
 
-class Continuation:
+class WarmStart:
     """Polishes, once, what the solution of a problem nearby has left behind, or else the target."""
 
     def __init__(
@@ -23,11 +23,11 @@ class Continuation:
     ) -> None:
         self.problem, self.transport = problem, transport
         self.start = state if isinstance(state, GridState) else GridState()
-        last = self.start.polish
+        last = self.start.active_set
         self.near = last if last is not None and last.near(problem, transport) else None
         terms = FlowTerms.of(problem, transport, None if last is None else last.terms)
-        self.polish = Polish(problem, transport, terms, useful_threads(transport, threads), deadline)
-        self.polished: Polished | None = None
+        self.active_set = ActiveSet(problem, transport, terms, useful_threads(transport, threads), deadline)
+        self.solution: ActiveSetSolution | None = None
         self.tried = False
 
     @property
@@ -37,42 +37,42 @@ class Continuation:
     @staticmethod
     def applies(problem: Problem, transport: GridTransport, state: Any) -> bool:
         """Return whether there is something to polish."""
-        if not Polish.applies(problem, transport):
+        if not ActiveSet.applies(problem, transport):
             return False
         if near_target(problem, transport):
             return True
-        last = state.polish if isinstance(state, GridState) and transport.exactly_solvable else None
+        last = state.active_set if isinstance(state, GridState) and transport.exactly_solvable else None
         return last is not None and last.near(problem, transport)
 
     def advance(self, enough: float, at_most: int) -> int:
-        """Polish; there is nothing more to do then."""
+        """ActiveSet; there is nothing more to do then."""
         if self.tried:
             return 0
         self.tried = True
-        polish = self.polish
-        self.polished = polish.from_target(enough) if self.near is None else polish.go_on(self.near, enough)
-        return int(self.polished is not None)
+        polish = self.active_set
+        self.solution = polish.from_target(enough) if self.near is None else polish.go_on(self.near, enough)
+        return int(self.solution is not None)
 
     def primal(self) -> Primal:
         """Return the polished p with its cost, at first the prior with that of an independent plan."""
-        if self.polished is not None:
-            return self.polished.primal
+        if self.solution is not None:
+            return self.solution.primal
         p = self.problem.prior / self.problem.prior.sum()
         return Primal(p, self.transport.independent(p))
 
     def dual(self) -> Dual:
         """Return the polished potential, at first that of no transport at all."""
-        if self.polished is not None:
-            return self.polished.dual
+        if self.solution is not None:
+            return self.solution.dual
         return Dual(np.zeros(self.problem.n_bins), 0.0, self.problem.frechet.target_moments)
 
     def residuals(self) -> dict[str, float]:
         """There is one copy of p, which follows from the potential at the moments of the tangent."""
-        wrong = np.inf if self.polished is None else self.polished.moment_error
+        wrong = np.inf if self.solution is None else self.solution.moment_error
         return {"primal_residual": 0.0, "dual_residual": wrong}
 
     def state(self) -> GridState:
-        return replace(self.start, polish=self.polish.state() or self.start.polish)
+        return replace(self.start, active_set=self.active_set.state() or self.start.active_set)
 
 
 def near_target(problem: Problem, transport: GridTransport) -> bool:

@@ -232,9 +232,9 @@ def _prior_transport(setup: Setup, state: Any) -> float | None:
         return None
     prior = prior / prior.sum()
     flow = as_flow(problem.with_tau(1.0))
-    if flow is None or not isinstance(state, GridState) or state.polish is None:
+    if flow is None or not isinstance(state, GridState) or state.active_set is None:
         return problem.transport.exact(prior)
-    return flow.exact(prior, near=state.polish.tree)
+    return flow.exact(prior, near=state.active_set.tree)
 
 
 def _coverage(marginals: list[Float], broad: list[Float]) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastdeg._types import Float
-from fastdeg.crafting.grid.polish import Polish
+from fastdeg.crafting.grid.active_set import ActiveSet
 from fastdeg.crafting.path.auto_tau import limit, typical_tau
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.problem import GridTransport, Problem, Solution
@@ -30,7 +30,7 @@ def upper(setup: Setup, solve: Solve) -> float:
     """
     problem = setup.problem
     flow = as_flow(problem.with_tau(1.0))
-    if flow is not None and Polish.applies(problem.with_tau(1.0), flow):
+    if flow is not None and ActiveSet.applies(problem.with_tau(1.0), flow):
         return _near_prior(problem, flow)
     end, tau = limit(problem), 12 * typical_tau(problem)
     for _ in range(40):

@@ -12,9 +12,9 @@ import numpy as np
 
 from fastdeg import _checks
 from fastdeg._types import Float, Progress
-from fastdeg.crafting.path import endpoints as ends
+from fastdeg.crafting.path import endpoints
 from fastdeg.crafting.path.two_threads import TwoHalves
-from fastdeg.crafting.path.warm_sequence import Series
+from fastdeg.crafting.path.warm_solver import WarmSolver
 from fastdeg.crafting.result import CraftResult
 from fastdeg.crafting.solve import as_flow
 
@@ -25,15 +25,15 @@ _FROM_PRIOR, _FROM_TARGET = 21.0, (0.5, 0.8)
 T = TypeVar("T")
 
 
-def follow(series: Series, generalizations: Any, progress: Progress | None) -> list[CraftResult]:
+def follow(solver: WarmSolver, generalizations: Any, progress: Progress | None) -> list[CraftResult]:
     """Solve along taus that rise, by default those between the ends of the path.
 
     In two halves, each from its end, the target and the prior; plans go down from the prior all the way.
     """
-    setup = series.setup
+    setup = solver.setup
     flow = as_flow(setup.problem.with_tau(1.0))
-    halves = TwoHalves.of(setup.problem, series.limits.threads)
-    lower, upper = series if flow is None else copy.copy(series), series
+    halves = TwoHalves.of(setup.problem, solver.limits.threads)
+    lower, upper = solver if flow is None else copy.copy(solver), solver
     # each half finds its end, and waits for the other's
     last: Future[float] = Future()
     taus: Future[list[float]] = Future()
@@ -43,17 +43,17 @@ def follow(series: Series, generalizations: Any, progress: Progress | None) -> l
     count = N_POINTS if generalizations is None else len(taus.result())
     results: dict[float, CraftResult] = {}
 
-    def solve(half: Series, tau: float, told: Progress | None) -> None:
+    def solve(half: WarmSolver, tau: float, told: Progress | None) -> None:
         result = half.result(tau, halves.check)
         results[tau] = result if tau == last.result() else replace(result, _state=None)
         if told is not None:
             told(len(results) / count, f"tau {tau:.3g}, gap {result.gap:.1e}")
 
     def find_last() -> float:
-        return ends.upper(setup, lambda tau, tol: upper.roughly(tau, tol, halves.check))
+        return endpoints.upper(setup, lambda tau, tol: upper.roughly(tau, tol, halves.check))
 
     def find_taus() -> list[float]:
-        first, end = ends.lower(setup, lambda tau, tol: lower.roughly(tau, tol, halves.check)), last.result()
+        first, end = endpoints.lower(setup, lambda tau, tol: lower.roughly(tau, tol, halves.check)), last.result()
         between = (first, max(end, 1.01 * first)) if first < np.inf else (end / 10, end)
         return [float(tau) for tau in np.geomspace(*between, count)]
 

@@ -120,7 +120,7 @@ class PlanTransport:
         """Return the cost of the plan in which sources and sinks are independent."""
         return float(self.masses @ (self.costs @ p))
 
-    def unmoved(self) -> Float | None:
+    def target_pmf(self) -> Float | None:
         """Return the p that is q; None where p may not use all of its bins, or nothing tells where the sinks are."""
         if self.geometry is None or self.geometry.positions is None:
             return None
@@ -205,7 +205,7 @@ class GridTransport:
     def _in_order(self) -> bool:
         return len(self.cells) == len(self.target) and self.axes == tuple(range(len(self.axes)))
 
-    def unmoved(self) -> Float | None:
+    def target_pmf(self) -> Float | None:
         """Return the p that is q; None where p may not use all of its bins."""
         q = self.extract(self.target)
         return q if q.sum() > 1 - 1e-12 else None

@@ -4,7 +4,7 @@ minimise Σ c p + τ Σ p log p + Σ length · |flow| over flows with divergence
 potential rises by the length of the step; and p = exp(exponent − potential / τ). Cells that flows join are a tree,
 whose one unknown constant follows from its mass of q.
 
-A forest is two bits for each axis in `ties`: bit 2 k of a cell for the arc to its upper neighbour along axis k, bit
+A forest is two bits for each axis in `basis`: bit 2 k of a cell for the arc to its upper neighbour along axis k, bit
 2 k + 1 for that to its lower one. Flow runs in the direction in which the potential rises. Sums of q over cells must
 be exact (see `crafting.forest`): what has no mass of q is told by that.
 """
@@ -18,9 +18,9 @@ from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.linalg.elementary import bounded_exp
 
 POTENTIAL, MASS, TARGET, EXPONENT = 0, 1, 2, 3  # what `cells` holds of each cell, side by side: φ, p, q, exponent
-LOWER_BITS = np.uint32(0x55555555)  # of ties: those for upper neighbours
+LOWER_BITS = np.uint32(0x55555555)  # of basis: those for upper neighbours
 BITS_APART = np.uint32(37)  # a prime by which all powers of two below 2³² leave other remainders
-LOOSE = 1e150  # potential of a cell that is in no tree yet
+UNREACHED = 1e150  # potential of a cell that is in no tree yet
 LARGEST_EXPONENT = 690.0  # in size, where p is computed
 FAR = 2.5  # logarithm of the factor up to which p is multiplied; beyond, it is computed anew
 
@@ -46,13 +46,13 @@ def unpack(cells, potential, p):
 
 
 @kernel
-def tied_neighbour(x, tied, jumps):
-    """The neighbour that the lowest bit of some ties of x stands for, and the other bits."""
-    rest = tied & (tied - np.uint32(1))
-    return x + jumps[(tied ^ rest) % BITS_APART], rest
+def basic_neighbour(x, basic, offsets):
+    """The neighbour that the lowest bit of some basis of x stands for, and the other bits."""
+    rest = basic & (basic - np.uint32(1))
+    return x + offsets[(basic ^ rest) % BITS_APART], rest
 
 
-class Part(NamedTuple):
+class Tree(NamedTuple):
     """Room for a tree in breadth-first order.
 
     Cells, places of their parents, the cells' bits for the arcs to them, sums of p and of q over the subtrees, and
@@ -68,9 +68,9 @@ class Part(NamedTuple):
 
 
 @kernel
-def new_part(n_cells):
+def new_tree(n_cells):
     """Room for a tree of up to so many cells."""
-    return Part(
+    return Tree(
         np.empty(n_cells, np.uint32),
         np.empty(n_cells, np.uint32),
         np.empty(n_cells, np.uint32),
@@ -81,18 +81,18 @@ def new_part(n_cells):
 
 
 @kernel
-def tie(ties, strides, axis, x):
+def add_arc(basis, strides, axis, x):
     """Join cell x with its upper neighbour."""
-    ties[x] |= np.uint32(1 << (2 * axis))
-    ties[x + strides[axis]] |= np.uint32(2 << (2 * axis))
+    basis[x] |= np.uint32(1 << (2 * axis))
+    basis[x + strides[axis]] |= np.uint32(2 << (2 * axis))
 
 
 @kernel
-def untie(ties, part, k):
-    """Part the cell at place k from its parent."""
-    back = part.back[k]
-    ties[part.order[k]] &= ~back
-    ties[part.order[part.up[k]]] &= ~opposite(back)
+def remove_arc(basis, tree, k):
+    """Cut the cell at place k off its parent."""
+    back = tree.back[k]
+    basis[tree.order[k]] &= ~back
+    basis[tree.order[tree.up[k]]] &= ~opposite(back)
 
 
 @kernel(inline="always")
@@ -102,19 +102,19 @@ def opposite(bit):
 
 
 @kernel
-def new_jumps(strides):
-    """From a cell to the neighbour that a bit of its ties stands for, at the remainder of the bit by a prime."""
-    jumps = np.zeros(BITS_APART, np.int64)
+def neighbour_offsets(strides):
+    """From a cell to the neighbour that a bit of its basis stands for, at the remainder of the bit by a prime."""
+    offsets = np.zeros(BITS_APART, np.int64)
     for axis in range(len(strides)):
-        jumps[(1 << (2 * axis)) % BITS_APART] = strides[axis]
-        jumps[(2 << (2 * axis)) % BITS_APART] = -strides[axis]
-    return jumps
+        offsets[(1 << (2 * axis)) % BITS_APART] = strides[axis]
+        offsets[(2 << (2 * axis)) % BITS_APART] = -strides[axis]
+    return offsets
 
 
 @kernel
-def walk(ties, jumps, root, cells, part):
-    """Fill the part with the tree of a cell, from there on, but for the sums; return the number of its cells."""
-    order, up, back, mass, target, rises = part
+def breadth_first(basis, offsets, root, cells, tree):
+    """Fill in the tree of a cell, from there on, but for the sums; return the number of its cells."""
+    order, up, back, mass, target, rises = tree
     order[0] = root
     back[0] = 0
     up[0] = 0
@@ -125,11 +125,11 @@ def walk(ties, jumps, root, cells, part):
         rises[k] = cells[order[up[k]], POTENTIAL] > cells[x, POTENTIAL]
         mass[k] = cells[x, MASS]
         target[k] = cells[x, TARGET]
-        tied = ties[x] & ~back[k]
-        while tied:
-            bit = tied & (~tied + np.uint32(1))
-            tied ^= bit
-            order[count] = x + jumps[bit % BITS_APART]
+        basic = basis[x] & ~back[k]
+        while basic:
+            bit = basic & (~basic + np.uint32(1))
+            basic ^= bit
+            order[count] = x + offsets[bit % BITS_APART]
             up[count] = k
             back[count] = opposite(bit)
             count += np.uint32(1)
@@ -138,24 +138,24 @@ def walk(ties, jumps, root, cells, part):
 
 
 @kernel
-def sum_up(part, count):
+def sum_subtrees(tree, count):
     """Sum p and q over the subtrees."""
-    up, mass, target = part.up, part.mass, part.target
+    up, mass, target = tree.up, tree.mass, tree.target
     for k in range(count - 1, 0, -1):
         mass[up[k]] += mass[k]
         target[up[k]] += target[k]
 
 
 @kernel
-def next_tree(ties, jumps, x, cells, part, seen):
-    """Fill the part with the tree of a cell, and its sums, and see its cells; return their number.
+def next_tree(basis, offsets, x, cells, tree, seen):
+    """Fill in the tree of a cell, and its sums, and see its cells; return their number.
 
     For each cell not seen before: to call takes as long as to visit ten cells, so the caller looks.
     """
-    count = walk(ties, jumps, x, cells, part)
-    sum_up(part, count)
+    count = breadth_first(basis, offsets, x, cells, tree)
+    sum_subtrees(tree, count)
     for k in range(count):
-        seen[part.order[k]] = True
+        seen[tree.order[k]] = True
     return count
 
 
@@ -166,9 +166,9 @@ def mass_at(exponent, potential, tau):
 
 
 @kernel
-def scale(part, count, log_factor, tau, cells):
+def scale(tree, count, log_factor, tau, cells):
     """Multiply p of a tree by a factor."""
-    order = part.order
+    order = tree.order
     factor = np.exp(log_factor) if abs(log_factor) < FAR else 0.0
     shift = tau * log_factor
     for k in range(count):
@@ -181,65 +181,65 @@ def scale(part, count, log_factor, tau, cells):
 
 
 @kernel
-def settle(strides, tau, exponents, q, drop, unsettled, ties, potential, p):
-    """Balance the trees of ``unsettled`` cells and drop flows that run against their direction.
+def balance_trees(strides, tau, exponents, q, drop, unbalanced, basis, potential, p):
+    """Balance the trees of ``unbalanced`` cells and drop flows that run against their direction.
 
-    Cells stay unsettled whose trees have come apart. Those without mass of q fall apart wholly: their cells, at a loose
-    potential, are for `attach`. Returns whether a flow was dropped, and whether cells are loose.
+    Cells stay unbalanced whose trees have come apart. Those without mass of q fall apart wholly: their cells, at an
+    unreached potential, are for `attach`. Returns whether a flow was dropped, and whether cells are unreached.
     """
     n_cells = len(p)
     cells = pack(potential, p, q, exponents)
-    jumps = new_jumps(strides)
-    part = new_part(n_cells)
-    seen = ~unsettled
-    dropped, loose = False, False
+    offsets = neighbour_offsets(strides)
+    tree = new_tree(n_cells)
+    seen = ~unbalanced
+    dropped, unreached = False, False
     for x in range(n_cells):
         if seen[x]:
             continue
-        if ties[x] == 0 and q[x] > 0:  # a tree of one cell, of which there may be thousands, keeps its mass of q
+        if basis[x] == 0 and q[x] > 0:  # a tree of one cell, of which there may be thousands, keeps its mass of q
             cells[x, POTENTIAL] = tau * (exponents[x] - np.log(q[x]))
             cells[x, MASS] = q[x]
-            unsettled[x] = False
+            unbalanced[x] = False
             continue
-        count = next_tree(ties, jumps, x, cells, part, seen)
-        order, mass, target, rises = part.order, part.mass, part.target, part.rises
+        count = next_tree(basis, offsets, x, cells, tree, seen)
+        order, mass, target, rises = tree.order, tree.mass, tree.target, tree.rises
         if not target[0] > 0:
             for k in range(count):
-                ties[order[k]] = 0
-                cells[order[k], POTENTIAL] = LOOSE
+                basis[order[k]] = 0
+                cells[order[k], POTENTIAL] = UNREACHED
                 cells[order[k], MASS] = 0.0
-            loose = True
+            unreached = True
             continue
         log_factor = np.log(target[0] / mass[0])
-        scale(part, count, log_factor, tau, cells)
+        scale(tree, count, log_factor, tau, cells)
         factor = np.exp(log_factor)
         whole = True
         for k in range(1, count if drop else 0):
             # what has no q of its own is flowed into, however little
             flow = target[k] - factor * mass[k] if 0 < target[k] < target[0] else target[k] - 0.5 * target[0]
             if flow != 0 and rises[k] != (flow > 0):
-                untie(ties, part, k)
+                remove_arc(basis, tree, k)
                 whole = False
         dropped |= not whole
         for k in range(count if whole else 0):
-            unsettled[order[k]] = False
+            unbalanced[order[k]] = False
     unpack(cells, potential, p)
-    return dropped, loose
+    return dropped, unreached
 
 
 @kernel
-def flow_cost(strides, q, ties, potential, p):
+def flow_cost(strides, q, basis, potential, p):
     """Σ length · |flow| of the forest's flows."""
     n_cells = len(p)
     cells = pack(potential, p, q, p)
-    jumps = new_jumps(strides)
-    part = new_part(n_cells)
+    offsets = neighbour_offsets(strides)
+    tree = new_tree(n_cells)
     seen = np.zeros(n_cells, np.bool_)
     cost = 0.0
     for x in range(n_cells):
-        if seen[x] or ties[x] == 0:
+        if seen[x] or basis[x] == 0:
             continue
-        for k in range(1, next_tree(ties, jumps, x, cells, part, seen)):
-            rise = abs(potential[part.order[part.up[k]]] - potential[part.order[k]])
-            cost += rise * abs(part.target[k] - part.mass[k])
+        for k in range(1, next_tree(basis, offsets, x, cells, tree, seen)):
+            rise = abs(potential[tree.order[tree.up[k]]] - potential[tree.order[k]])
+            cost += rise * abs(tree.target[k] - tree.mass[k])
     return cost

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.crafting.forest.forest import LOOSE, new_jumps, new_part, next_tree, pack, tie
+from fastdeg.kernels.crafting.forest.forest import UNREACHED, add_arc, neighbour_offsets, new_tree, next_tree, pack
 from fastdeg.kernels.transport.network.tree import ROOT
 
 LEVELS = np.array([64.0, 16.0, 4.0, 2.0, 1.25, 1.0])  # between these ratios the order is that of the edges
@@ -23,10 +23,10 @@ def _root(leader, offset, x):
 
 
 @kernel
-def attach(shape, strides, steps, ties, potential):
-    """Tie each loose cell to the neighbour through which a flow reaches it at the lowest potential."""
+def attach(shape, strides, steps, basis, potential):
+    """Tie each unreached cell to the neighbour through which a flow reaches it at the lowest potential."""
     n_axes = len(shape)
-    cells = np.flatnonzero(potential >= LOOSE)
+    cells = np.flatnonzero(potential >= UNREACHED)
     place = np.empty((len(cells), n_axes), np.int32)  # their coordinates: a division takes as long as all else
     for k in range(len(cells)):
         rest = cells[k]
@@ -52,19 +52,19 @@ def attach(shape, strides, steps, ties, potential):
     for k in range(len(cells)):
         if source[k] >= 0:
             axis = source[k] // 2
-            tie(ties, strides, axis, cells[k] if source[k] % 2 == 0 else cells[k] - strides[axis])
+            add_arc(basis, strides, axis, cells[k] if source[k] % 2 == 0 else cells[k] - strides[axis])
 
 
 @kernel
-def plant_flows(shape, strides, steps, inverse_rates, flows, ties, potential):
+def forest_from_flows(shape, strides, steps, inverse_rates, flows, basis, potential):
     """Tie the ends of the flows that shrinkage leaves, |s| > threshold, those of the largest s / threshold first.
 
     An arc that would close a circle is left out. The potential of each tree is relative to that of one of its cells.
     """
-    n_axes, n_cells = len(shape), len(ties)
+    n_axes, n_cells = len(shape), len(basis)
     leader = np.arange(n_cells)
     offset = np.zeros(n_cells)
-    ties[:] = 0
+    basis[:] = 0
     above = np.inf
     for level in LEVELS:
         for k in range(n_axes):
@@ -81,17 +81,17 @@ def plant_flows(shape, strides, steps, inverse_rates, flows, ties, potential):
                             if root_i != root_j:
                                 leader[root_i] = root_j
                                 offset[root_i] = (length if s > 0 else -length) - above_i + above_j
-                                tie(ties, strides, k, i)
+                                add_arc(basis, strides, k, i)
         above = level
     for x in range(n_cells):
         _, potential[x] = _root(leader, offset, x)
 
 
 @kernel
-def plant_tree(shape, strides, steps, tree, ties, potential):
+def forest_from_tree(shape, strides, steps, tree, basis, potential):
     """Tie the ends of the arcs of a spanning tree that carry flow, and take its potential."""
-    n_cells = len(ties)
-    ties[:] = 0
+    n_cells = len(basis)
+    basis[:] = 0
     root = np.int64(tree.info[ROOT])
     x = root
     for _ in range(n_cells):
@@ -107,26 +107,26 @@ def plant_tree(shape, strides, steps, tree, ties, potential):
             # the arc runs from the demand to the supply: p − q
             potential[x] = potential[y] + (length if tree.direction[x] == 1 else -length)
             if tree.flow[x] > n_cells:  # less is what makes the masses non-degenerate
-                tie(ties, strides, axis, low)
+                add_arc(basis, strides, axis, low)
         x = np.int64(tree.next[x])
 
 
 @kernel
-def number_trees(strides, q, ties, group, mass):
+def label_trees(strides, q, basis, group, mass):
     """Number the trees: the one of each cell, and their mass of q; return how many."""
-    n_cells = len(ties)
+    n_cells = len(basis)
     cells = pack(q, q, q, q)
-    jumps = new_jumps(strides)
-    part = new_part(n_cells)
+    offsets = neighbour_offsets(strides)
+    tree = new_tree(n_cells)
     seen = np.zeros(n_cells, np.bool_)
     count = 0
     for x in range(n_cells):
         if seen[x]:
             continue
         group[x], mass[count] = count, q[x]
-        if ties[x] != 0:  # more than this cell
-            for k in range(next_tree(ties, jumps, x, cells, part, seen)):
-                group[part.order[k]] = count
-            mass[count] = part.target[0]
+        if basis[x] != 0:  # more than this cell
+            for k in range(next_tree(basis, offsets, x, cells, tree, seen)):
+                group[tree.order[k]] = count
+            mass[count] = tree.target[0]
         count += 1
     return count

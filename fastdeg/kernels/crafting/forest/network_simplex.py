@@ -16,7 +16,7 @@ whole trees: see `rooted_trees`.
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.crafting.forest.forest import new_jumps, tied_neighbour
+from fastdeg.kernels.crafting.forest.forest import basic_neighbour, neighbour_offsets
 from fastdeg.kernels.crafting.forest.rooted_trees import (
     CELL,
     TREE,
@@ -25,9 +25,9 @@ from fastdeg.kernels.crafting.forest.rooted_trees import (
     cut,
     is_far,
     path_to_root,
-    plant,
     potential_of,
-    sum_up,
+    reroot,
+    sum_subtrees,
 )
 from fastdeg.kernels.transport.grid import advance
 
@@ -43,7 +43,7 @@ def softplus(x):
 
 
 @kernel
-def end_to_grow(x, jumps, cells, path):
+def end_to_grow(x, offsets, cells, path):
     """As mass comes in at a cell, where the first flow towards it ends, and at which ratio of q to p beyond.
 
     Returns also the number of cells on the way to the root. Of equal ones, it is the flow nearest to the cell.
@@ -59,9 +59,9 @@ def end_to_grow(x, jumps, cells, path):
                 limit, at = target / beyond, x
         below = path[k - 1] if k > 0 else -1
         beyond += cells[x].p
-        up, tied = cells[x].up, cells[x].ties
-        while tied:
-            y, tied = tied_neighbour(x, tied, jumps)
+        up, basic = cells[x].up, cells[x].basis
+        while basic:
+            y, basic = basic_neighbour(x, basic, offsets)
             if y != up and y != below:
                 mass, target = cells[y].mass, cells[y].target
                 beyond += mass
@@ -73,7 +73,7 @@ def end_to_grow(x, jumps, cells, path):
 
 
 @kernel
-def end_to_shrink(x, jumps, cells, path):
+def end_to_shrink(x, offsets, cells, path):
     """As mass goes out at a cell, where the first flow from it ends, and at which ratio of q to p beyond.
 
     Returns also the number of cells on the way to the root. Of equal ones, it is the farthest; some of q stays here.
@@ -89,9 +89,9 @@ def end_to_shrink(x, jumps, cells, path):
                 limit, at = target / beyond, x
         below = path[k - 1] if k > 0 else -1
         beyond += cells[x].p
-        up, tied = cells[x].up, cells[x].ties
-        while tied:
-            y, tied = tied_neighbour(x, tied, jumps)
+        up, basic = cells[x].up, cells[x].basis
+        while basic:
+            y, basic = basic_neighbour(x, basic, offsets)
             if y != up and y != below:
                 mass, target = cells[y].mass, cells[y].target
                 beyond += mass
@@ -103,7 +103,7 @@ def end_to_shrink(x, jumps, cells, path):
 
 
 @kernel
-def least_flow(i, j, factor, jumps, cells, path, marks):
+def least_flow(i, j, factor, offsets, cells, path, marks):
     """Of the flows towards i on the way from j, both in a tree with a factor, where the least one is, or −1.
 
     Of equal ones, it is the nearest to i: what runs on to there is not more. Returns also how many cells are visited.
@@ -128,9 +128,9 @@ def least_flow(i, j, factor, jumps, cells, path, marks):
         met |= x == meet
         below = path[k - 1] if k > 0 else -1
         beyond += cells[x].p
-        up, tied = cells[x].up, cells[x].ties
-        while tied:
-            y, tied = tied_neighbour(x, tied, jumps)
+        up, basic = cells[x].up, cells[x].basis
+        while basic:
+            y, basic = basic_neighbour(x, basic, offsets)
             if y != up and y != below:
                 beyond += cells[y].mass
     return at, visits
@@ -138,7 +138,7 @@ def least_flow(i, j, factor, jumps, cells, path, marks):
 
 @kernel
 def join(
-    axis, low, i, j, length, tau, exponents, q, strides, jumps, potential, tree_of, cells, trees, free, order, path
+    axis, low, i, j, length, tau, exponents, q, strides, offsets, potential, tree_of, cells, trees, free, order, path
 ):  # fmt: skip
     """Tie i and j, to the first of which the potential rises; return how many cells are visited."""
     tree_i, tree_j = tree_of[i], tree_of[j]
@@ -147,11 +147,11 @@ def join(
     else:
         small, large, gone, tree, rise = j, i, tree_j, tree_i, -length
     shift = potential[large] + rise - potential[small]
-    visits = plant(small, large, tree, shift, True, tau, exponents, q, jumps, potential, tree_of, cells, order, path)
+    visits = reroot(small, large, tree, shift, True, tau, exponents, q, offsets, potential, tree_of, cells, order, path)
     cells[small].rises = rise < 0
-    cells[low].ties |= np.uint32(1 << (2 * axis))
-    cells[low + strides[axis]].ties |= np.uint32(2 << (2 * axis))
-    visits += sum_up(large, q, jumps, cells)
+    cells[low].basis |= np.uint32(1 << (2 * axis))
+    cells[low + strides[axis]].basis |= np.uint32(2 << (2 * axis))
+    visits += sum_subtrees(large, q, offsets, cells)
     free[1 + free[0]] = gone
     free[0] += 1
     balance(tree, cells, trees)
@@ -160,7 +160,7 @@ def join(
 
 @kernel
 def enter(
-    axis, x, length, tau, exponents, q, strides, jumps, potential, tree_of, cells, trees, free, order, path, marks
+    axis, x, length, tau, exponents, q, strides, offsets, potential, tree_of, cells, trees, free, order, path, marks
 ):  # fmt: skip
     """Let the arc between x and its upper neighbour enter; return how many cells are visited, and whether it did."""
     y = x + strides[axis]
@@ -169,31 +169,33 @@ def enter(
         if tree_of[z] == len(tree_of):
             free[0] -= 1
             tree = free[1 + free[0]]
-            visits += plant(z, -1, tree, 0.0, False, tau, exponents, q, jumps, potential, tree_of, cells, order, path)
+            visits += reroot(
+                z, -1, tree, 0.0, False, tau, exponents, q, offsets, potential, tree_of, cells, order, path
+            )
             trees[tree].log_factor, trees[tree].root = 0.0, z
     over = potential_of(x, tau, potential, tree_of, trees) - potential_of(y, tau, potential, tree_of, trees)
     i, j = (x, y) if over > 0 else (y, x)
     for z in (i, j):
         if not cells[trees[tree_of[z]].root].target > 0:
-            return visits, False  # rounding has left a tree without q: a matter for `settle`
+            return visits, False  # rounding has left a tree without q: a matter for `balance_trees`
         balance(tree_of[z], cells, trees)
         while is_far(z, tree_of, trees):  # again where p was out of range
-            visits += apply_factor(z, tau, exponents, q, jumps, potential, tree_of, cells, trees, order, path)
+            visits += apply_factor(z, tau, exponents, q, offsets, potential, tree_of, cells, trees, order, path)
             balance(tree_of[z], cells, trees)
     if tree_of[i] == tree_of[j]:
-        at, visited = least_flow(i, j, np.exp(trees[tree_of[i]].log_factor), jumps, cells, path, marks)
+        at, visited = least_flow(i, j, np.exp(trees[tree_of[i]].log_factor), offsets, cells, path, marks)
         visits += visited
         if at < 0:
             return visits, False  # likewise, a part without q above
-        visits += cut(at, q, strides, jumps, tree_of, cells, trees, free, order)
+        visits += cut(at, q, strides, offsets, tree_of, cells, trees, free, order)
     changed_i, changed_j = True, True
     limit_i, end_i, limit_j, end_j = np.inf, -1, 0.0, -1
     while True:
         if changed_i:
-            limit_i, end_i, visited = end_to_grow(i, jumps, cells, path)
+            limit_i, end_i, visited = end_to_grow(i, offsets, cells, path)
             visits += visited
         if changed_j:
-            limit_j, end_j, visited = end_to_shrink(j, jumps, cells, path)
+            limit_j, end_j, visited = end_to_shrink(j, offsets, cells, path)
             visits += visited
         tree_i, tree_j = tree_of[i], tree_of[j]
         mass_i, mass_j = cells[trees[tree_i].root].mass, cells[trees[tree_j].root].mass
@@ -211,10 +213,10 @@ def enter(
             trees[tree_j].log_factor += log_j
             for z in (i, j):
                 if is_far(z, tree_of, trees):
-                    visits += apply_factor(z, tau, exponents, q, jumps, potential, tree_of, cells, trees, order, path)
+                    visits += apply_factor(z, tau, exponents, q, offsets, potential, tree_of, cells, trees, order, path)
             visits += join(
-                axis, x, i, j, length, tau, exponents, q, strides, jumps, potential, tree_of, cells, trees, free, order,
-                path,
+                axis, x, i, j, length, tau, exponents, q, strides, offsets, potential, tree_of, cells, trees, free,
+                order, path,
             )  # fmt: skip
             return visits, True
         # of two factors for the same mass, the one that a ratio gives is free of cancellation
@@ -228,10 +230,10 @@ def enter(
         trees[tree_j].log_factor += log_j
         changed_i = moved_i <= moved_j
         changed_j = not changed_i
-        visits += cut(end_i if changed_i else end_j, q, strides, jumps, tree_of, cells, trees, free, order)
+        visits += cut(end_i if changed_i else end_j, q, strides, offsets, tree_of, cells, trees, free, order)
         for z in (i, j):
             if is_far(z, tree_of, trees):
-                visits += apply_factor(z, tau, exponents, q, jumps, potential, tree_of, cells, trees, order, path)
+                visits += apply_factor(z, tau, exponents, q, offsets, potential, tree_of, cells, trees, order, path)
                 changed_i, changed_j = True, True
 
 
@@ -261,8 +263,8 @@ def count_above(threshold, potential, first, stride, lengths, k, count):
 
 @kernel
 def sweep(
-    shape, strides, lengths, tau, threshold, most, before, exponents, q, jumps, potential, tree_of, cells, trees, free,
-    order, path, marks,
+    shape, strides, lengths, tau, threshold, most, before, exponents, q, offsets, potential, tree_of, cells, trees,
+    free, order, path, marks,
 ):  # fmt: skip
     """Let all arcs enter along which the potential rises by more than its step and a threshold, one after the other.
 
@@ -293,7 +295,7 @@ def sweep(
                 success = False
                 if visits <= most:
                     visited, success = enter(
-                        axis, x, length, tau, exponents, q, strides, jumps, potential, tree_of, cells, trees, free,
+                        axis, x, length, tau, exponents, q, strides, offsets, potential, tree_of, cells, trees, free,
                         order, path, marks,
                     )  # fmt: skip
                     visits += visited
@@ -317,7 +319,7 @@ def largest_excess(shape, strides, steps, potential):
 
 
 @kernel
-def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, ties, potential, p):
+def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, basis, potential, p):
     """Pivot until no potential rises by more than its step, up to a tolerance, or about ``most`` cells are visited.
 
     The largest excesses come first, down to ``small`` ones. Returns how many cells are visited, and whether no arc of
@@ -333,9 +335,9 @@ def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, tie
     free[0] = n_cells
     order, path, marks = np.empty(n_cells, np.int32), np.empty(n_cells, np.int32), np.zeros(n_cells, np.bool_)
     before = np.empty(n_cells)
-    jumps, lengths = new_jumps(strides), lengths_by_row(shape, steps)
+    offsets, lengths = neighbour_offsets(strides), lengths_by_row(shape, steps)
     for x in range(n_cells):
-        cells[x].p, cells[x].ties = p[x], ties[x]
+        cells[x].p, cells[x].basis = p[x], basis[x]
     threshold, visits = 0.5 * largest_excess(shape, strides, steps, potential), 0
     while True:
         if threshold <= small:
@@ -343,7 +345,7 @@ def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, tie
         for x in range(n_cells):
             before[x] = potential_of(x, tau, potential, tree_of, trees)
         visited, entered, left = sweep(
-            shape, strides, lengths, tau, threshold, most - visits, before, exponents, q, jumps, potential, tree_of,
+            shape, strides, lengths, tau, threshold, most - visits, before, exponents, q, offsets, potential, tree_of,
             cells, trees, free, order, path, marks,
         )  # fmt: skip
         visits += visited + n_cells // _SWEPT
@@ -356,5 +358,5 @@ def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, tie
         log_factor = trees[tree_of[x]].log_factor
         potential[x] -= tau * log_factor
         p[x] = cells[x].p * np.exp(log_factor)
-        ties[x] = cells[x].ties
+        basis[x] = cells[x].basis
     return visits, done and left == 0

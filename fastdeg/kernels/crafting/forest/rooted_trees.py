@@ -7,7 +7,7 @@ shrinks. By what factor a tree as a whole has grown is applied to its cells when
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.crafting.forest.forest import FAR, mass_at, tied_neighbour
+from fastdeg.kernels.crafting.forest.forest import FAR, basic_neighbour, mass_at
 
 CELL = np.dtype(
     [
@@ -21,7 +21,7 @@ CELL = np.dtype(
         ("up", np.int32),  # parent, or −1
         ("count", np.int32),  # of cells in the subtree
         ("rises", np.int32),  # whether the potential rises to the parent: so does flow
-        ("ties", np.uint32),  # as in `forest`
+        ("basis", np.uint32),  # as in `forest`
     ]
 )  # a line of the cache
 TREE = np.dtype([("log_factor", np.float64), ("root", np.int64)])
@@ -59,22 +59,22 @@ def add(x, parent, cells):
 
 
 @kernel
-def sum_children(x, q, jumps, cells):
+def sum_children(x, q, offsets, cells):
     """Sum up what the children of a cell know."""
     begin(x, q, cells)
-    up, tied = cells[x].up, cells[x].ties
-    while tied:
-        child, tied = tied_neighbour(x, tied, jumps)
+    up, basic = cells[x].up, cells[x].basis
+    while basic:
+        child, basic = basic_neighbour(x, basic, offsets)
         if child != up:
             add(child, x, cells)
 
 
 @kernel
-def sum_up(x, q, jumps, cells):
+def sum_subtrees(x, q, offsets, cells):
     """Sum up anew from a cell to the root; return the number of cells on the way."""
     visits = 0
     while x >= 0:
-        sum_children(x, q, jumps, cells)
+        sum_children(x, q, offsets, cells)
         x = cells[x].up
         visits += 1
     return visits
@@ -92,7 +92,7 @@ def path_to_root(x, cells, path):
 
 
 @kernel
-def plant(x, parent, tree, shift, known, tau, exponents, q, jumps, potential, tree_of, cells, order, path):
+def reroot(x, parent, tree, shift, known, tau, exponents, q, offsets, potential, tree_of, cells, order, path):
     """Make a cell the root of its tree, or, with that, the child of one in another tree; return the number of cells.
 
     ``shift`` is added to the potential: one that belongs to the factor of the tree that they are in now. Where the tree
@@ -108,7 +108,7 @@ def plant(x, parent, tree, shift, known, tau, exponents, q, jumps, potential, tr
     count, k = 1, 0
     while k < count:
         x = order[k]
-        up, tied = cells[x].up, cells[x].ties
+        up, basic = cells[x].up, cells[x].basis
         potential[x] += shift
         if near and cells[x].p > _LEAST:
             cells[x].p *= factor
@@ -122,8 +122,8 @@ def plant(x, parent, tree, shift, known, tau, exponents, q, jumps, potential, tr
         tree_of[x] = tree
         if k > 0:
             cells[x].rises = potential[up] > potential[x]
-        while tied:
-            y, tied = tied_neighbour(x, tied, jumps)
+        while basic:
+            y, basic = basic_neighbour(x, basic, offsets)
             if y != up:
                 order[count] = y
                 cells[y].up = x
@@ -131,24 +131,24 @@ def plant(x, parent, tree, shift, known, tau, exponents, q, jumps, potential, tr
         k += 1
     if scaled:
         for k in range(n_path - 1, -1, -1):
-            sum_children(path[k], q, jumps, cells)
+            sum_children(path[k], q, offsets, cells)
     else:
         for k in range(count - 1, -1, -1):
-            sum_children(order[k], q, jumps, cells)
+            sum_children(order[k], q, offsets, cells)
     return count
 
 
 @kernel
-def rename(x, tree, jumps, tree_of, cells, order):
+def relabel(x, tree, offsets, tree_of, cells, order):
     """Give another number to the tree of a cell; return how many cells it has."""
     order[0] = x
     tree_of[x] = tree
     count, k = 1, 0
     while k < count:
         x = order[k]
-        tied = cells[x].ties
-        while tied:
-            y, tied = tied_neighbour(x, tied, jumps)
+        basic = cells[x].basis
+        while basic:
+            y, basic = basic_neighbour(x, basic, offsets)
             if tree_of[y] != tree:
                 tree_of[y] = tree
                 order[count] = y
@@ -158,23 +158,23 @@ def rename(x, tree, jumps, tree_of, cells, order):
 
 
 @kernel
-def cut(x, q, strides, jumps, tree_of, cells, trees, free, order):
-    """Part a cell from its parent; the smaller tree has a number of its own then. Return how many cells are visited."""
+def cut(x, q, strides, offsets, tree_of, cells, trees, free, order):
+    """Tree a cell from its parent; the smaller tree has a number of its own then. Return how many cells are visited."""
     tree, up = tree_of[x], cells[x].up
     low, high = min(x, up), max(x, up)
     axis = 0
-    while strides[axis] != high - low or not cells[low].ties >> np.uint32(2 * axis) & np.uint32(1):
+    while strides[axis] != high - low or not cells[low].basis >> np.uint32(2 * axis) & np.uint32(1):
         axis += 1
-    cells[low].ties &= ~np.uint32(1 << (2 * axis))
-    cells[high].ties &= ~np.uint32(2 << (2 * axis))
+    cells[low].basis &= ~np.uint32(1 << (2 * axis))
+    cells[high].basis &= ~np.uint32(2 << (2 * axis))
     cells[x].up = -1
-    visits = sum_up(up, q, jumps, cells)
+    visits = sum_subtrees(up, q, offsets, cells)
     root = trees[tree].root
     free[0] -= 1
     other = free[1 + free[0]]
     small, large = (x, root) if cells[x].count <= cells[root].count else (root, x)
     trees[other].log_factor, trees[other].root, trees[tree].root = trees[tree].log_factor, small, large
-    return visits + rename(small, other, jumps, tree_of, cells, order)
+    return visits + relabel(small, other, offsets, tree_of, cells, order)
 
 
 @kernel
@@ -197,11 +197,11 @@ def is_far(x, tree_of, trees):
 
 
 @kernel
-def apply_factor(x, tau, exponents, q, jumps, potential, tree_of, cells, trees, order, path):
+def apply_factor(x, tau, exponents, q, offsets, potential, tree_of, cells, trees, order, path):
     """Apply the factor of a cell's tree to all its cells; return how many they are."""
     tree = tree_of[x]
     log_factor, root = trees[tree].log_factor, trees[tree].root
     trees[tree].log_factor = 0.0
-    return plant(
-        root, -1, tree, -tau * log_factor, True, tau, exponents, q, jumps, potential, tree_of, cells, order, path
+    return reroot(
+        root, -1, tree, -tau * log_factor, True, tau, exponents, q, offsets, potential, tree_of, cells, order, path
     )

@@ -34,7 +34,7 @@ class Limits:
         return cls(_checks.number(tol, "tol", 0), _checks.integer(max_iter, "max_iter", 0), seconds, threads)
 
 
-class Series:
+class WarmSolver:
     """Solves a setup for the taus that it is asked for."""
 
     def __init__(self, setup: Setup, limits: Limits, warm_start: CraftResult | None) -> None:

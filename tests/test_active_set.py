@@ -7,10 +7,10 @@ import pytest
 from problems_grids import SHAPE, N, active_flows, edges, split_small_grids, uneven_steps
 
 import fastdeg as fd
+from fastdeg.crafting.grid.active_set import ActiveSetState
 from fastdeg.crafting.grid.admm import GridSplitting
-from fastdeg.crafting.grid.polish import PolishState
 from fastdeg.crafting.problem.arguments import build
-from fastdeg.kernels.crafting.forest import component_newton as polish
+from fastdeg.kernels.crafting.forest import component_newton
 from fastdeg.kernels.transport.grid import grid_edges
 
 
@@ -30,7 +30,7 @@ def test_each_group_keeps_its_mass_and_moments(rng):
     group = rng.integers(0, 5, N).astype(np.int32)
     mass = rng.random(5)
     p, shift = np.empty(N), np.empty(5)
-    polish.fill_groups(exponents, group, mass, p, shift)
+    component_newton.fill_groups(exponents, group, mass, p, shift)
     for k in range(5):
         cells = group == k
         weights = np.exp(exponents[cells] - exponents[cells].max())
@@ -40,7 +40,7 @@ def test_each_group_keeps_its_mass_and_moments(rng):
     constant, slope = rng.random((20, 2)), rng.random((20, 2))
     features = (constant[:, None] + slope[:, None] * x[:, None] + square * x2[:, None]).reshape(N, 2)
     sums = np.empty((5, 2))
-    polish.group_moments(polish.Features(x, x2, constant, slope, square), p, group, sums)
+    component_newton.group_moments(component_newton.Features(x, x2, constant, slope, square), p, group, sums)
     expected = [features[group == k].T @ p[group == k] for k in range(5)]
     np.testing.assert_allclose(sums, expected, rtol=1e-12)
 
@@ -58,7 +58,7 @@ def test_the_largest_flow_into_each_cell_is_preferred(rng):
     coordinates = np.concatenate([np.r_[0, np.cumsum(steps[k, : n - 1])] for k, n in enumerate(SHAPE)])
     tails, heads, _ = grid_edges(np.array(SHAPE), coordinates)
     preference = np.empty(len(tails))
-    polish.edge_order(np.array(SHAPE), steps, np.ones(3), flows, preference)
+    component_newton.edge_order(np.array(SHAPE), steps, np.ones(3), flows, preference)
     order = [(int(tails[e]), int(heads[e])) for e in np.argsort(preference)]
     assert order == sorted(excess, key=lambda pair: (pair not in largest, -excess[pair]))
 
@@ -130,7 +130,7 @@ def test_moments_are_predicted_by_those_on_the_way(taus, degree):
         log = np.log(tau)
         return np.array([1.0, log, log**2, log**3])
 
-    state = PolishState(taus[0], None, None, tuple((tau, moments(tau)) for tau in taus), None, None, None)
+    state = ActiveSetState(taus[0], None, None, tuple((tau, moments(tau)) for tau in taus), None, None, None)
     predicted = state.predicted(0.2)
     if degree is None:
         assert predicted is None
@@ -146,7 +146,7 @@ def test_mass_of_the_target_where_p_may_have_none_moves_on(as_flows):
     prior = fd.BinnedDistribution(q.bins, usable / usable.sum())
     problem = build(q, prior, None, None, 1.0, 1.0, None, None, None, None).problem.with_tau(0.1)
     method = GridSplitting(problem, problem.transport)  # without flows, each bin of q is a tree
-    polished = method.polish(method.flows, method.moments.y, 1e-9)
+    polished = method.active_set(method.flows, method.moments.y, 1e-9)
     primal, dual = polished.primal, polished.dual
     bound = problem.lower_bound(dual.moments, dual.phi, dual.transport)
     assert problem.objective(primal.p, primal.transport) - bound <= 1e-9
@@ -157,15 +157,15 @@ def test_mass_of_the_target_where_p_may_have_none_moves_on(as_flows):
 def test_a_solution_for_another_tau_is_polished_at_once(as_flows, tau):
     q = grid_target(500)
     near = craft(target=q, generalization=tau)
-    start = near._state.polish.ties.copy(), near._state.polish.potential.copy()
+    start = near._state.active_set.basis.copy(), near._state.active_set.potential.copy()
     for _ in range(2):  # the result that one starts from stays as it is
         warm = craft(target=q, generalization=1.1 * tau, warm_start=near)
         assert warm.converged
         assert warm.n_iter == 1
         assert warm.primal_residual == 0
         assert warm.dual_residual < 1e-3
-    assert (near._state.polish.ties == start[0]).all()
-    assert (near._state.polish.potential == start[1]).all()
+    assert (near._state.active_set.basis == start[0]).all()
+    assert (near._state.active_set.potential == start[1]).all()
     cold = craft(target=q, generalization=1.1 * tau)
     assert abs(warm.objective - cold.objective) < 2e-6
 
@@ -235,12 +235,12 @@ def test_moments_on_the_way_are_predicted(as_flows):
     results = [craft(target=q, generalization=0.2)]
     for tau in (0.16, 0.128):
         results.append(craft(target=q, generalization=tau, warm_start=results[-1]))
-    start, wanted = results[1]._state.polish, moments(results[2].distribution.pmf)
+    start, wanted = results[1]._state.active_set, moments(results[2].distribution.pmf)
     predicted = start.predicted(0.128)
     assert np.abs(predicted - wanted).max() < 0.2 * np.abs(start.moments[0][1] - wanted).max()
     np.testing.assert_allclose(start.moments[0][1], moments(results[1].distribution.pmf), rtol=1e-9)
     assert start.predicted(0.17) is None  # back again
-    assert results[0]._state.polish.predicted(0.1) is None  # nothing before
+    assert results[0]._state.active_set.predicted(0.1) is None  # nothing before
 
 
 def test_where_polishing_comes_to_nothing_the_splitting_goes_on(as_flows, monkeypatch):

@@ -18,7 +18,7 @@ from fastdeg.crafting.grid.admm_blocks import Flows, FlowTerms
 from fastdeg.crafting.grid.forest import MOST_AXES, Forest
 from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
 from fastdeg.kernels.crafting import admm
-from fastdeg.kernels.crafting.forest import component_newton as polish
+from fastdeg.kernels.crafting.forest import component_newton
 from fastdeg.kernels.transport.network.tree import Tree, copy_tree
 from fastdeg.transport.grid import solve_grid
 from fastdeg.transport.network import n_pivots
@@ -37,7 +37,7 @@ _FLAT, _FLAT_NEARBY = 1.0, 0.3
 
 
 @dataclass(frozen=True)
-class Polished:
+class ActiveSetSolution:
     """A feasible p with its exact transport cost, and the lower bound that its potential proves."""
 
     primal: Primal
@@ -47,11 +47,11 @@ class Polished:
 
 
 @dataclass(frozen=True)
-class PolishState:
+class ActiveSetState:
     """Forest and potential of a solution, its moments, its last exact flows for a fixed p, and what it solves."""
 
     tau: float
-    ties: NDArray[np.uint32]
+    basis: NDArray[np.uint32]
     potential: Float
     moments: tuple[tuple[float, Float], ...]  # tau and the moments of p: here, and of the solutions that led here
     tree: Tree | None
@@ -77,7 +77,7 @@ class PolishState:
         return z
 
 
-class Polish:
+class ActiveSet:
     """Polishes the flows of one problem, in which p has no bounds and tau is positive."""
 
     def __init__(
@@ -90,7 +90,7 @@ class Polish:
     ) -> None:
         self.problem, self.transport, self.terms, self.threads = problem, transport, terms, threads
         a = terms.features
-        self.features = polish.Features(a.x, a.x2, a.constant, a.slope, a.square)
+        self.features = component_newton.Features(a.x, a.x2, a.constant, a.slope, a.square)
         self.slope, self.log_prior = terms.slope, terms.log_prior
         self.rest = terms.rest if len(terms.rest) else np.zeros(len(transport.target))
         self.forest = Forest(transport, problem.tau, deadline)
@@ -103,19 +103,19 @@ class Polish:
         """Return whether p follows from potentials in closed form."""
         return problem.tau > 0 and not problem.bounded.any() and len(transport.shape) <= MOST_AXES
 
-    def __call__(self, flows: Flows, z: Float, enough: float) -> Polished | None:
+    def __call__(self, flows: Flows, z: Float, enough: float) -> ActiveSetSolution | None:
         """Return the best of a few rounds, starting at moments z; None where they come to nothing."""
-        self.forest.plant_flows(flows.s, 1 / flows.rates, self._exponents(z))
+        self.forest.from_flows(flows.s, 1 / flows.rates, self._exponents(z))
         return self._rounds(self._first(z, flows), enough)
 
-    def go_on(self, state: PolishState, enough: float) -> Polished | None:
+    def go_on(self, state: ActiveSetState, enough: float) -> ActiveSetSolution | None:
         """Start from where the polishing of a problem nearby ended."""
-        self.forest.ties[:], self.forest.potential[:] = state.ties, state.potential
+        self.forest.basis[:], self.forest.potential[:] = state.basis, state.potential
         self.tree = None if state.tree is None else copy_tree(state.tree)
         self.before = state.moments[: _PREDICTED_FROM - 1]
         now = state.moments[0][1]
         if not np.array_equal(state.transport.target, self.transport.target):  # trees may be left without mass
-            self.forest.attach_loose(self._exponents(now))
+            self.forest.attach_unreached(self._exponents(now))
         z = state.predicted(self.problem.tau)
         if (
             z is None
@@ -126,19 +126,21 @@ class Polish:
         self.forest.fill(self._exponents(z))
         return self._rounds(z, enough)
 
-    def from_target(self, enough: float) -> Polished | None:
-        """Start from where tau → 0 leads: p the target, each of its cells a tree to which near ones are tied."""
+    def from_target(self, enough: float) -> ActiveSetSolution | None:
+        """Start from where tau → 0 leads: p the target, each of its cells a tree to which near ones are basic."""
         z = self._moments(self.transport.target)
-        self.forest.attach_loose(self._exponents(z))
+        self.forest.attach_unreached(self._exponents(z))
         return self._rounds(self._first(z), enough)
 
-    def state(self) -> PolishState | None:
+    def state(self) -> ActiveSetState | None:
         """Return what the polishing for another tau can start from."""
         if not self.solved:
             return None
         forest = self.forest
         moments = ((forest.tau, self._moments(forest.p)), *self.before)
-        return PolishState(forest.tau, forest.ties, forest.potential, moments, self.tree, self.transport, self.terms)
+        return ActiveSetState(
+            forest.tau, forest.basis, forest.potential, moments, self.tree, self.transport, self.terms
+        )
 
     def _first(self, z: Float, flows: Flows | None = None) -> Float | None:
         """Solve for the moments at the forest at hand; where p hardly depends on flows, at that of exact flows."""
@@ -146,13 +148,13 @@ class Polish:
         for _ in range(_EXACT_ROUNDS if self.transport.exactly_solvable else 0):
             if solved is None or np.ptp(self.forest.potential) > _FLAT * self.problem.tau:
                 break
-            pivots = self._plant_exact(flows)
+            pivots = self._from_exact_flows(flows)
             solved = self._newton(*self.forest.trees(), solved)
             if pivots <= _FEW_PIVOTS:
                 break
         return solved
 
-    def _rounds(self, z: Float | None, enough: float) -> Polished | None:
+    def _rounds(self, z: Float | None, enough: float) -> ActiveSetSolution | None:
         """Solve for the forest and for the moments in turn, as long as that halves the gap; return the best.
 
         The forest's p is that of the moments z.
@@ -171,18 +173,18 @@ class Polish:
             z = self._newton(*self.forest.trees(), z, known=True)
         return best
 
-    def _plant_exact(self, flows: Flows | None) -> int:
+    def _from_exact_flows(self, flows: Flows | None) -> int:
         """Take the forest of exact flows for the present p; return the number of pivots that led there."""
         transport, shape, p = self.transport, self.transport.shape, self.forest.p
         preference = None
         if self.tree is None and flows is not None:
             preference = np.empty(sum(len(p) // n * (n - 1) for n in shape))
-            polish.edge_order(self.forest.shape, transport.steps, 1 / flows.rates, flows.s, preference)
+            component_newton.edge_order(self.forest.shape, transport.steps, 1 / flows.rates, flows.s, preference)
         p, q = p / p.sum(), transport.target
         arrays = p.reshape(shape), q.reshape(shape)
         before = 0 if self.tree is None else n_pivots(self.tree)
         _, self.tree = solve_grid(*arrays, transport.coordinates, self.threads, preference, self.tree)
-        self.forest.plant_tree(self.tree)
+        self.forest.from_tree(self.tree)
         return n_pivots(self.tree) - before
 
     def _mismatch(self, z: Float) -> float:
@@ -193,7 +195,7 @@ class Polish:
         roots = frechet.spectrum(there)[0]
         return self.problem.frechet_weight * float(2 * (at[0].sum() - roots.sum()) - frechet.slope(*at) @ (there - z))
 
-    def _certified(self, z: Float) -> Polished | None:
+    def _certified(self, z: Float) -> ActiveSetSolution | None:
         """Return the forest's p with its transport cost, and a feasible potential with its bound."""
         problem, transport, forest = self.problem, self.transport, self.forest
         inner = transport.extract(forest.p)
@@ -204,7 +206,7 @@ class Polish:
             admm.lower_to_lipschitz(forest.shape, transport.steps, axis, phi, threads=self.threads, work=4 * len(phi))
         inner_phi, dual_transport, cost = transport.extract(phi), -float(phi @ transport.target), forest.flow_cost()
         objective, bound = problem.objective(inner, cost), problem.lower_bound(z, inner_phi, dual_transport)
-        return Polished(
+        return ActiveSetSolution(
             Primal(inner, cost, True, objective),
             Dual(inner_phi, dual_transport, z, bound),
             gap=objective - bound,
@@ -213,7 +215,7 @@ class Polish:
 
     def _moments(self, p: Float) -> Float:
         z = np.empty(len(self.slope))
-        polish.moments_of(self.features, p, z)
+        component_newton.moments_of(self.features, p, z)
         return z
 
     def _exponents(self, z: Float) -> Float:
@@ -221,7 +223,7 @@ class Polish:
         w = self.slope
         if len(w):
             w = w + problem.frechet_weight * frechet.slope(*frechet.spectrum(z))
-        polish.fill_exponents(self.features, w, self.rest, self.log_prior, problem.tau, exponents)
+        component_newton.fill_exponents(self.features, w, self.rest, self.log_prior, problem.tau, exponents)
         return exponents
 
     def _newton(self, group: NDArray[np.int32], mass: Float, z: Float, known: bool = False) -> Float | None:
@@ -232,7 +234,7 @@ class Polish:
         """
         problem, potential = self.problem, self.forest.potential
         p, shift, z = self.forest.p.copy(), np.zeros(len(mass)), z.copy()
-        found = polish.solve_groups(
+        found = component_newton.solve_groups(
             self.features, potential + self.rest, self.slope, problem.frechet_weight, self.log_prior, problem.tau,
             group, mass, problem.frechet.rank, known, z, p, shift,
         )  # fmt: skip
