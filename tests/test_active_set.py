@@ -217,7 +217,7 @@ def test_near_the_target_its_own_forest_is_polished(as_flows, kind, tau, monkeyp
 def test_on_grids_too_large_for_exact_solves_the_target_is_a_start_too(kind, monkeypatch):
     q = grid_target(kind)
     plans = [craft(target=q, generalization=tau) for tau in (0.05, 2.0)]
-    for module in ("problem", "result"):
+    for module in ("problem.problem", "result"):
         monkeypatch.setattr(f"fastdeg.crafting.{module}.LARGEST_EXACT", 100)
     monkeypatch.setattr("fastdeg.crafting.problem.arguments.MANY_BINS", 0)  # so that flows are tried for few sinks too
     monkeypatch.setattr("fastdeg.crafting.grid.warm_start._NEAR_TARGET", 200.0)
