@@ -1,5 +1,7 @@
 """Entropic transport against a plain log-domain iteration and POT."""
 
+import pickle
+
 import naive_transport as naive
 import numpy as np
 import ot
@@ -90,6 +92,33 @@ def test_on_a_grid_it_is_separable():
             np.testing.assert_allclose(grid.plan, flat.plan, atol=1e-10)
     with pytest.raises(ValueError, match="metric"):
         fd.sinkhorn(a, b, axes, reg=0.1, metric="euclidean")
+
+
+def test_a_grid_refuses_what_it_does_not_use():
+    a, axes = np.full((2, 3), 1 / 6), [np.arange(2.0), np.arange(3.0)]
+    for name, value in (("cost", np.ones((6, 6))), ("y", axes)):
+        with pytest.raises(ValueError, match=f"{name}: expected x alone, coordinates along each axis"):
+            fd.sinkhorn(a, a, axes, reg=1.0, metric="cityblock", **{name: value})
+
+
+def test_a_metric_beside_a_cost_matrix_is_refused(problem):
+    a, b, x, y = problem
+    for call in (fd.emd, lambda *args, **options: fd.sinkhorn(*args, reg=0.1, **options)):
+        with pytest.raises(ValueError, match="metric: expected either a metric or a cost matrix, got both"):
+            call(a, b, cost=cdist(x, y), metric="cityblock")
+
+
+def test_results_are_pickled_with_their_plans(problem):
+    a, b, x, y = problem
+    axes = [np.arange(5.0), np.arange(8.0)]
+    for result in (
+        fd.sinkhorn(a, b, x, y, reg=0.1),
+        fd.sinkhorn(a, b, cost=cdist(x, y), reg=0.1),
+        fd.sinkhorn(a.reshape(5, 8), a[::-1].reshape(5, 8), axes, reg=1.0, metric="cityblock"),
+    ):
+        again = pickle.loads(pickle.dumps(result))
+        assert (again.value, again.n_iter, again.converged) == (result.value, result.n_iter, result.converged)
+        np.testing.assert_array_equal(again.plan, result.plan)
 
 
 def test_bad_input_is_named(problem):

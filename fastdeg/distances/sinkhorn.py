@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.distance import cdist
+from numpy.typing import ArrayLike
 
 from fastdeg import _checks
 from fastdeg._threads import thread_count
-from fastdeg.distances.transport import LARGEST_COST, METRICS, common_total
+from fastdeg._types import Float
+from fastdeg.distances.transport import check_matrix, common_total, points_of
 from fastdeg.kernels.transport import sinkhorn as _kernels
+from fastdeg.transport.metrics import find, ground_costs
 
 PARALLEL_ENTRIES = 4_000_000  # entries of the kernel matrix from which on it is scaled in parallel
 
@@ -37,15 +38,15 @@ class SinkhornResult:
     """
 
     value: float
-    potentials: tuple[NDArray[np.float64], NDArray[np.float64]]
+    potentials: tuple[Float, Float]
     marginal_error: float
     n_iter: int
     converged: bool
-    _cost: Callable[[], NDArray[np.float64]]
+    _cost: Callable[[], Float]
     _reg: float
 
     @cached_property
-    def plan(self) -> NDArray[np.float64]:
+    def plan(self) -> Float:
         """The plan, shape (n, m); on a grid the points are numbered in C order, and memory for all pairs is needed."""
         u, v = self.potentials
         return np.exp((u.reshape(-1, 1) + v.reshape(1, -1) - self._cost()) / self._reg)
@@ -64,7 +65,7 @@ def sinkhorn(
     y: ArrayLike | None = None,
     *,
     reg: float,
-    metric: str = "euclidean",
+    metric: str | None = None,
     cost: ArrayLike | None = None,
     tol: float = 1e-9,
     max_iter: int = 10_000,
@@ -81,11 +82,11 @@ def sinkhorn(
     x, y : array_like, shape (n, d) and (m, d), optional
         The points; ``y=None``: the same points. Where a and b are arrays of a grid's shape, with two axes or more: x is
         the sequence of coordinates along each axis, and the kernel is applied axis by axis, without a cost matrix
-        (sqeuclidean and cityblock only).
+        (separable metrics only: sqeuclidean and cityblock).
     reg : float
         Entropic regularisation, above 0, in the units of the cost.
-    metric : {"euclidean", "sqeuclidean", "cityblock", "chebyshev"}
-        Ground cost.
+    metric : {"euclidean", "sqeuclidean", "cityblock", "chebyshev"}, optional
+        Ground cost: euclidean by default, or another one of the table in `fastdeg.transport.metrics`.
     cost : array_like, shape (n, m), optional
         Costs instead of points.
     tol : float
@@ -116,25 +117,21 @@ def sinkhorn(
     tol = _checks.number(tol, "tol", 0)
     max_iter = _checks.integer(max_iter, "max_iter", 1)
     if np.ndim(a) > 1:
+        for name, value in (("y", y), ("cost", cost)):
+            if value is not None:
+                raise ValueError(f"{name}: expected x alone, coordinates along each axis, for masses on a grid")
         return _on_grid(a, b, x, reg, metric, tol, max_iter, threads)
     a = _checks.masses(a, "a")
     b = _checks.masses(b, "b")
     if cost is not None:
         if x is not None or y is not None:
             raise ValueError("cost: expected either points or a cost matrix, got both")
+        if metric is not None:
+            raise ValueError("metric: expected either a metric or a cost matrix, got both")
         matrix = _checks.float_array(cost, "cost", (a.size, b.size))
-    elif x is None:
-        raise ValueError("x: expected points, or a cost matrix as cost=, got None")
     else:
-        _checks.choice(metric, "metric", METRICS)
-        x = _checks.float_array(x, "x", (a.size, "d"))
-        y = x if y is None else _checks.float_array(y, "y", (b.size, x.shape[1]))
-        if y.shape[0] != b.size:
-            raise ValueError(f"b: expected one mass for each of the {y.shape[0]} points, got {b.size}")
-        matrix = cdist(x, y, metric)
-    largest = max(float(matrix.max()), -float(matrix.min()))
-    if not largest <= LARGEST_COST:
-        raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
+        matrix = ground_costs(*points_of(a, b, x, y), find(metric).name)
+    check_matrix(matrix)
     total = common_total(a, b)
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     reduced = matrix if rows.size == a.size and columns.size == b.size else matrix[np.ix_(rows, columns)]
@@ -142,7 +139,7 @@ def sinkhorn(
     u, v = np.full(a.size, -np.inf), np.full(b.size, -np.inf)
     u[rows] = f + reg * np.log(total)
     v[columns] = g
-    result = SinkhornResult(0.0, (u, v), error, n_iter, error <= tol, lambda: matrix, reg)
+    result = SinkhornResult(0.0, (u, v), error, n_iter, error <= tol, partial(np.asarray, matrix), reg)
     if error > tol:  # what the iteration knows is the error before its last step
         error = float(np.abs(result.plan.sum(1) - a).sum() + np.abs(result.plan.sum(0) - b).sum()) / total
     return replace(result, value=float(np.vdot(result.plan, matrix)), marginal_error=error, converged=error <= tol)
@@ -153,7 +150,7 @@ def _on_grid(
     b: ArrayLike,
     coordinates: object,
     reg: float,
-    metric: str,
+    metric: str | None,
     tol: float,
     max_iter: int,
     threads: int | None,
@@ -164,9 +161,9 @@ def _on_grid(
     if not isinstance(coordinates, Sequence) or len(coordinates) != a.ndim:
         raise ValueError(f"x: expected the coordinates along each of the {a.ndim} axes of a")
     along = [_checks.float_array(c, f"x[{k}]", (a.shape[k],)) for k, c in enumerate(coordinates)]
-    _checks.choice(metric, "metric", ("sqeuclidean", "cityblock"))
+    row = find(metric, separable=True)
     total = common_total(a, b)
-    costs = [cdist(c[:, None], c[:, None], metric) for c in along]
+    costs = [ground_costs(c[:, None], c[:, None], row.name) for c in along]
     kernels = [-c / reg for c in costs]
     p, q = a / total, b / b.sum()
     with np.errstate(divide="ignore"):
@@ -197,14 +194,12 @@ def _on_grid(
         error,
         n_iter,
         error <= tol,
-        lambda: cdist(points, points, metric),
+        partial(ground_costs, points, points, row.name),
         reg,
     )
 
 
-def _soft_transform(
-    values: NDArray[np.float64], kernels: list[NDArray[np.float64]], threads: int | None
-) -> NDArray[np.float64]:
+def _soft_transform(values: Float, kernels: list[Float], threads: int | None) -> Float:
     """``log sum_j exp(values_j + log_kernel_ij)`` for a kernel that is a product over the axes."""
     shape = values.shape
     for axis, log_kernel in enumerate(kernels):
@@ -218,14 +213,14 @@ def _soft_transform(
 
 
 def _iterate(
-    cost: NDArray[np.float64],
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
+    cost: Float,
+    a: Float,
+    b: Float,
     reg: float,
     tol: float,
     max_iter: int,
     threads: int | None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float, int]:
+) -> tuple[Float, Float, float, int]:
     """Potentials, marginal error and iterations for masses of sum one, all positive."""
     n, m = cost.shape
     transposed = np.ascontiguousarray(cost.T)

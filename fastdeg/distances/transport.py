@@ -14,19 +14,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
 from fastdeg._threads import thread_count
+from fastdeg._types import Float
 from fastdeg.kernels.transport.line import emd_sorted, emd_sorted_equal_masses
-from fastdeg.kernels.transport.metrics import box_cost
 from fastdeg.transport.grid import grid_plan, solve_grid
+from fastdeg.transport.metrics import Metric, find, ground_costs
 from fastdeg.transport.network import Solution, solve_matrix
 from fastdeg.transport.points import solve_points
 
 if TYPE_CHECKING:
     from scipy import sparse
 
-METRICS = ("euclidean", "sqeuclidean", "cityblock", "chebyshev")
 MASS_TOLERANCE = 1e-9
 LARGEST_COST = 1e150
-_Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
+_Pairs = tuple[NDArray[np.int64], NDArray[np.int64], Float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class EMDResult:
     """
 
     value: float
-    potentials: tuple[NDArray[np.float64], NDArray[np.float64]]
+    potentials: tuple[Float, Float]
     gap: float
     n_pivots: int
     _pairs: Callable[[], _Pairs] = field(repr=False)
@@ -80,7 +80,7 @@ def emd(
     x: ArrayLike | None = None,
     y: ArrayLike | None = None,
     *,
-    metric: str = "euclidean",
+    metric: str | None = None,
     cost: ArrayLike | None = None,
     threads: int | None = None,
 ) -> EMDResult:
@@ -92,8 +92,9 @@ def emd(
         Masses, not negative; the totals must agree within 1e-9 relative. They are not normalised.
     x, y : array_like, shape (n, d) and (m, d), optional
         The points; ``y=None``: the same points.
-    metric : {"euclidean", "sqeuclidean", "cityblock", "chebyshev"}
-        Cost of moving a unit of mass between two points.
+    metric : {"euclidean", "sqeuclidean", "cityblock", "chebyshev"}, optional
+        Cost of moving a unit of mass between two points: euclidean by default, or another one of the table in
+        `fastdeg.transport.metrics`.
     cost : array_like, shape (n, m), optional
         Costs instead of points.
     threads : int, optional
@@ -125,31 +126,47 @@ def emd(
     if cost is not None:
         if x is not None or y is not None:
             raise ValueError("cost: expected either points or a cost matrix, got both")
+        if metric is not None:
+            raise ValueError("metric: expected either a metric or a cost matrix, got both")
         if isinstance(cost, np.ndarray) and cost.flags.f_contiguous and not cost.flags.c_contiguous:
             return _transposed(emd(b, a, cost=cost.T, threads=threads))
-        matrix = _checks.float_array(cost, "cost", (a.size, b.size))
-        largest = max(float(matrix.max()), -float(matrix.min()))
-        if largest > LARGEST_COST:
-            raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
-        total = common_total(a, b)
-        return _result(solve_matrix(a / total, b / b.sum(), matrix, threads), total, 1.0, a.shape, b.shape)
-    if x is None:
-        raise ValueError("x: expected points, or a cost matrix as cost=, got None")
-    _checks.choice(metric, "metric", METRICS)
-    x = _checks.float_array(x, "x", (a.size, "d"))
-    y = x if y is None else _checks.float_array(y, "y", (b.size, x.shape[1]))
-    if y.shape[0] != b.size:
-        raise ValueError(f"b: expected one mass for each of the {y.shape[0]} points, got {b.size}")
+        return _by_matrix(a, b, _checks.float_array(cost, "cost", (a.size, b.size)), threads)
+    x, y = points_of(a, b, x, y)
+    row = find(metric)
+    if row.code is None:
+        return _by_matrix(a, b, ground_costs(x, y, row.name), threads)
     total = common_total(a, b)
     unit = _unit(x, y)
     if unit != 1:
         x, y = x / unit, (None if y is x else y / unit)
         y = x if y is None else y
-    power = 2 if metric == "sqeuclidean" else 1
-    _check_costs(x, y, metric, power * math.log(unit))
-    factor = unit**power
-    solution = solve_points(a / total, b / b.sum(), x, y, METRICS.index(metric), threads)
-    return _result(solution, total, factor, a.shape, b.shape)
+        _check_costs(x, y, row, row.degree * math.log(unit))
+    solution = solve_points(a / total, b / b.sum(), x, y, row.code, threads)
+    return _result(solution, total, unit**row.degree, a.shape, b.shape)
+
+
+def points_of(a: Float, b: Float, x: ArrayLike | None, y: ArrayLike | None) -> tuple[Float, Float]:
+    """The points of the masses; the same array twice where y is None."""
+    if x is None:
+        raise ValueError("x: expected points, or a cost matrix as cost=, got None")
+    x = _checks.float_array(x, "x", (a.size, "d"))
+    y = x if y is None else _checks.float_array(y, "y", (b.size, x.shape[1]))
+    if y.shape[0] != b.size:
+        raise ValueError(f"b: expected one mass for each of the {y.shape[0]} points, got {b.size}")
+    return x, y
+
+
+def _by_matrix(a: Float, b: Float, matrix: Float, threads: int | None) -> EMDResult:
+    check_matrix(matrix)
+    total = common_total(a, b)
+    return _result(solve_matrix(a / total, b / b.sum(), matrix, threads), total, 1.0, a.shape, b.shape)
+
+
+def check_matrix(matrix: Float) -> None:
+    """Refuse costs that are too large."""
+    largest = max(float(matrix.max()), -float(matrix.min()))  # without a copy of its size
+    if largest > LARGEST_COST:
+        raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
 
 
 def _same(pairs: _Pairs) -> _Pairs:
@@ -167,17 +184,16 @@ def _swapped(pairs: _Pairs) -> _Pairs:
     return sinks, sources, flows
 
 
-def _unit(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def _unit(x: Float, y: Float) -> float:
     """Power of two to divide very large or very small coordinates by, so that their squares are ordinary numbers."""
     largest = max(float(np.abs(p).max(initial=0.0)) for p in (x, y))
     return 1.0 if largest == 0 or 1e-60 < largest < 1e60 else math.ldexp(1.0, min(math.frexp(largest)[1], 1023))
 
 
-def _check_costs(x: NDArray[np.float64], y: NDArray[np.float64], metric: str, log_unit: float) -> None:
+def _check_costs(x: Float, y: Float, metric: Metric, log_unit: float) -> None:
     """Refuse points whose costs, in units of which the logarithm is given, are too large."""
     low, high = np.minimum(x.min(0), y.min(0)), np.maximum(x.max(0), y.max(0))
-    corners = low[None], low[None], 0, high[None], high[None], 0
-    largest = float(box_cost(METRICS.index(metric), *corners)) if low.size else 0.0
+    largest = float(ground_costs(low[None], high[None], metric.name)[0, 0])
     if largest > 0 and (log_cost := math.log(largest) + log_unit) > math.log(LARGEST_COST):
         got = f"10^{log_cost / math.log(10):.1f}"
         raise ValueError(f"x: expected points with costs up to {LARGEST_COST:g} between them, got {got}")
@@ -207,7 +223,7 @@ def _scaled(pairs: _Pairs, total: float) -> _Pairs:
     return sources, sinks, flows * total
 
 
-def common_total(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+def common_total(a: Float, b: Float) -> float:
     """Total mass of a; an error where that of b differs."""
     total_a, total_b = float(a.sum()), float(b.sum())
     if not np.isfinite(total_a):
@@ -234,7 +250,8 @@ def emd_grid(
     spacing : float, sequence of floats, or sequence of arrays
         Distance between neighbours: one for all axes, one per axis, or the increasing coordinates along each axis.
     metric : {"cityblock", "euclidean", "sqeuclidean", "chebyshev"}
-        Cost of moving a unit of mass between two grid points; cityblock is solved as a flow between neighbours.
+        Cost of moving a unit of mass between two grid points, or another one of the table in
+        `fastdeg.transport.metrics`; cityblock is solved as a flow between neighbours.
     threads : int, optional
         Number of threads; the result does not depend on it.
 
@@ -257,7 +274,7 @@ def emd_grid(
     if b.shape != a.shape:
         raise ValueError(f"b: expected the shape of a, {a.shape}, got {b.shape}")
     coordinates = _coordinates(spacing, a.shape)
-    _checks.choice(metric, "metric", METRICS)
+    find(metric)
     if metric == "cityblock":
         a = _checks.masses(a, "a", a.shape)
         b = _checks.masses(b, "b", b.shape)
@@ -277,7 +294,7 @@ def emd_grid(
     return replace(result, potentials=(u.reshape(a.shape), v.reshape(a.shape)))
 
 
-def _coordinates(spacing: object, shape: tuple[int, ...]) -> list[NDArray[np.float64]]:
+def _coordinates(spacing: object, shape: tuple[int, ...]) -> list[Float]:
     """Coordinates along each axis."""
     steps: list[object]
     if isinstance(spacing, Real):
@@ -288,7 +305,7 @@ def _coordinates(spacing: object, shape: tuple[int, ...]) -> list[NDArray[np.flo
         steps = list(spacing)
         if len(steps) != len(shape):
             raise ValueError(f"spacing: expected one entry per axis ({len(shape)}), got {len(steps)}")
-    coordinates: list[NDArray[np.float64]] = []
+    coordinates: list[Float] = []
     for axis, (step, length) in enumerate(zip(steps, shape, strict=True)):
         name = f"spacing[{axis}]"
         if isinstance(step, Real):

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from fastdeg._threads import thread_count
 from fastdeg._types import Float
@@ -16,6 +15,7 @@ from fastdeg.crafting.problem.bounded_simplex import entropy_term, linear_entrop
 from fastdeg.crafting.problem.problem import Problem, Solution
 from fastdeg.crafting.result import total_variation
 from fastdeg.distances.transport import emd
+from fastdeg.transport.metrics import ground_costs
 from fastdeg.transport.network import solve_matrix
 
 N_RESAMPLES = 200
@@ -100,7 +100,7 @@ def _transport_to(target: Float, setup: Setup, support: NDArray[np.intp]) -> Cal
     centers, metric = setup.target.bins.standardized_centers()[setup.usable[support]], setup.metric
     if setup.cost is None and len(support) >= _FEW:
         return lambda shares: float(emd(shares, target, centers, metric=metric, threads=1).value)
-    cost = cdist(centers, centers, metric) if setup.cost is None else setup.cost[np.ix_(support, support)]
+    cost = ground_costs(centers, centers, metric) if setup.cost is None else setup.cost[np.ix_(support, support)]
     return lambda shares: solve_matrix(shares, target, cost, 1).value
 
 

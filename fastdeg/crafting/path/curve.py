@@ -10,11 +10,12 @@ import numpy as np
 from fastdeg._types import Float
 from fastdeg.crafting.grid.admm import GridState
 from fastdeg.crafting.path.two_threads import TwoHalves
-from fastdeg.crafting.problem.arguments import TRUE_METRICS, Setup
+from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.result import CraftResult
 from fastdeg.crafting.solve import as_flow
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.kernels.crafting.divergence import mixture_divergence
+from fastdeg.transport.metrics import obeys_triangle
 
 _KL_TOL = 1e-12  # of a mixture's divergence from the one that is wanted, relative
 _NEWTON_STEPS = 200
@@ -228,7 +229,7 @@ def _prior_transport(setup: Setup, state: Any) -> float | None:
     problem, usable = setup.problem, setup.usable
     prior = setup.prior.pmf[usable]
     needed = max(prior.sum(), setup.target.pmf[usable].sum()) >= _ALL
-    if not needed or setup.wasserstein_weight == 0 or setup.metric not in TRUE_METRICS:
+    if not needed or setup.wasserstein_weight == 0 or not obeys_triangle(setup.metric):
         return None
     prior = prior / prior.sum()
     flow = as_flow(problem.with_tau(1.0))

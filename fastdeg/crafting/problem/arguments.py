@@ -15,13 +15,12 @@ from fastdeg.crafting.problem.frechet_term import FrechetTerm
 from fastdeg.crafting.problem.frechet_term_grid import GridFrechetTerm
 from fastdeg.crafting.problem.problem import Geometry, GridTransport, PlanTransport, Problem
 from fastdeg.distribution import BinnedDistribution
+from fastdeg.transport.metrics import find
 
 LARGEST_PLAN = 600_000  # arcs up to which a grid's transport is a plan between bins, not a flow along edges
 FEW_SINKS = 64  # up to here it is a plan on larger grids too,
 LARGEST_COSTS = 40_000_000  # where its ground costs fit in memory: 0.3 GB;
 MANY_BINS = 5_000  # beyond, flows are still the faster way where p follows from them
-TRUE_METRICS = ("euclidean", "cityblock", "chebyshev")  # with the triangle inequality
-METRICS = (*TRUE_METRICS, "sqeuclidean")
 
 
 @dataclass(frozen=True)
@@ -204,7 +203,7 @@ def _transport(
         metric = ""
     else:
         default = "cityblock" if isinstance(target.bins, GridBins) else "euclidean"
-        metric = default if metric is None else _checks.choice(metric, "metric", METRICS)
+        metric = find(metric, default).name
     if weight == 0:  # any plan will do: one sink takes all
         return PlanTransport(np.ones(1), given=np.zeros((1, len(usable)))), metric
     sinks = np.flatnonzero(target.pmf > 0)

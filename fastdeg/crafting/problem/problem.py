@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from fastdeg._types import Float
 from fastdeg.crafting.problem.bounded_simplex import entropy_term, linear_entropic_minimum
@@ -17,6 +16,7 @@ from fastdeg.distances.transport import emd
 from fastdeg.kernels.crafting.interior.plan import c_transform, row_transform
 from fastdeg.kernels.transport.network.tree import Tree, copy_tree
 from fastdeg.transport.grid import solve_grid
+from fastdeg.transport.metrics import METRICS, ground_costs
 
 LARGEST_EXACT = 100_000  # bins up to which transport on a grid is solved for exactly
 SINKS_BY_COSTS = 32  # up to here the transport solver is given costs rather than points
@@ -45,7 +45,7 @@ class Geometry:
 
     def costs(self) -> Float:
         """Return the weighted ground costs (K, N)."""
-        return np.ascontiguousarray(self.weight * cdist(self.sinks, self.bins, self.metric))
+        return np.ascontiguousarray(self.weight * ground_costs(self.sinks, self.bins, self.metric))
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class PlanTransport:
         if self.flow is not None:
             return self.flow.exact(p, threads)
         geometry = self.geometry
-        if geometry is None or len(self.masses) <= SINKS_BY_COSTS:
+        if geometry is None or len(self.masses) <= SINKS_BY_COSTS or METRICS[geometry.metric].code is None:
             return float(emd(p, self.masses, cost=self.costs.T, threads=threads).value)
         if geometry.positions is None:
             result = emd(p, self.masses, geometry.bins, geometry.sinks, metric=geometry.metric, threads=threads)
