@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from fastdeg import runtime
+from fastdeg._types import Progress
 from fastdeg.runs import report
-from fastdeg.runs.workflow import Progress
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
@@ -35,13 +35,26 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_run(summary: Mapping[str, Any], written: Path) -> None:
-    """Print a run's comparison table, its certificate and notes, and where its files are."""
+def print_run(summary: Mapping[str, Any], written: Path, *, as_json: bool) -> None:
+    """Print a run's comparison table, its certificate and notes, and where its files are; or its summary as JSON."""
+    if as_json:
+        print_json(summary)
+        return
     caption = "\n".join(filter(None, [summary.get("caption"), report.certificate_text(summary)]))
     print_table("What was found", *report.comparison_table(summary), caption=caption)
     for message in summary["notes"]:
         note(message)
     print(f"Written: {written}")
+
+
+def print_estimate(summary: Mapping[str, Any]) -> None:
+    """Print what the verb estimate found, for a person."""
+    for title, header, rows in report.estimate_tables(summary):
+        print_table(title, header, rows)
+    for text in report.estimate_sentences(summary):
+        print(text)
+    for message in summary["notes"]:
+        note(message)
 
 
 def note(message: str) -> None:

@@ -3,79 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import fastdeg as fd
 from fastdeg.cli import console
-from fastdeg.cli.inputs import read_space
-from fastdeg.images import DegradationEstimator, read_images
+from fastdeg.cli.photos import fit_estimator, photo_notes
 from fastdeg.images.inference.results import Bootstrap, Inference
 from fastdeg.runs import folder as runs
 from fastdeg.runs import report
-from fastdeg.runs.workflow import ESTIMATOR_FILE, Candidates, bin_rows
+from fastdeg.runs.workflow import ESTIMATOR_FILE, bin_rows
 
 COUNTS = (5, 10, 20, 40, 80)  # numbers of references for which the intervals' width is foretold
 LEVEL = 0.9  # of the intervals
 MOST_PAIRS = 5  # pairs of bins named as hard to separate
 
 
-def fit_estimator(
-    options: argparse.Namespace,
-) -> tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]:
-    """Read both folders and fit the estimator; return it with the references by name, the notes and the inputs."""
-    bins = fd.GridBins(read_space(options.space or "paper"))
-    estimator = fd.DegradationEstimator(bins, downsampling=options.downsampling, noise=options.noise)
-    with console.progress_bar() as progress:
-        references = read_images(options.references, skip_bad=options.skip_bad, progress=progress)
-        clean = read_images(options.clean, skip_bad=options.skip_bad, min_side=estimator.least_side, progress=progress)
-    console.announce_compilation()
-    with console.progress_bar() as progress:
-        estimator.fit(clean.images, threads=options.threads, progress=progress)
-    inputs = {
-        "references": str(options.references),
-        "n_references": len(references),
-        "clean": str(options.clean),
-        "n_clean": len(clean),
-        "downsampling": options.downsampling,
-        "noise": options.noise,
-    }
-    return estimator, references.by_name, [*references.notes, *clean.notes], inputs
-
-
-def photo_notes(inference: Inference, names: Sequence[str]) -> list[str]:
-    """Return notes naming the photos that look like none the space can make, and those that show no compression."""
-    outside = [name for name, is_outside in zip(names, inference.outside, strict=True) if is_outside]
-    without_comb = [name for name, is_without in zip(names, inference.without_comb, strict=True) if is_without]
-    notes = []
-    if outside:
-        notes.append(
-            f"{len(outside)} of {len(names)} photos look like none that the space can make, so q says little of them "
-            f"(if all came from inside, so many would with probability {inference.all_inside_p_value:.2g}): "
-            + ", ".join(outside)
-        )
-    if without_comb:
-        notes.append(
-            f"{len(without_comb)} of {len(names)} photos show no quantisation by JPEG (never compressed, or resized or "
-            "filtered since), which counts as the best quality of the space: " + ", ".join(without_comb)
-        )
-    return notes
-
-
-def photo_candidates(
-    estimator: DegradationEstimator, inference: Inference, photos: Mapping[str, NDArray[Any]]
-) -> Candidates:
-    """Return photos as candidates for references: in the bins of what was inferred of each."""
-    images = list(photos.values())
-    labels = estimator.bins.assign(inference.parameters, outside="clip")
-    return Candidates(tuple(photos), estimator.embed(images), inference.parameters, labels, images)
-
-
-def estimate(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Find the degradation distribution of reference photos; say how far it can be trusted."""
     if options.output is not None:
         runs.check_run_folder(options.output, force=options.force)
@@ -137,19 +84,9 @@ def estimate(options: argparse.Namespace) -> None:
     if options.json:
         console.print_json(summary)
     else:
-        print_estimate(summary)
+        console.print_estimate(summary)
         if options.output is not None:
             print(f"Written: {options.output}")
-
-
-def print_estimate(summary: Mapping[str, Any]) -> None:
-    """Print what `estimate` found, for a person."""
-    for title, header, rows in report.estimate_tables(summary):
-        console.print_table(title, header, rows)
-    for text in report.estimate_sentences(summary):
-        print(text)
-    for message in summary["notes"]:
-        console.note(message)
 
 
 def _marginals(q: fd.BinnedDistribution, bootstrap: Bootstrap) -> dict[str, list[dict[str, Any]]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import fastdeg as fd
 from fastdeg.cli import console
-from fastdeg.cli.estimate import photo_candidates, photo_notes
+from fastdeg.cli.photos import photo_candidates, photo_notes
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, read_images
 from fastdeg.runs import folder as runs
@@ -16,7 +16,7 @@ from fastdeg.runs import report
 from fastdeg.runs.workflow import ESTIMATOR_FILE, reference_rows, selection_summary
 
 
-def select(options: argparse.Namespace) -> None:
+def run(options: argparse.Namespace) -> None:
     """Select references among the images of a folder, by the estimator and the distributions of an earlier run."""
     if options.output is not None and options.output.exists() and not options.force:
         raise ValueError(f"{options.output}: exists; pass --force to replace it, or choose another file")

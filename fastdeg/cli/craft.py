@@ -1,0 +1,107 @@
+"""The verb craft: from photos or annotations to the training distribution."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+import numpy as np
+
+import fastdeg as fd
+from fastdeg.bins import Bins
+from fastdeg.cli import console
+from fastdeg.cli.ahead import crafting_compiled
+from fastdeg.cli.inputs import Annotations, read_annotations, read_space
+from fastdeg.cli.photos import craft_from_photos, fit_estimator
+from fastdeg.distribution import BinnedDistribution
+from fastdeg.images import dct_features, read_images
+from fastdeg.runs import folder as runs
+from fastdeg.runs.workflow import Candidates, CraftingRun, craft_run, save_run, summarize
+from fastdeg.space import DegradationSpace
+
+
+def run(options: argparse.Namespace) -> None:
+    """Craft the training distribution from reference photos and clean images, or from annotations."""
+    generalization = _generalization(options.generalization)
+    runs.check_run_folder(options.output, force=options.force)
+    estimator = None
+    if options.annotations is not None:
+        crafted, inputs = _craft_from_annotations(options, generalization)
+    else:
+        if options.clean is None:
+            raise ValueError("--clean: expected a folder of clean images beside --references, got none")
+        for name in ("n_bins", "images"):
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name.replace('_', '-')}: goes with --annotations, not with --references")
+        with crafting_compiled():
+            estimator, references, notes, inputs = fit_estimator(options)
+        with console.progress_bar() as progress:
+            crafted = craft_from_photos(
+                estimator, references, options, progress, generalization=generalization, notes=notes
+            )
+    summary = summarize(crafted, "craft", inputs, generalization_auto=generalization == "auto")
+    save_run(options.output, crafted, summary, estimator=estimator, force=options.force)
+    console.print_run(summary, options.output, as_json=options.json)
+
+
+def _craft_from_annotations(
+    options: argparse.Namespace, generalization: float | str
+) -> tuple[CraftingRun, dict[str, Any]]:
+    if options.clean is not None:
+        raise ValueError("--clean: goes with --references, not with --annotations")
+    space = read_space(options.space or "dense")
+    table = read_annotations(options.annotations, space)
+    bins = _annotation_bins(space, options.n_bins)
+    console.announce_compilation()
+    target = BinnedDistribution.from_samples(bins, table.parameters, threads=options.threads)
+    with console.progress_bar() as progress:
+        run = craft_run(
+            target,
+            _annotated_candidates(options, table, bins),
+            generalization=generalization,
+            n_references=options.n_references,
+            n_neighbors=options.n_neighbors,
+            target_moments=fd.weighted_moments(table.parameters, threads=options.threads),
+            target_name="annotated",
+            threads=options.threads,
+            progress=progress,
+        )
+    inputs = {"annotations": str(options.annotations), "n_rows": len(table.parameters), "n_bins": bins.n_bins}
+    return run, inputs
+
+
+def _annotation_bins(space: DegradationSpace, n_bins: int | None) -> Bins:
+    """Return k-means bins of the space's points, or its own cells where there are no more than the bins wanted."""
+    if n_bins is None:
+        n_bins = 100
+        if space.n_bins <= n_bins:
+            return fd.GridBins(space)
+    return fd.CentroidBins.fit(space.points(), n_bins, space=space)
+
+
+def _annotated_candidates(options: argparse.Namespace, table: Annotations, bins: Bins) -> Candidates:
+    labels = bins.assign(table.parameters, threads=options.threads)
+    assert bins.space is not None
+    rows = tuple(f"row {i}" for i in range(1, len(labels) + 1))
+    if options.images is None:
+        return Candidates(table.files or rows, bins.space.standardize(table.parameters), table.parameters, labels)
+    if table.files is None:
+        raise ValueError(f"{options.annotations}: expected a column 'file' beside --images, got none")
+    images = read_images([options.images / name for name in table.files]).images
+    features = np.stack([dct_features(image) for image in images])
+    spread = features.std(axis=0)
+    embeddings = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return Candidates(table.files, embeddings, table.parameters, labels, images)
+
+
+def _generalization(text: str) -> float | str:
+    if text == "auto":
+        return text
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"--generalization: expected a number >= 0 or auto, got {text!r}")
+    return value

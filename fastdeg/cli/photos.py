@@ -1,0 +1,99 @@
+"""What the verbs that read photos share: fitting on clean images, and what is said and crafted of the photos."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+import fastdeg as fd
+from fastdeg import baselines
+from fastdeg._types import Progress
+from fastdeg.cli import console
+from fastdeg.cli.inputs import read_space
+from fastdeg.distribution import BinnedDistribution
+from fastdeg.images import DegradationEstimator, read_images
+from fastdeg.images.inference.results import Inference
+from fastdeg.runs.workflow import Candidates, CraftingRun, craft_run
+
+
+def fit_estimator(
+    options: argparse.Namespace,
+) -> tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]:
+    """Read both folders and fit the estimator; return it with the references by name, the notes and the inputs."""
+    bins = fd.GridBins(read_space(options.space or "paper"))
+    estimator = fd.DegradationEstimator(bins, downsampling=options.downsampling, noise=options.noise)
+    with console.progress_bar() as progress:
+        references = read_images(options.references, skip_bad=options.skip_bad, progress=progress)
+        clean = read_images(options.clean, skip_bad=options.skip_bad, min_side=estimator.least_side, progress=progress)
+    console.announce_compilation()
+    with console.progress_bar() as progress:
+        estimator.fit(clean.images, threads=options.threads, progress=progress)
+    inputs = {
+        "references": str(options.references),
+        "n_references": len(references),
+        "clean": str(options.clean),
+        "n_clean": len(clean),
+        "downsampling": options.downsampling,
+        "noise": options.noise,
+    }
+    return estimator, references.by_name, [*references.notes, *clean.notes], inputs
+
+
+def photo_notes(inference: Inference, names: Sequence[str]) -> list[str]:
+    """Return notes naming the photos that look like none the space can make, and those that show no compression."""
+    outside = [name for name, is_outside in zip(names, inference.outside, strict=True) if is_outside]
+    without_comb = [name for name, is_without in zip(names, inference.without_comb, strict=True) if is_without]
+    notes = []
+    if outside:
+        notes.append(
+            f"{len(outside)} of {len(names)} photos look like none that the space can make, so q says little of them "
+            f"(if all came from inside, so many would with probability {inference.all_inside_p_value:.2g}): "
+            + ", ".join(outside)
+        )
+    if without_comb:
+        notes.append(
+            f"{len(without_comb)} of {len(names)} photos show no quantisation by JPEG (never compressed, or resized or "
+            "filtered since), which counts as the best quality of the space: " + ", ".join(without_comb)
+        )
+    return notes
+
+
+def photo_candidates(
+    estimator: DegradationEstimator, inference: Inference, photos: Mapping[str, NDArray[Any]]
+) -> Candidates:
+    """Return photos as candidates for references: in the bins of what was inferred of each."""
+    images = list(photos.values())
+    labels = estimator.bins.assign(inference.parameters, outside="clip")
+    return Candidates(tuple(photos), estimator.embed(images), inference.parameters, labels, images)
+
+
+def craft_from_photos(
+    estimator: DegradationEstimator,
+    references: Mapping[str, NDArray[Any]],
+    options: argparse.Namespace,
+    progress: Progress | None,
+    *,
+    generalization: float | str,
+    notes: Sequence[str] = (),
+) -> CraftingRun:
+    images = list(references.values())
+    inference = estimator.infer(images)
+    target = inference.distribution
+    # on one thread: the version for more compiles for longer than it could ever save here
+    moments = *estimator.bin_feature_moments(), *estimator.feature_moments(images)
+    distances = fd.frechet_distances(*moments, threads=1)
+    closed_form = baselines.closed_form_weights(distances)
+    return craft_run(
+        target,
+        photo_candidates(estimator, inference, references),
+        generalization=generalization,
+        n_references=getattr(options, "n_references", 10),
+        n_neighbors=getattr(options, "n_neighbors", 5),
+        other_baselines={"closed-form weights": BinnedDistribution(target.bins, closed_form)},
+        notes=[*notes, *photo_notes(inference, list(references))],
+        threads=options.threads,
+        progress=progress,
+    )
