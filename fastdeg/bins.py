@@ -452,7 +452,7 @@ class CentroidBins(Bins):
         )
 
     def __hash__(self) -> int:
-        return hash((self.n_bins, self.ndim, self.centers.tobytes()))
+        return hash((self.n_bins, self.ndim, (self.centers + 0.0).tobytes()))  # 0 is equal to -0
 
     def __repr__(self) -> str:
         return f"CentroidBins({self.n_bins} centres, {', '.join(self.names)})"

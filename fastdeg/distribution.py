@@ -180,5 +180,16 @@ class BinnedDistribution:
         except KeyError as missing:
             raise ValueError(f"{os.fspath(path)}: expected the entry {missing}, got none") from None
 
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, BinnedDistribution)
+            and self.n_samples == other.n_samples
+            and self.bins == other.bins
+            and np.array_equal(self.pmf, other.pmf)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.bins, self.n_samples, float(self.pmf[0])))
+
     def __repr__(self) -> str:
         return f"BinnedDistribution({self.bins!r}, {self.effective_bins():.1f} effective bins)"

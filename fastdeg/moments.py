@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
+from fastdeg._types import ByValue
 from fastdeg.kernels.measure import moments as _kernels
 
 
-@dataclass(frozen=True)
-class Moments:
+@dataclass(frozen=True, eq=False)
+class Moments(ByValue):
     """Total weight, mean and scatter of a set of samples, or of the samples of each label: what `merge` adds up.
 
     Attributes

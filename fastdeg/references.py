@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
 from fastdeg._threads import thread_count
+from fastdeg._types import ByValue
 from fastdeg.distances.frechet import frechet_distance
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.kernels.measure import diversity as _kernels
@@ -29,8 +30,8 @@ class Coverage(NamedTuple):
     max: float
 
 
-@dataclass(frozen=True)
-class ReferenceSelection:
+@dataclass(frozen=True, eq=False)
+class ReferenceSelection(ByValue):
     """Reference images that `select_references` chose.
 
     Attributes

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastdeg._checks import choice, float_array, integer, number
-from fastdeg._types import Float
+from fastdeg._types import ByValue, Float
 
 
 @dataclass(frozen=True, eq=False)
-class Axis:
+class Axis(ByValue):
     """One axis of a degradation space; made by `Axis.regular`, `Axis.edges` or `Axis.levels`.
 
     Attributes
@@ -41,7 +41,7 @@ class Axis:
     """
 
     name: str
-    unit: str
+    unit: str = field(compare=False)
     discrete: bool
     boundaries: Float
     centers: Float
@@ -49,6 +49,9 @@ class Axis:
     def __post_init__(self) -> None:
         self.boundaries.setflags(write=False)
         self.centers.setflags(write=False)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.discrete, self.n_bins))
 
     @classmethod
     def regular(cls, name: str, low: float, high: float, n_bins: int, unit: str = "") -> Axis:
@@ -266,7 +269,7 @@ class DegradationSpace:
         return points
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, DegradationSpace) and self.to_dict() == other.to_dict()
+        return isinstance(other, DegradationSpace) and self.axes == other.axes
 
     def __hash__(self) -> int:
         return hash((self.names, self.shape))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastdeg as fd
+from fastdeg._types import ByValue
 from fastdeg.bins import GridBins
 from fastdeg.cli import console
 from fastdeg.cli.ahead import crafting_compiled
@@ -32,8 +33,8 @@ N_REFERENCES = 24
 HR_CROP = (480, 400)  # height and width of the clean crops behind the references: LR photos of 120 × 100 pixels
 
 
-@dataclass(frozen=True)
-class Application:
+@dataclass(frozen=True, eq=False)
+class Application(ByValue):
     """Clean images to fit on, reference photos of other scenes, and the distribution the references come from."""
 
     clean: dict[str, NDArray[np.uint8]]

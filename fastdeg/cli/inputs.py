@@ -10,12 +10,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from fastdeg._types import ByValue
 from fastdeg.runs.folder import read_csv
 from fastdeg.space import DegradationSpace
 
 
-@dataclass(frozen=True)
-class Annotations:
+@dataclass(frozen=True, eq=False)
+class Annotations(ByValue):
     """Degradation parameters of images.
 
     Attributes

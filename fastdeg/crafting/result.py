@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastdeg._types import Float
+from fastdeg._types import ByValue, Float
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.bounded_simplex import entropy_term
 from fastdeg.crafting.problem.problem import LARGEST_EXACT, Solution
@@ -18,7 +18,7 @@ NEAR = 0.01  # total variation below which two distributions count as the same
 
 
 @dataclass(frozen=True, eq=False)
-class CraftResult:
+class CraftResult(ByValue):
     """A crafted training distribution with its certificate.
 
     Attributes
@@ -59,7 +59,7 @@ class CraftResult:
     dual_residual: float
     n_iter: int
     history: dict[str, Float]
-    _state: Any = field(default=None, repr=False)
+    _state: Any = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"

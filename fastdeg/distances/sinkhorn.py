@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastdeg import _checks
 from fastdeg._threads import thread_count
-from fastdeg._types import Float
+from fastdeg._types import ByValue, Float
 from fastdeg.distances.transport import check_matrix, common_total, points_of
 from fastdeg.kernels.transport import sinkhorn as _kernels
 from fastdeg.transport.metrics import find, ground_costs
@@ -20,7 +20,7 @@ PARALLEL_ENTRIES = 4_000_000  # entries of the kernel matrix from which on it is
 
 
 @dataclass(frozen=True, eq=False)
-class SinkhornResult:
+class SinkhornResult(ByValue):
     """An entropic transport plan ``P = exp((u + v - cost) / reg)``.
 
     Attributes
@@ -42,7 +42,7 @@ class SinkhornResult:
     marginal_error: float
     n_iter: int
     converged: bool
-    _cost: Callable[[], Float]
+    _cost: Callable[[], Float] = field(compare=False)
     _reg: float
 
     @cached_property

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
 from fastdeg._threads import thread_count
-from fastdeg._types import Float
+from fastdeg._types import ByValue, Float
 from fastdeg.kernels.transport.line import emd_sorted, emd_sorted_equal_masses
 from fastdeg.transport.grid import grid_plan, solve_grid
 from fastdeg.transport.metrics import Metric, find, ground_costs
@@ -30,7 +30,7 @@ _Pairs = tuple[NDArray[np.int64], NDArray[np.int64], Float]
 
 
 @dataclass(frozen=True, eq=False)
-class EMDResult:
+class EMDResult(ByValue):
     """An earth mover's distance with its certificate.
 
     Attributes
@@ -50,7 +50,7 @@ class EMDResult:
     potentials: tuple[Float, Float]
     gap: float
     n_pivots: int
-    _pairs: Callable[[], _Pairs] = field(repr=False)
+    _pairs: Callable[[], _Pairs] = field(repr=False, compare=False)
 
     @property
     def relative_gap(self) -> float:

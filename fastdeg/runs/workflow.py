@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import fastdeg as fd
 from fastdeg import baselines
-from fastdeg._types import Progress
+from fastdeg._types import ByValue, Progress
 from fastdeg.bins import Bins
 from fastdeg.crafting.path.curve import TradeoffPath
 from fastdeg.crafting.problem.bounded_simplex import entropy_term
@@ -32,8 +32,8 @@ ESTIMATOR_FILE = "estimator.npz"  # in the folder of a run that read photos
 THUMBNAIL = 160  # longer side of a reference's thumbnail, in pixels
 
 
-@dataclass(frozen=True)
-class Candidates:
+@dataclass(frozen=True, eq=False)
+class Candidates(ByValue):
     """Images, or rows of a table, among which references are selected.
 
     Attributes
@@ -57,8 +57,8 @@ class Candidates:
     images: Sequence[NDArray[Any]] | None = None
 
 
-@dataclass(frozen=True)
-class CraftingRun:
+@dataclass(frozen=True, eq=False)
+class CraftingRun(ByValue):
     """What the main job found: the target q, the prior π, the crafted p, the trade-off path and the references."""
 
     target: BinnedDistribution

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastdeg._types import Float
+from fastdeg._types import ByValue, Float
 from fastdeg.crafting.grid.admm import GridState
 from fastdeg.crafting.path.two_threads import TwoHalves
 from fastdeg.crafting.problem.arguments import Setup
@@ -25,7 +25,7 @@ _ALL = 1 - 1e-9  # mass on bins that p may use
 
 
 @dataclass(frozen=True, eq=False)
-class Curve:
+class Curve(ByValue):
     """Accuracy against generalisation of a sequence of distributions.
 
     Attributes
@@ -47,7 +47,7 @@ class Curve:
 
 
 @dataclass(frozen=True, eq=False)
-class TradeoffPath:
+class TradeoffPath(ByValue):
     """Crafted distributions from the target to the prior, and the plain mixtures beside them.
 
     Attributes

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._checks import integer
-from fastdeg._types import Progress
+from fastdeg._types import ByValue, Progress
 from fastdeg.images.files.headers import SUFFIXES, HeaderError, read_header
 
 PathLike = str | os.PathLike[str]
@@ -28,9 +28,12 @@ class ImageError(ValueError):
         super().__init__(f"{os.fspath(path)}: {reason}")
         self.path, self.reason = Path(path), reason
 
+    def __reduce__(self) -> tuple[type[ImageError], tuple[Path, str]]:
+        return type(self), (self.path, self.reason)
 
-@dataclass(frozen=True)
-class ImageFile:
+
+@dataclass(frozen=True, eq=False)
+class ImageFile(ByValue):
     """One image read from a file.
 
     Attributes
@@ -46,8 +49,8 @@ class ImageFile:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class ImageCollection:
+@dataclass(frozen=True, eq=False)
+class ImageCollection(ByValue):
     """Images read from a folder or a list of files.
 
     Attributes

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg._types import Float
+from fastdeg._types import ByValue, Float
 
 
-@dataclass(frozen=True)
-class MarginalIntervals:
+@dataclass(frozen=True, eq=False)
+class MarginalIntervals(ByValue):
     """Bootstrap intervals of one axis' marginal.
 
     Attributes
@@ -27,8 +27,8 @@ class MarginalIntervals:
     high: Float
 
 
-@dataclass(frozen=True)
-class Bootstrap:
+@dataclass(frozen=True, eq=False)
+class Bootstrap(ByValue):
     """Uncertainty of an inferred distribution from which references happened to be at hand.
 
     Attributes
@@ -44,8 +44,8 @@ class Bootstrap:
     level: float
 
 
-@dataclass(frozen=True)
-class ReferenceCounts:
+@dataclass(frozen=True, eq=False)
+class ReferenceCounts(ByValue):
     """How the width of the intervals shrinks with the number of reference images.
 
     Attributes
@@ -62,8 +62,8 @@ class ReferenceCounts:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Identifiability:
+@dataclass(frozen=True, eq=False)
+class Identifiability(ByValue):
     """What one image can and cannot tell.
 
     Attributes
@@ -88,8 +88,8 @@ class Identifiability:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Inference:
+@dataclass(frozen=True, eq=False)
+class Inference(ByValue):
     """All that is read out of a set of reference images.
 
     Attributes
