@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,17 +22,21 @@ def replaced_file(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} into")
     options: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    temporary = hidden_neighbour(target)
     try:
-        os.fchmod(handle, 0o666 & ~umask())  # mkstemp's files are private
-        with os.fdopen(handle, mode, **options) as file:
+        with temporary.open(mode.replace("w", "x"), **options) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def hidden_neighbour(path: Path) -> Path:
+    """Return a path beside ``path`` where nothing is, to make a file or folder with the permissions of any other."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
 
 
 def write_archive(
@@ -63,10 +67,3 @@ def read_archive(path: str | os.PathLike[str], format: str) -> tuple[dict[str, A
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, TypeError):
         pass
     raise ValueError(f"{os.fspath(path)}: expected a file written by {format}.save")
-
-
-def umask() -> int:
-    """Return the process' file mode creation mask."""
-    current = os.umask(0)
-    os.umask(current)
-    return current

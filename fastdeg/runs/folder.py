@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastdeg._files import replaced_file, umask
+from fastdeg._files import hidden_neighbour, replaced_file
 
 RUN_FILE = "run.json"
 FORMAT = "fastdeg.run"
@@ -19,7 +18,7 @@ FORMAT = "fastdeg.run"
 
 @contextmanager
 def new_run_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
-    """Yield a temporary folder that becomes ``path`` on success and vanishes on failure.
+    """Yield a temporary folder that becomes ``path`` on success; on failure it vanishes, and an earlier run stays.
 
     Raises
     ------
@@ -28,20 +27,26 @@ def new_run_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     """
     check_run_folder(path, force=force)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = hidden_neighbour(path)
+    earlier = temporary.with_name(temporary.name + ".earlier")
     try:
-        temporary.chmod(0o777 & ~umask())
+        temporary.mkdir()
         yield temporary
+        check_run_folder(path, force=force)
         if path.exists():
-            check_run_folder(path, force=force)
-            earlier = temporary.with_name(temporary.name + ".earlier")
             path.rename(earlier)
-            temporary.rename(path)
-            shutil.rmtree(earlier)
-        else:
-            temporary.rename(path)
+        temporary.rename(path)
     except BaseException:
+        if earlier.exists():
+            if path.exists():
+                path.rename(temporary)
+            earlier.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    try:
+        shutil.rmtree(earlier, ignore_errors=True)
+    except KeyboardInterrupt:
+        shutil.rmtree(earlier, ignore_errors=True)
         raise
 
 
