@@ -1,4 +1,4 @@
-"""Files and run folders: written completely or not at all, whenever an interrupt comes; with the caller's permissions."""
+"""Files and run folders: written completely or not at all, whenever an interrupt comes; with the usual permissions."""
 
 import os
 import shutil
