@@ -15,8 +15,8 @@ from typing import Any
 
 import numba
 
-# Below this many elementary operations the launch of the threads costs more than it saves.
-SMALL_WORK = 20_000
+# Below this many elementary operations, some 50 µs, the launch of the threads costs more than it saves.
+SMALL_WORK = 100_000
 
 _numba_config: Any = numba.config
 _launched_in_process: int | None = None  # process that made the first parallel launch

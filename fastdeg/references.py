@@ -10,13 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
 from fastdeg._threads import thread_count
-from fastdeg._types import ByValue
-from fastdeg.distances.frechet import frechet_distance
+from fastdeg._types import ByValue, Float
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.kernels.measure import diversity as _kernels
-from fastdeg.kernels.measure.farthest import bucket_steps, make_buckets
-from fastdeg.kernels.measure.farthest_wide import quantise, wide_steps
-from fastdeg.moments import partial_moments
+from fastdeg.kernels.measure.diversity import distance_to_set, most_diverse, update_nearest
+from fastdeg.kernels.measure.farthest import bucket_steps, farthest_steps, make_buckets
 
 FEW_AXES = 8  # up to which boxes around buckets of points tell them apart
 LARGEST = 1e145  # whose square can be summed up
@@ -92,7 +89,7 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
     """
     x = _checks.float_array(x, "x", ("n", "d"), keep_float32=True)
     n, n_axes = x.shape
-    thread_count(threads)
+    thread_count(threads, 0)  # refuses what is no number of threads
     k = _checks.integer(k, "k", 0, n)
     if n_axes == 0:
         raise ValueError("x: expected at least one axis, got shape (n, 0)")
@@ -110,12 +107,9 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
         for step in range(1, k, steps):
             bucket_steps(x, buckets, chosen, step, min(k, step + steps), nearest, best, best_index)
         return chosen
-    copies, norms, errors = np.empty(x.shape, np.int16), np.empty(n, np.int64), np.empty(n)
-    unit = quantise(x, copies, norms, errors, threads=threads, work=work)
-    reach = np.full(n, np.inf)
+    error = (n_axes + 8) * float(np.finfo(x.dtype).eps)
     for step in range(1, k, steps):
-        state = (chosen, step, min(k, step + steps), nearest, reach)
-        wide_steps(x, copies, norms, errors, unit, *state, threads=threads, work=work)
+        farthest_steps(x, error, chosen, step, min(k, step + steps), nearest, threads=threads, work=work)
     return chosen
 
 
@@ -147,7 +141,7 @@ def coverage(x: ArrayLike, indices: ArrayLike, *, threads: int | None = None) ->
     if chosen.size == 0:
         raise ValueError("indices: expected at least one chosen point, got none")
     distances = np.empty(len(x))
-    _kernels.distance_to_set(x, chosen, distances, threads=threads, work=x.size * len(chosen))
+    distance_to_set(x, chosen, distances, threads=threads, work=x.size * len(chosen))
     if not distances.max() < np.inf:
         raise ValueError("x: expected points whose distances are within the floating-point range, got farther ones")
     return Coverage(float(distances.mean()), float(distances.max()))
@@ -224,7 +218,7 @@ def select_references(
     n_neighbors = min(_checks.integer(n_neighbors, "n_neighbors", 1), max(1, n_references - 1))
     _checks.memory(8.0 * n * n_neighbors, "n_neighbors")
 
-    everything = partial_moments(x, threads=threads)
+    mean = x.mean(axis=0, dtype=np.float64)
     indices = np.empty(n_references, np.int64)
     nearest = np.full((n, n_neighbors), np.inf)
     taken = np.zeros(n, np.bool_)
@@ -239,22 +233,21 @@ def select_references(
         for _ in range(quotas[bin_index]):
             candidates = _candidates(bin_of, taken, images_left, support.pmf > 0, away)
             if n_chosen == 0:
-                offset = x[candidates] - everything.mean
+                offset = x[candidates] - mean
                 index = candidates[np.argmin((offset**2).sum(axis=1))]
             else:
-                index = candidates[_kernels.most_diverse(candidates, taken, nearest, n_chosen)]
-            _kernels.update_nearest(x, index, n_chosen, nearest, threads=threads, work=x.size)
+                index = candidates[most_diverse(candidates, taken, nearest, n_chosen)]
+            update_nearest(x, index, n_chosen, nearest, threads=threads, work=x.size)
             taken[index] = True
             images_left[bin_of[index]] -= 1
             indices[n_chosen] = index
             n_chosen += 1
-    chosen = partial_moments(x[indices])
     return ReferenceSelection(
         indices,
         bin_of[indices],
         _diversity(x[indices], n_neighbors),
-        coverage(x, indices, threads=threads),
-        frechet_distance(chosen.mean, chosen.covariance, everything.mean, everything.covariance),
+        Coverage(float(nearest[:, 0].mean()), float(nearest[:, 0].max())),
+        _moment_distance(x[indices] - mean, x - mean),
     )
 
 
@@ -298,6 +291,21 @@ def _diversity(chosen: NDArray[Any], n_neighbors: int) -> float:
     distances = np.sqrt(((chosen[:, None].astype(np.float64) - chosen[None]) ** 2).sum(axis=2))
     np.fill_diagonal(distances, np.inf)
     return float(np.sort(distances, axis=1)[:, :count].mean())
+
+
+def _moment_distance(chosen: Float, everything: Float) -> float:
+    """Squared Fréchet distance between the moments of some rows and those of all, whose mean is zero.
+
+    The centred rows are factors of the covariances, so that these, of many axes, need not be formed.
+    """
+    mean = chosen.mean(axis=0)
+    factors = [rows / np.sqrt(len(rows)) for rows in (chosen - mean, everything)]
+    factors = [np.linalg.qr(rows, mode="r") if len(chosen) > rows.shape[1] else rows for rows in factors]
+    root, whole_root = (float(np.linalg.norm(factor)) for factor in factors)
+    share = 1.0
+    if root > 0 and whole_root > 0:
+        share = np.linalg.svd((factors[0] / root) @ (factors[1] / whole_root).T, compute_uv=False).sum()
+    return float(mean @ mean + (root - whole_root) ** 2 + 2 * root * whole_root * (1 - min(share, 1.0)))
 
 
 def _index_array(value: ArrayLike, name: str, count: int) -> NDArray[np.int64]:

@@ -51,3 +51,33 @@ def test_bits_do_not_depend_on_threads():
     done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "same 13"
+
+
+FEW = """
+import numba
+import numpy as np
+import fastdeg as fd
+
+rng = np.random.default_rng(0)
+wide, x, labels = rng.random((100, 256)), rng.random((300, 3)), rng.integers(0, 4, 300)
+bins = fd.CentroidBins(x[:4])
+grid = fd.GridBins(fd.DegradationSpace([fd.Axis.regular(name, 0, 1, 5) for name in "abc"]))
+fd.farthest_points(wide, 50)
+fd.farthest_points(x, 50)
+fd.select_references(wide, bins.assign(x)[:100], fd.BinnedDistribution.from_samples(bins, x))
+means, covs = fd.weighted_moments(x, labels=labels)
+fd.frechet_distances(means, covs, *fd.weighted_moments(x))
+grid.assign(x)
+fd.BinnedDistribution.from_samples(grid, x)
+try:
+    print("threads by", numba.threading_layer())
+except ValueError:
+    print("no threads")
+"""
+
+
+def test_small_work_starts_no_threads():
+    environment = os.environ | {"NUMBA_NUM_THREADS": "7", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run([sys.executable, "-c", FEW], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "no threads"

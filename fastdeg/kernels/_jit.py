@@ -22,6 +22,13 @@ from fastdeg.kernels import _cache
 # Accuracy-neutral subset of fastmath for reductions: NaN and infinity keep their meaning.
 REASSOCIATE = frozenset({"nsz", "arcp", "contract", "reassoc"})
 
+# In parallel kernels only the loops over prange run in parallel: NumPy's calls beside them win little, and compiling
+# each of them as a parallel loop of its own takes a second.
+ONLY_PRANGE = {
+    **dict.fromkeys(("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False),
+    "prange": True,
+}
+
 _digests: dict[int, str] = {}  # id of a compiled function -> digest of its code and of all that it calls
 
 
@@ -84,7 +91,8 @@ def _compile(
     """
     assert isinstance(function, FunctionType)
     flags = fastmath if isinstance(fastmath, bool) else set(fastmath)
-    options = f"{sorted(flags) if isinstance(flags, set) else flags} {parallel} {inline}"
+    loops = ONLY_PRANGE if parallel else False
+    options = f"{sorted(flags) if isinstance(flags, set) else flags} {loops} {inline}"
     called = _digest(options, *_referenced(function.__code__, function.__globals__))
     copy = FunctionType(
         function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
@@ -97,7 +105,7 @@ def _compile(
         error_model="numpy",
         fastmath=flags,
         inline=inline,
-        parallel=parallel,
+        parallel=dict(loops) if loops else False,  # numba empties it
     )(copy)
     if not os.environ.get("FASTDEG_NO_CACHE"):
         _cache.enable(compiled)
