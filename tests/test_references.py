@@ -106,10 +106,11 @@ def test_all_images_can_be_references(gallery):
     assert chosen.diversity > 0
 
 
-def test_what_a_selection_reports(gallery):
+@pytest.mark.parametrize("n_references", [4, 7, 150])
+def test_what_a_selection_reports(gallery, n_references):
     embeddings, labels, bins = gallery
     target = fd.BinnedDistribution.uniform(bins)
-    chosen = fd.select_references(embeddings, labels, target, n_references=7, n_neighbors=3)
+    chosen = fd.select_references(embeddings, labels, target, n_references=n_references, n_neighbors=3)
     between = np.sqrt(naive.squared_distances(embeddings, embeddings[chosen.indices]))
     assert_allclose(chosen.coverage, [between.min(axis=1).mean(), between.min(axis=1).max()])
     among = np.sort(between[chosen.indices], axis=1)[:, 1:4]
