@@ -91,7 +91,7 @@ def _compile(
     """
     assert isinstance(function, FunctionType)
     flags = fastmath if isinstance(fastmath, bool) else set(fastmath)
-    loops = ONLY_PRANGE if parallel else False
+    loops = dict(ONLY_PRANGE) if parallel else False  # a copy: numba empties it
     options = f"{sorted(flags) if isinstance(flags, set) else flags} {loops} {inline}"
     called = _digest(options, *_referenced(function.__code__, function.__globals__))
     copy = FunctionType(
@@ -105,7 +105,7 @@ def _compile(
         error_model="numpy",
         fastmath=flags,
         inline=inline,
-        parallel=dict(loops) if loops else False,  # numba empties it
+        parallel=loops,
     )(copy)
     if not os.environ.get("FASTDEG_NO_CACHE"):
         _cache.enable(compiled)
