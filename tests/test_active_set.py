@@ -4,14 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
-from problems_grids import SHAPE, N, active_flows, edges, split_small_grids, uneven_steps
+from problems_grids import N, split_small_grids
 
 import fastdeg as fd
-from fastdeg.crafting.grid.active_set import ActiveSetState
 from fastdeg.crafting.grid.admm import GridSplitting
 from fastdeg.crafting.problem.arguments import build
 from fastdeg.kernels.crafting.forest import component_newton
-from fastdeg.kernels.transport.grid import grid_edges
 
 
 @pytest.fixture
@@ -43,24 +41,6 @@ def test_each_group_keeps_its_mass_and_moments(rng):
     component_newton.group_moments(component_newton.Features(x, x2, constant, slope, square), p, group, sums)
     expected = [features[group == k].T @ p[group == k] for k in range(5)]
     np.testing.assert_allclose(sums, expected, rtol=1e-12)
-
-
-def test_the_largest_flow_into_each_cell_is_preferred(rng):
-    steps = uneven_steps(rng)
-    _, flows, _ = active_flows(rng, steps)
-    excess, into = {}, {}
-    for i, j, length, k in edges(steps):
-        excess[i, j] = abs(flows[k, i]) / length - 1
-        into.setdefault(i if flows[k, i] > 0 else j, []).append((i, j))
-    largest = {max(ends, key=lambda pair: excess[pair]) for ends in into.values()}
-    largest = {pair for pair in largest if excess[pair] > 0}
-    assert 0 < len(largest) < len(excess)
-    coordinates = np.concatenate([np.r_[0, np.cumsum(steps[k, : n - 1])] for k, n in enumerate(SHAPE)])
-    tails, heads, _ = grid_edges(np.array(SHAPE), coordinates)
-    preference = np.empty(len(tails))
-    component_newton.edge_order(np.array(SHAPE), steps, np.ones(3), flows, preference)
-    order = [(int(tails[e]), int(heads[e])) for e in np.argsort(preference)]
-    assert order == sorted(excess, key=lambda pair: (pair not in largest, -excess[pair]))
 
 
 def grid_target(kind, levels=(0, 1, 2, 4, 5, 7, 8, 9)):
@@ -111,32 +91,6 @@ def test_polishing_never_uses_excluded_bins(as_flows):
     assert result.converged
     assert (result.distribution.pmf[::5] == 0).all()
     assert abs(result.distribution.pmf.sum() - 1) < 1e-12
-
-
-@pytest.mark.parametrize(
-    ("taus", "degree"),
-    [
-        ((0.1,), None),
-        ((0.1, 0.05), 1),
-        ((0.1, 0.05, 0.02), 2),
-        ((0.1, 0.05, 0.07), 1),  # the first of them was not on the way
-        ((0.1, 0.099, 0.02), None),  # too far ahead of the last step
-        ((0.1, 0.3, 0.5), None),  # the other way
-        ((0.1, 0.1, 0.02), None),
-    ],
-)
-def test_moments_are_predicted_by_those_on_the_way(taus, degree):
-    def moments(tau):
-        log = np.log(tau)
-        return np.array([1.0, log, log**2, log**3])
-
-    state = ActiveSetState(taus[0], None, None, tuple((tau, moments(tau)) for tau in taus), None, None, None)
-    predicted = state.predicted(0.2)
-    if degree is None:
-        assert predicted is None
-    else:
-        np.testing.assert_allclose(predicted[: degree + 1], moments(0.2)[: degree + 1], atol=1e-12)
-        assert abs(predicted[degree + 1] - moments(0.2)[degree + 1]) > 0.1
 
 
 def test_mass_of_the_target_where_p_may_have_none_moves_on(as_flows):
@@ -227,20 +181,6 @@ def test_on_grids_too_large_for_exact_solves_the_target_is_a_start_too(kind, mon
     for flow, plan in zip((near, far), plans, strict=True):
         assert flow.converged
         assert abs(flow.objective - plan.objective) < 2e-6
-
-
-def test_moments_on_the_way_are_predicted(as_flows):
-    q = grid_target(500)
-    moments = build(q, None, None, None, 1.0, 1.0, None, None, None, None).problem.frechet.moments
-    results = [craft(target=q, generalization=0.2)]
-    for tau in (0.16, 0.128):
-        results.append(craft(target=q, generalization=tau, warm_start=results[-1]))
-    start, wanted = results[1]._state.active_set, moments(results[2].distribution.pmf)
-    predicted = start.predicted(0.128)
-    assert np.abs(predicted - wanted).max() < 0.2 * np.abs(start.moments[0][1] - wanted).max()
-    np.testing.assert_allclose(start.moments[0][1], moments(results[1].distribution.pmf), rtol=1e-9)
-    assert start.predicted(0.17) is None  # back again
-    assert results[0]._state.active_set.predicted(0.1) is None  # nothing before
 
 
 def test_where_polishing_comes_to_nothing_the_splitting_goes_on(as_flows, monkeypatch):

@@ -1,9 +1,4 @@
-"""Trade-off paths from both ends: the same bits one after the other and at once, and what happens when one fails."""
-
-import os
-import signal
-import threading
-import time
+"""Trade-off paths: their endpoints, their points and the mixtures beside them."""
 
 import numpy as np
 import pytest
@@ -11,7 +6,6 @@ from problems_craft import two_blobs
 
 import fastdeg as fd
 from fastdeg.crafting.path.curve import Mixtures
-from fastdeg.crafting.path.two_threads import TwoHalves
 
 
 @pytest.fixture
@@ -57,80 +51,19 @@ def test_the_ends_are_at_one_per_cent(target, kind, broad):
     assert abs(np.log(np.abs(last - prior.pmf).sum() / 2 / 0.01)) < np.log(1.25)
 
 
+def test_an_interrupt_of_a_path_is_raised(target):
+    def interrupt(done, message):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fd.tradeoff_path(target, np.geomspace(0.01, 1, 7), progress=interrupt)
+
+
 def test_progress_tells_of_all_points(target):
     seen = []
     fd.tradeoff_path(target, np.geomspace(0.01, 1, 7), progress=lambda done, message: seen.append(done))
     assert seen == sorted(seen)
     assert seen[-1] == 1
-
-
-def test_an_interrupt_ends_both_halves(target):
-    def interrupt(done, message):
-        raise KeyboardInterrupt
-
-    before = threading.active_count()
-    with pytest.raises(KeyboardInterrupt):
-        fd.tradeoff_path(target, np.geomspace(0.01, 1, 7), progress=interrupt)
-    assert threading.active_count() == before
-
-
-@pytest.mark.parametrize("concurrently", [True, False])
-def test_results_of_both_halves_come_back(concurrently):
-    assert TwoHalves(concurrently)(lambda: 1, lambda: 2) == (1, 2)
-
-
-@pytest.mark.parametrize("failing", [0, 1])
-def test_a_failure_of_one_half_ends_the_other_and_is_raised(failing):
-    halves = TwoHalves(concurrently=True)
-
-    def fail():
-        raise ZeroDivisionError
-
-    def go_on():
-        for _ in range(10_000):
-            halves.check()
-            time.sleep(0.001)
-
-    calls = [go_on, go_on]
-    calls[failing] = fail
-    start = time.perf_counter()
-    with pytest.raises(ZeroDivisionError):
-        halves(*calls)
-    assert time.perf_counter() - start < 5
-
-
-@pytest.mark.parametrize("end", ["lower", "upper"])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_failure_at_one_end_is_raised_by_the_path(target, monkeypatch, end, threads):
-    def fail(*_):
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(f"fastdeg.crafting.path.endpoints.{end}", fail)
-    before = threading.active_count()
-    with pytest.raises(ZeroDivisionError):
-        fd.tradeoff_path(target, threads=threads)
-    assert threading.active_count() == before
-
-
-def test_an_interrupt_while_one_half_waits_ends_the_other():
-    halves = TwoHalves(concurrently=True)
-
-    def go_on():
-        for _ in range(10_000):
-            halves.check()
-            time.sleep(0.001)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
-    try:
-        timer.start()
-        start = time.perf_counter()
-        with pytest.raises(KeyboardInterrupt):
-            halves(lambda: 1, go_on)
-        assert time.perf_counter() - start < 5
-    finally:
-        timer.cancel()
-        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("sparse", [0.0, 0.5, 0.99])

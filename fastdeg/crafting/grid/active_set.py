@@ -1,4 +1,4 @@
-"""Polishing: from the active flows of a splitting to the distribution and the potential that they determine.
+"""Active set: from the active flows of a splitting to the distribution and the potential that they determine.
 
 Where flow runs, the potential rises by the length of the step. So the cells that flows join, one tree, share one
 unknown constant, and p, which minimises the tangent problem, keeps in each tree the mass that q has there. Given the
@@ -28,12 +28,8 @@ _FORBIDDEN = 1e-12  # mass outside the bins that p may use
 _ROUNDS = 8
 _EXACT_ROUNDS = 3
 _FEW_PIVOTS = 500  # of an exact transport solve, from which on another one will not change much
-_PREDICTED_FROM = 3  # moments of solutions along tau, those for the next one
-_AHEAD = 3.0  # steps of log tau that they are predicted for, at most
 _FAR = 4.0  # ratio of two tau beyond which one's forest is no start for the other
-# range of the potential over tau below which p depends so little on flows that those for a fixed p help: where a forest
-# comes from the flows of a splitting, and where from a problem nearby
-_FLAT, _FLAT_NEARBY = 1.0, 0.3
+_FLAT = 1.0  # range of the potential over tau below which p depends so little on flows that those for a fixed p help
 
 
 @dataclass(frozen=True)
@@ -48,12 +44,12 @@ class ActiveSetSolution:
 
 @dataclass(frozen=True)
 class ActiveSetState:
-    """Forest and potential of a solution, its moments, its last exact flows for a fixed p, and what it solves."""
+    """Forest and potential of a solution, the moments of its p, its last exact flows for a fixed p, what it solves."""
 
     tau: float
     basis: NDArray[np.uint32]
     potential: Float
-    moments: tuple[tuple[float, Float], ...]  # tau and the moments of p: here, and of the solutions that led here
+    moments: Float
     tree: Tree | None
     transport: GridTransport
     terms: FlowTerms
@@ -61,20 +57,6 @@ class ActiveSetState:
     def near(self, problem: Problem, transport: GridTransport) -> bool:
         """Return whether another problem has the same grid and a tau that is not too far away."""
         return np.array_equal(self.transport.steps, transport.steps) and 1 / _FAR < self.tau / problem.tau < _FAR
-
-    def predicted(self, tau: float) -> Float | None:
-        """Return moments for another tau: a polynomial of log tau through those on the way. None where none is."""
-        logs = np.log([tau, *(at for at, _ in self.moments)])
-        steps, count = np.diff(logs), 1
-        while count < len(self.moments) and 0 < steps[count - 1] * steps[count] < _AHEAD * steps[count] ** 2:
-            count += 1
-        if count == 1:
-            return None
-        z, logs = np.zeros_like(self.moments[0][1]), logs[: count + 1]
-        for k in range(1, count + 1):
-            others = np.delete(logs[1:], k - 1)
-            z += np.prod((logs[0] - others) / (logs[k] - others)) * self.moments[k - 1][1]
-        return z
 
 
 class ActiveSet:
@@ -96,7 +78,6 @@ class ActiveSet:
         self.forest = Forest(transport, problem.tau, deadline)
         self.tree: Tree | None = None  # of the last exact flows for a fixed p
         self.solved = False
-        self.before: tuple[tuple[float, Float], ...] = ()
 
     @staticmethod
     def applies(problem: Problem, transport: GridTransport) -> bool:
@@ -106,25 +87,15 @@ class ActiveSet:
     def __call__(self, flows: Flows, z: Float, enough: float) -> ActiveSetSolution | None:
         """Return the best of a few rounds, starting at moments z; None where they come to nothing."""
         self.forest.from_flows(flows.s, 1 / flows.rates, self._exponents(z))
-        return self._rounds(self._first(z, flows), enough)
+        return self._rounds(self._first(z), enough)
 
     def go_on(self, state: ActiveSetState, enough: float) -> ActiveSetSolution | None:
-        """Start from where the polishing of a problem nearby ended."""
+        """Start from where the active set of a problem nearby ended."""
         self.forest.basis[:], self.forest.potential[:] = state.basis, state.potential
         self.tree = None if state.tree is None else copy_tree(state.tree)
-        self.before = state.moments[: _PREDICTED_FROM - 1]
-        now = state.moments[0][1]
         if not np.array_equal(state.transport.target, self.transport.target):  # trees may be left without mass
-            self.forest.attach_unreached(self._exponents(now))
-        z = state.predicted(self.problem.tau)
-        if (
-            z is None
-            or not self.problem.frechet.inside(z)
-            or np.ptp(state.potential) <= _FLAT_NEARBY * self.problem.tau
-        ):
-            return self._rounds(self._first(now), enough)
-        self.forest.fill(self._exponents(z))
-        return self._rounds(z, enough)
+            self.forest.attach_unreached(self._exponents(state.moments))
+        return self._rounds(self._first(state.moments), enough)
 
     def from_target(self, enough: float) -> ActiveSetSolution | None:
         """Start from where tau → 0 leads: p the target, each of its cells a tree to which near ones are basic."""
@@ -133,22 +104,21 @@ class ActiveSet:
         return self._rounds(self._first(z), enough)
 
     def state(self) -> ActiveSetState | None:
-        """Return what the polishing for another tau can start from."""
+        """Return what the active set for another tau can start from."""
         if not self.solved:
             return None
-        forest = self.forest
-        moments = ((forest.tau, self._moments(forest.p)), *self.before)
+        forest, moments = self.forest, self._moments(self.forest.p)
         return ActiveSetState(
             forest.tau, forest.basis, forest.potential, moments, self.tree, self.transport, self.terms
         )
 
-    def _first(self, z: Float, flows: Flows | None = None) -> Float | None:
+    def _first(self, z: Float) -> Float | None:
         """Solve for the moments at the forest at hand; where p hardly depends on flows, at that of exact flows."""
         solved = self._newton(*self.forest.trees(), z)
         for _ in range(_EXACT_ROUNDS if self.transport.exactly_solvable else 0):
             if solved is None or np.ptp(self.forest.potential) > _FLAT * self.problem.tau:
                 break
-            pivots = self._from_exact_flows(flows)
+            pivots = self._from_exact_flows()
             solved = self._newton(*self.forest.trees(), solved)
             if pivots <= _FEW_PIVOTS:
                 break
@@ -173,17 +143,12 @@ class ActiveSet:
             z = self._newton(*self.forest.trees(), z, known=True)
         return best
 
-    def _from_exact_flows(self, flows: Flows | None) -> int:
+    def _from_exact_flows(self) -> int:
         """Take the forest of exact flows for the present p; return the number of pivots that led there."""
-        transport, shape, p = self.transport, self.transport.shape, self.forest.p
-        preference = None
-        if self.tree is None and flows is not None:
-            preference = np.empty(sum(len(p) // n * (n - 1) for n in shape))
-            component_newton.edge_order(self.forest.shape, transport.steps, 1 / flows.rates, flows.s, preference)
-        p, q = p / p.sum(), transport.target
-        arrays = p.reshape(shape), q.reshape(shape)
+        transport, p = self.transport, self.forest.p
+        a, b = (p / p.sum()).reshape(transport.shape), transport.target.reshape(transport.shape)
         before = 0 if self.tree is None else n_pivots(self.tree)
-        _, self.tree = solve_grid(*arrays, transport.coordinates, self.threads, preference, self.tree)
+        _, self.tree = solve_grid(a, b, transport.coordinates, self.threads, tree=self.tree)
         self.forest.from_tree(self.tree)
         return n_pivots(self.tree) - before
 

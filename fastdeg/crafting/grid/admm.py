@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
 
 from fastdeg._types import Float
 from fastdeg.crafting.exact_cases import TargetItself
 from fastdeg.crafting.grid.active_set import ActiveSet, ActiveSetSolution, ActiveSetState
 from fastdeg.crafting.grid.admm_blocks import Flows, FlowTerms, Moments, Pmf, Term, reflect
-from fastdeg.crafting.grid.spectral import CosineTransform, Laplacian, Projection
+from fastdeg.crafting.grid.spectral import Projection, cosine_transform, laplacian_spectrum
 from fastdeg.crafting.problem.bounded_simplex import project
 from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
 from fastdeg.kernels.crafting import admm
@@ -37,8 +36,6 @@ _FIRST_ACTIVE_SET = 32, 50
 _BALANCE_AT = (5, 10, 18, 36)
 _BALANCE_EVERY = 50
 _FEW_CELLS = 50_000  # up to here the launch of threads costs as much as it saves
-_MANY_CELLS = 200_000  # from here on the first iterations have their transforms in float32; certificates never
-_ROUGH_ITERATIONS = 300  # after them the penalties may be so large that the rounding of float32 shows in the bound
 
 
 def solves_serially(transport: GridTransport) -> bool:
@@ -100,10 +97,8 @@ class GridSplitting:
         ends = np.cumsum([len(term.s) for term in self.terms])
         self.parts = [slice(end - len(term.s), end) for end, term in zip(ends, self.terms, strict=True)]
         self.blocks: tuple[Flows | Pmf | Term, ...] = (self.flows, self.pmf, *self.terms)
-        n_cells = len(transport.target)
-        rough = n_cells > _MANY_CELLS
-        self.projection = Projection(transport, self.features, threads, np.float32 if rough else np.float64)
-        self.potential: NDArray[Any] = np.zeros(n_cells, np.float32 if rough else np.float64)
+        self.projection = Projection(transport, self.features, threads)
+        self.potential = np.zeros(len(transport.target))
         self.active_set = None
         if not self.further and transport.exactly_solvable and ActiveSet.applies(problem, transport):
             self.active_set = ActiveSet(problem, transport, terms, threads, deadline)
@@ -131,7 +126,7 @@ class GridSplitting:
             term.relax(z[part])
         self.n_iter += 1
 
-    def _reflect(self) -> tuple[NDArray[Any], Float, Float]:
+    def _reflect(self) -> tuple[Float, Float, Float]:
         """Update y; return what 2 y − s lacks of the two constraints, and its z."""
         right = self.potential  # the buffer of the last λ
         mismatch = reflect(self.flows, self.pmf, self.features, right)
@@ -167,10 +162,6 @@ class GridSplitting:
         if self.active_set is not None and self.n_iter < self.active_set_at:
             chunk = max(chunk, self.active_set_at - self.n_iter)  # a certificate before would tell nothing
         chunk = min(chunk, _LONGEST_CHUNK, at_most)
-        if self.n_iter >= _ROUGH_ITERATIONS and self.potential.dtype != np.float64:
-            self.potential = self.potential.astype(np.float64)
-            self.projection = Projection(self.transport, self.features, self.threads, np.float64)
-            self._set_penalties()
         for _ in range(chunk):
             self._iterate()
         self.solution = None
@@ -192,11 +183,11 @@ class GridSplitting:
         error = transport.embed(p) - transport.target
         flows.subtract_divergence(error)
         conductance = np.where(flows.shape > 1, 1 / flows.lengths, 1.0)
-        poisson = CosineTransform(transport.shape, np.float64, self.threads)
-        poisson.forward(error)
-        error[0] = 0.0
-        Laplacian(transport.shape, conductance, 1e-300, np.float64).solve(error, self.threads)
-        poisson.inverse(error)
+        spectrum = laplacian_spectrum(transport.shape, conductance)
+        spectrum[0] = -np.inf  # the error sums to 0
+        cosine_transform(error, transport.shape, self.threads)
+        error /= -spectrum
+        cosine_transform(error, transport.shape, self.threads, inverse=True)
         n_rows = len(error) // flows.shape[-1]
         costs = np.empty(-(-n_rows // admm.ROWS_PER_BLOCK))
         admm.corrected_flow_cost(
@@ -212,7 +203,7 @@ class GridSplitting:
         """Return a feasible potential, its value on the target, and the moments at which to take the tangent."""
         if self.solution is not None:
             return self.solution.dual
-        phi = -self.potential.astype(np.float64)
+        phi = -self.potential
         for axis in range(len(self.transport.shape)):
             admm.lower_to_lipschitz(
                 self.flows.shape, self.flows.steps, axis, phi, threads=self.threads, work=4 * phi.size

@@ -7,10 +7,8 @@ dual parts have moved since the last look, and how to change its penalty.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastdeg._types import Float
 from fastdeg.crafting.grid.spectral import GridFeatures, moment_features
@@ -39,11 +37,11 @@ class Flows:
         self.before: Float | None = None
         self.launch = {"threads": threads, "work": 20 * n_cells}
 
-    def subtract_divergence(self, right: NDArray[Any]) -> None:
+    def subtract_divergence(self, right: Float) -> None:
         """right −= div y."""
         admm.subtract_divergence(self.shape, self.steps, 1 / self.rates, self.s, right, **self.launch)
 
-    def relax(self, potential: NDArray[Any]) -> None:
+    def relax(self, potential: Float) -> None:
         admm.flow_relax(self.shape, self.steps, 1 / self.rates, RELAXATION, potential, self.s, **self.launch)
 
     def moves(self) -> tuple[float, float] | None:
@@ -79,7 +77,7 @@ class Pmf:
         self.before: tuple[Float, Float] | None = None
         self.launch = {"threads": threads, "work": 60 * len(self.s)}
 
-    def relax(self, potential: NDArray[Any], features: RowQuadratics, w: Float) -> None:
+    def relax(self, potential: Float, features: RowQuadratics, w: Float) -> None:
         admm.pmf_relax(
             1 / self.rate, RELAXATION, potential, self.y, features.x, features.x2, features.coefficients(w), self.s,
             **self.launch,
@@ -99,7 +97,7 @@ class Pmf:
         self.before = None
 
 
-def reflect(flows: Flows, pmf: Pmf, features: RowQuadratics, right: NDArray[Any]) -> Float:
+def reflect(flows: Flows, pmf: Pmf, features: RowQuadratics, right: Float) -> Float:
     """Update y of p; right = (2 y − s) − q − div(2 y − s of the flows); return Aᵀ(2 y − s)."""
     sums = np.empty((len(features.constant), 3))
     admm.reflect(

@@ -9,7 +9,6 @@ import numpy as np
 
 from fastdeg._types import ByValue, Float
 from fastdeg.crafting.grid.admm import GridState
-from fastdeg.crafting.path.two_threads import TwoHalves
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.result import CraftResult
 from fastdeg.crafting.solve import as_flow
@@ -96,23 +95,19 @@ def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
     kl_to_prior = np.array([result.terms["kl"] for result in results])
     mixtures = Mixtures(setup.target.pmf, setup.prior.pmf, setup.threads)
 
-    def measure() -> tuple[Curve, list[float], list[float]]:
-        weights: list[float] = []
-        mixture_kl: list[float] = []
-        for kl in kl_to_prior:
-            weight, reached = mixtures.matching(float(kl), weights[-1] if weights else 0.0)
-            weights.append(weight)
-            mixture_kl.append(reached)
-        crafted = Curve(
-            distance_to_target=np.array([_distance(setup, result) for result in results]),
-            kl_to_prior=kl_to_prior,
-            effective_bins=np.array([result.distribution.effective_bins() for result in results]),
-            worst_axis_coverage=np.array([_coverage(_marginals(result.distribution), broad) for result in results]),
-        )
-        return crafted, weights, mixture_kl
-
-    halves = TwoHalves.of(setup.problem, setup.threads)
-    (crafted, weights, mixture_kl), whole = halves(measure, lambda: _prior_transport(setup, results[-1]._state))
+    weights: list[float] = []
+    mixture_kl: list[float] = []
+    for kl in kl_to_prior:
+        weight, reached = mixtures.matching(float(kl), weights[-1] if weights else 0.0)
+        weights.append(weight)
+        mixture_kl.append(reached)
+    crafted = Curve(
+        distance_to_target=np.array([_distance(setup, result) for result in results]),
+        kl_to_prior=kl_to_prior,
+        effective_bins=np.array([result.distribution.effective_bins() for result in results]),
+        worst_axis_coverage=np.array([_coverage(_marginals(result.distribution), broad) for result in results]),
+    )
+    whole = _prior_transport(setup, results[-1]._state)
     return TradeoffPath(
         results=tuple(results),
         generalizations=np.array([result.generalization for result in results]),

@@ -1,4 +1,4 @@
-"""The minimum of the tangent problem where groups of cells keep their masses; an order of edges for a first tree."""
+"""The minimum of the tangent problem where groups of cells keep their masses."""
 
 from typing import NamedTuple
 
@@ -172,33 +172,3 @@ def solve_groups(features, base, fixed, weight, log_prior, tau, group, mass, k, 
         else:
             return False
     return True
-
-
-@kernel
-def edge_order(shape, steps, inverse_rates, flows, preference):
-    """Preference of a grid's edges, sorted by cell and axis, for a first tree.
-
-    The largest flow into each cell first, over what shrinkage takes of it: along these, masses reach most cells as in
-    the end. Then the others by their size.
-    """
-    n_axes, n_cells = len(shape), flows.shape[1]
-    strides = np.ones(n_axes, np.int64)
-    for k in range(n_axes - 2, -1, -1):
-        strides[k] = strides[k + 1] * shape[k + 1]
-    largest = np.full(n_cells, -1)
-    first = 0.0
-    e = 0
-    for i in range(n_cells):
-        for k in range(n_axes):
-            c = i // strides[k] % shape[k]
-            if c < shape[k] - 1:
-                s = flows[k, i]
-                preference[e] = 1.0 - abs(s) / (steps[k, c] * inverse_rates[k])
-                end = i if s > 0 else i + strides[k]
-                if preference[e] < 0 and (largest[end] < 0 or preference[e] < preference[largest[end]]):
-                    largest[end] = e
-                first = min(first, preference[e])
-                e += 1
-    for i in range(n_cells):
-        if largest[i] >= 0:
-            preference[largest[i]] += first - 1.0
