@@ -464,6 +464,23 @@ def test_bootstrap_of_identical_images_has_no_spread():
     np.testing.assert_allclose(weights, weights[[0] * 10], atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [None, (5, 4)])
+def test_a_replicate_hangs_on_its_own_resample_alone(shape):
+    log_likelihood, prior = np.random.default_rng(0).normal(0, 3, (15, 20)), np.full(20, 0.05)
+    few, many = (
+        mixture.bootstrap_mixtures(log_likelihood, prior, n, np.random.default_rng(0), shape=shape) for n in (3, 150)
+    )
+    np.testing.assert_array_equal(few, many[:3])
+
+
+def test_the_estimate_lies_within_the_intervals_of_images_that_agree():
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 20)]))
+    log_likelihood = np.random.default_rng(1).normal(0, 1, (1, 20)).repeat(8, axis=0)
+    found = uncertainty.bootstrap(log_likelihood, bins, 200, 0.9, np.random.default_rng(0)).marginals[0]
+    assert (found.low <= found.estimate).all()
+    assert (found.estimate <= found.high).all()
+
+
 def test_likelihood_learns_means_widths_and_tails():
     rng = np.random.default_rng(0)
     z = rng.uniform(0, 1, (20_000, 2))

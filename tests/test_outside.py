@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastdeg.images.features import COMB_EVIDENCE, N_FEATURES
-from fastdeg.images.inference.conformal import SHARED_OF_FEW, OutsideTest, Trend, whitened
+from fastdeg.images.inference.conformal import SHARED_OF_FEW, OutsideTest, Trend, smallest_rank_p_values, whitened
 
 MIXING = np.random.default_rng(5).standard_normal((9, 20))
 
@@ -46,6 +46,38 @@ def test_the_level_holds_and_a_broken_relation_is_seen(fitted, n_patches):
     assert (np.abs(unseen) < 0.4 * x.std(axis=0)).all()
     assert (p_values(fitted, x + unseen, s, groups) <= 0.01).mean() > 0.9
     assert (p_values(fitted, x, s, groups, beyond=np.full(1_000, 3.0)) <= 0.01).all()
+
+
+@pytest.mark.parametrize("n", [30, 120, 400])
+def test_the_smallest_of_several_ranks_keeps_its_level_however_few_rows_it_is_compared_with(n):
+    """Four measures, one of which seldom says anything: a row may be extreme in any of them."""
+    rng = np.random.default_rng(n)
+    p = []
+    for _ in range(20_000 // n):
+        rows = rng.standard_normal((n + 50, 4)).astype(np.float32)
+        rows[rng.random(len(rows)) < 0.7, 3] = -np.inf
+        p.append(smallest_rank_p_values(rows[:n], rows[n:]))
+    p = np.concatenate(p)
+    assert p.min() >= 1 / (n + 1)
+    for level in (0.01, 0.05, 0.2):
+        assert (p <= level).mean() <= level + 3 * np.sqrt(level * (1 - level) / 5_000)
+    assert (p <= 0.2).mean() > 0.1
+    row = rows[n:][:1]
+    together = np.concatenate([row, rows[:n]])
+    extreme = np.min([[(together[:, k] >= x[k]).sum() for k in range(4)] for x in together], axis=1)  # one by one
+    assert smallest_rank_p_values(rows[:n], row)[0] == (extreme <= extreme[0]).mean()
+
+
+@pytest.mark.parametrize("n", [60, 120, 400])
+def test_the_level_holds_for_fits_on_few_patches(n):
+    p = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        x, s, groups = patches(n, 1, rng)
+        test = OutsideTest.fit(x, s, None, np.zeros(n), np.ones(20), groups % 4, rng)
+        p.append(p_values(test, *patches(200, 1, rng)))
+    for level in (0.01, 0.05, 0.2):
+        assert np.mean(np.concatenate(p) <= level) <= level
 
 
 def test_each_photograph_is_judged_alone(fitted):

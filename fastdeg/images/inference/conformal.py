@@ -8,6 +8,7 @@ space the regressions' word lies. Each is ranked among the same of synthetic pat
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -108,10 +109,15 @@ class Spread(Arrays):
     coefficients: Float  # (K, m)
 
     @classmethod
-    def fit(cls, x: NDArray[Any], given: Float) -> Spread:
-        polynomial = Polynomial.of_degree(given.shape[1], 2, max(5, len(x) // 60))
-        squares = np.square(x, dtype=np.float64)
-        return cls(polynomial.exponents, log_variances(polynomial(given), squares, n_iter=8))
+    def fit(cls, x: NDArray[Any], given: Float, folds: NDArray[np.int64]) -> tuple[Spread, Float]:
+        """Return the spread, and x in units of the spread of the other folds."""
+        exponents = Polynomial.of_degree(given.shape[1], 2, max(5, len(x) // 60)).exponents
+        basis, squares = Polynomial(exponents)(given), np.square(x, dtype=np.float64)
+        scores = np.empty_like(squares)
+        for rows, others in held_out(folds):
+            own = cls(exponents, log_variances(basis[others], squares[others], n_iter=8))
+            scores[rows] = own(x[rows], given[rows])
+        return cls(exponents, log_variances(basis, squares, n_iter=8)), scores
 
     def __call__(self, x: NDArray[Any], given: Float) -> Float:
         log_variance = Polynomial(self.exponents)(given) @ self.coefficients
@@ -193,14 +199,11 @@ class OutsideTest(Arrays):
         n, count = len(weights), min(N_COMPONENTS, int(np.count_nonzero(weights)))
         _, vectors = scipy.linalg.eigh(products, subset_by_index=(n - count, n - 1))
         basis = (weights[:, None] * vectors[:, ::-1]).astype(np.float32)
-        scores = left @ basis
-        spread = Spread.fit(scores, given)
-        components = spread(scores, given)
+        spread, components = Spread.fit(left @ basis, given, folds)
         leading, whitening = whitened(components[:, :N_LEADING], folds)
         x, content = _by_content(components, features, given, missing)
         content_trend, left = Trend.fit(x, content, folds, rng, threads=threads)
-        content_spread = Spread.fit(left, content)
-        scores = content_spread(left, content)
+        content_spread, scores = Spread.fit(left, content, folds)
         others, content_whitening = whitened(scores[:, :-1], folds)
         measures = _measures(leading, others, scores[:, -1], missing, beyond)
         return cls(
@@ -233,10 +236,7 @@ class OutsideTest(Arrays):
         others = group_means(scores[:, :-1] @ self.content_whitening, owners, n) / kept[:, None]
         comb = group_means(scores[:, -1:], owners, n) / kept[:, None]
         measures = _measures(leading, others, comb[:, 0], missing, beyond / kept)
-        # the best of the ranks is ranked again
-        best = _tail_shares(self.measures, measures.astype(np.float32)).min(axis=1)
-        normal = _tail_shares(self.measures, self.measures).min(axis=1)
-        return _tail_shares(-normal[:, None], -best[:, None])[:, 0]
+        return smallest_rank_p_values(self.measures, measures.astype(np.float32))
 
 
 def _by_content(
@@ -247,6 +247,14 @@ def _by_content(
     evidence = np.zeros(len(given)) if missing is None else np.log1p(features[:, COMB_EVIDENCE])
     others = np.column_stack([components[:, count:], evidence]).astype(np.float32)
     return others, np.hstack([given, np.clip(components[:, :count] / 2, -2, 2)])
+
+
+def held_out(folds: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Yield the rows of each fold, and those of the others; where there is one fold only, its own."""
+    labels = np.unique(folds)
+    for label in labels:
+        rows = folds == label
+        yield rows, ~rows if len(labels) > 1 else rows
 
 
 def whitened(x: Float, folds: NDArray[np.int64]) -> tuple[Float, Float]:
@@ -272,8 +280,17 @@ def _measures(leading: Float, others: Float, comb: Float, missing: NDArray[np.bo
     return np.stack([*distances, np.where(False if missing is None else missing, -comb, -np.inf), beyond], axis=1)
 
 
-def _tail_shares(normal: NDArray[Any], values: NDArray[Any]) -> Float:
-    """Return, column by column, the share of the normal values (and the value itself) that are as large, (n, k)."""
-    n = len(normal)
-    below = [np.searchsorted(np.sort(a), b, side="left") for a, b in zip(normal.T, values.T, strict=True)]
-    return (1 + n - np.stack(below, axis=1)) / (1 + n)
+def smallest_rank_p_values(calibration: Float32, observed: Float32) -> Float:
+    """Return for each row observed its conformal p-value: the share of rows as extreme in any of their columns, (n,).
+
+    Calibration rows (m, k), large values extreme. Each observed row is ranked together with the calibration rows, as
+    one of them would be: only then may the smallest of its ranks be compared with the smallest of each of theirs.
+    """
+    m = len(calibration)
+    ranks = m - np.stack([np.searchsorted(np.sort(a), a) for a in calibration.T], axis=1)  # 1: the largest
+    counts = np.empty(len(observed))
+    for i, row in enumerate(observed):
+        beside = row >= calibration  # those whose rank it lowers
+        own = 1 + (row <= calibration).sum(axis=0)
+        counts[i] = ((ranks + beside).min(axis=1) <= own.min()).sum()
+    return (1 + counts) / (1 + m)

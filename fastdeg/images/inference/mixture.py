@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastdeg._types import Float
 from fastdeg.bins import Bins, GridBins
@@ -17,6 +18,7 @@ LEAST_GAIN = 0.05
 # On a grid the mixture is drawn towards the product of its own marginals with the weight of so many photos: a few tell
 # how often a blur or a noise occurs, but hardly how often each pair of them does. Many photos leave nothing of it.
 INDEPENDENCE = 4.0
+BATCH = 32  # resamples whose iterations run side by side
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ def fit_mixture(
     """
     likelihood = _scaled(log_likelihood)
     counts = np.ones((1, len(likelihood)))
-    weights, value, n_iter, converged = _expectation_maximization(likelihood, counts, prior, shape, max_iter, tol)
-    return MixtureFit(_without_dust(weights)[0], float(value[0]), n_iter, converged)
+    weights, values, n_iter = _expectation_maximization(likelihood, counts, prior, shape, max_iter, tol)
+    return MixtureFit(_without_dust(weights)[0], float(values[0]), abs(int(n_iter[0])), bool(n_iter[0] > 0))
 
 
 def bootstrap_mixtures(
@@ -78,16 +80,19 @@ def bootstrap_mixtures(
     n_images: int | None = None,
     max_iter: int = MAX_ITER,
 ) -> Float:
-    """Return the mixture weights of bootstrap resamples of the images, shape (n_resamples, N)."""
+    """Return the mixture weights of bootstrap resamples of the images, shape (n_resamples, N).
+
+    Each row hangs on its own resample only, to the last bit, however many there are.
+    """
     likelihood = _scaled(log_likelihood)
     n = len(likelihood)
-    counts = rng.multinomial(n if n_images is None else n_images, np.full(n, 1 / n), size=n_resamples)
-    out = np.empty((n_resamples, likelihood.shape[1]))
-    chunk = max(1, int(2e7 // likelihood.shape[1]))
-    for start in range(0, n_resamples, chunk):
-        part = counts[start : start + chunk].astype(np.float64)
-        out[start : start + chunk] = _expectation_maximization(likelihood, part, prior, shape, max_iter, LEAST_GAIN)[0]
-    return _without_dust(out)
+    counts = np.ones((-(-n_resamples // BATCH) * BATCH, n))  # whole batches: products of matrices of one shape
+    counts[:n_resamples] = rng.multinomial(n if n_images is None else n_images, np.full(n, 1 / n), size=n_resamples)
+    batches = [
+        _expectation_maximization(likelihood, counts[k : k + BATCH], prior, shape, max_iter, LEAST_GAIN)[0]
+        for k in range(0, len(counts), BATCH)
+    ]
+    return _without_dust(np.concatenate(batches)[:n_resamples])
 
 
 def _without_dust(weights: Float) -> Float:
@@ -111,22 +116,33 @@ def _scaled(log_likelihood: Float) -> Float:
 
 def _expectation_maximization(
     likelihood: Float, counts: Float, prior: Float, shape: tuple[int, ...] | None, max_iter: int, tol: float
-) -> tuple[Float, Float, int, bool]:
-    """All resamples at once: likelihood (n, N), counts (B, n) -> weights (B, N), mean log-likelihoods (B,)."""
+) -> tuple[Float, Float, NDArray[np.int64]]:
+    """Iterate for several resamples side by side, each until it stops by itself.
+
+    likelihood (n, N), counts (B, n) -> weights (B, N), mean log-likelihoods and numbers of iterations (B,), negative
+    where those did not suffice.
+    """
     weights = np.tile(prior / prior.sum(), (len(counts), 1))
     totals = counts.sum(axis=1)
     share = INDEPENDENCE / (INDEPENDENCE + totals[:, None])  # of the product of the marginals
-    value = np.full(len(counts), -np.inf)
+    found, values = np.empty_like(weights), np.full(len(counts), -np.inf)
+    n_iter = np.full(len(counts), -max_iter)
     for iteration in range(1, max_iter + 1):
         density = np.maximum(weights @ likelihood.T, 1e-300)  # (B, n)
         new = (counts * np.log(density)).sum(axis=1) / totals
-        updated = weights * ((counts / density) @ likelihood)
-        updated /= updated.sum(axis=1, keepdims=True)
-        weights = updated if shape is None else (1 - share) * updated + share * _product_of_marginals(weights, shape)
-        if iteration > 1 and np.max((new - value) * totals) < tol:
-            return weights, new, iteration, True
-        value = new
-    return weights, value, max_iter, False
+        marginals = None if shape is None else _product_of_marginals(weights, shape)
+        weights *= (counts / density) @ likelihood
+        weights /= weights.sum(axis=1, keepdims=True)
+        if marginals is not None:
+            weights += share * (marginals - weights)
+        running, gains = n_iter < 0, (new - values) * totals
+        values[running] = new[running]
+        stopped = running & (gains < tol) & (iteration > 1)
+        found[stopped], n_iter[stopped] = weights[stopped], iteration
+        if (n_iter > 0).all():
+            return found, values, n_iter
+    found[n_iter < 0] = weights[n_iter < 0]
+    return found, values, n_iter
 
 
 def _product_of_marginals(weights: Float, shape: tuple[int, ...]) -> Float:

@@ -36,8 +36,9 @@ def bootstrap(log_likelihood: Float, bins: Bins, n_resamples: int, level: float,
     marginals = []
     for k, name in enumerate(bins.names):
         samples = np.stack([bins.marginal(w, k) for w in weights])
-        low, high = np.clip(np.quantile(samples, [tail, 1 - tail], axis=0).round(9), 0, 1)  # 9: no dust of rounding
-        marginals.append(MarginalIntervals(name, bins.marginal(estimate, k), low, high))
+        ends = np.quantile(samples, [tail, 1 - tail], axis=0)
+        rounded = np.clip(np.stack([bins.marginal(estimate, k), *ends]).round(9), 0, 1)  # 9: no dust of rounding
+        marginals.append(MarginalIntervals(name, *rounded))
     return Bootstrap(weights, tuple(marginals), level)
 
 
