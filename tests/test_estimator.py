@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import cv2
 import naive_images as naive
@@ -15,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 import fastdeg as fd
 from fastdeg.images.features import luma
 from fastdeg.images.inference import mixture, uncertainty
-from fastdeg.images.inference.bin_nodes import bin_support
+from fastdeg.images.inference.bin_nodes import bin_nodes
 from fastdeg.images.inference.likelihood import Likelihood, Polynomial
 from fastdeg.images.inference.network import Network
 from fastdeg.images.inference.regression import Components, Regression
@@ -99,7 +100,7 @@ def test_a_comb_gives_the_quality_within_two(fitted):
 def test_a_space_without_compression_needs_no_comb(tmp_path):
     bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 5)]))
     estimator = fd.DegradationEstimator(bins, n_samples=1000).fit(photographs())
-    assert estimator.model_.comb_reading is None
+    assert estimator.model_.jpeg_summarizer is None
     images = [
         fd.degrade(portrait(), downsampling=4, noise_sigma=20, rng=0, **jpeg) for jpeg in ({}, {"jpeg_quality": 60})
     ]
@@ -149,8 +150,21 @@ def test_save_and_load(fitted, second_setting, tmp_path):
     with np.load(tmp_path / "estimator.npz") as file:
         older = {**file, "header": np.array(str(file["header"]).replace('"version": 2', '"version": 1'))}
     np.savez(tmp_path / "older.npz", **older)
-    with pytest.raises(ValueError, match=r"older\.npz: fitted by another version of fastdeg"):
+    with pytest.raises(ValueError, match=r"older\.npz: fitted by another version of fastdeg, 0\.1\.0"):
         fd.DegradationEstimator.load(tmp_path / "older.npz")
+
+
+def test_files_of_the_first_version_are_read(fitted, second_setting, tmp_path):
+    """Whose arrays of both summarisers have other names."""
+    fitted.save(tmp_path / "now.npz")
+    with np.load(tmp_path / "now.npz") as file:
+        older = {name.replace("jpeg_summarizer.", "comb_reading.").replace("summarizer.", "reading."): file[name]
+                 for name in file}  # fmt: skip
+    older["header"] = np.array(str(older["header"]).replace(f'"fastdeg": "{fd.__version__}", ', ""))
+    assert "comb_reading.components.mean" in older
+    np.savez(tmp_path / "older.npz", **older)
+    again = fd.DegradationEstimator.load(tmp_path / "older.npz")
+    np.testing.assert_array_equal(again.log_likelihood(second_setting[0]), fitted.log_likelihood(second_setting[0]))
 
 
 def test_outside_of_the_space(fitted, second_setting):
@@ -324,13 +338,61 @@ def test_own_callables_are_asked_for_again(tmp_path):
     def features(images):
         return np.array([[np.diff(image.astype(float), axis=0).std()] for image in images])
 
-    fitted = fd.DegradationEstimator(fd.GridBins(space), features=features, n_samples=60).fit(photographs()[:1])
-    fitted.save(tmp_path / "own.npz")
-    with pytest.raises(ValueError, match="pass features= again"):
-        fd.DegradationEstimator.load(tmp_path / "own.npz")
-    again = fd.DegradationEstimator.load(tmp_path / "own.npz", features=features)
+    def pipeline(image, parameters, rng):
+        return fd.degrade(image, rng=rng, **parameters)
+
+    own = {"features": features, "degrade": pipeline}
     low = fd.degrade(portrait(), downsampling=4, noise_sigma=40, rng=0)
-    assert again.estimate([low]).pmf.argmax() == 1
+    for name in own:
+        fitted = fd.DegradationEstimator(fd.GridBins(space), n_samples=60, **{name: own[name]}).fit(photographs()[:1])
+        fitted.save(tmp_path / "own.npz")
+        with pytest.raises(ValueError, match=rf"own\.npz: fitted with your own {name}: pass {name}= again"):
+            fd.DegradationEstimator.load(tmp_path / "own.npz")
+        again = fd.DegradationEstimator.load(tmp_path / "own.npz", **{name: own[name]})
+        np.testing.assert_array_equal(again.estimate([low]).pmf, fitted.estimate([low]).pmf)
+        (other,) = own.keys() - {name}
+        with pytest.raises(ValueError, match=f"fitted without a {other} of your own: leave {other}= out"):
+            fd.DegradationEstimator.load(tmp_path / "own.npz", **own)
+
+
+def test_images_are_described_once():
+    """Seen by the user's own embedding, which counts the patches it is asked about."""
+    asked = []
+
+    def features(images):
+        asked.append(len(images))
+        return np.array([[np.diff(image.astype(float), axis=0).std(), image.mean()] for image in images])
+
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 4)]))
+    fitted = fd.DegradationEstimator(bins, features=features, n_samples=60).fit(photographs())
+    images = [fd.degrade(portrait(), downsampling=4, noise_sigma=s, rng=0) for s in (5, 20, 40)]
+    methods = (
+        fitted.predict, fitted.predict_proba, fitted.log_likelihood, fitted.estimate, fitted.infer, fitted.outside,
+        fitted.bootstrap, fitted.reference_counts, fitted.feature_moments, fitted.embed, fitted.describe,
+    )  # fmt: skip
+    asked.clear()
+    described = fitted.describe(images)
+    with pytest.warns(UserWarning, match="no image can be called outside"):
+        found = [method(described) for method in methods]
+    assert asked == [len(described.owners)]
+    assert (len(described), repr(described)) == (3, f"DescribedImages(3 images, {asked[0]} patches)")
+    np.testing.assert_array_equal(found[0], fitted.predict(images))
+    np.testing.assert_array_equal(found[4].posterior, fitted.infer(images, outside_level=0).posterior)
+    with pytest.raises(ValueError, match="images: described by an estimator with another patch_size"):
+        clone(fitted).set_params(patch_size=64).describe(described)
+
+
+def test_a_level_that_the_fit_cannot_hold_is_told():
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 2)]))
+    fitted = fd.DegradationEstimator(bins, n_samples=60).fit(photographs())
+    strange = [np.full((100, 100), 128, np.uint8)]
+    n = len(fitted.model_.outside.measures)
+    with pytest.warns(UserWarning, match=rf"level 0.01: .* at least 1 / {n + 1} where {n} synthetic patches"):
+        assert not fitted.outside(strange).any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fitted.outside(strange, level=0.2).all()
+        assert not fitted.outside(strange, level=0).any()
 
 
 def test_grey_sixteen_bit_and_tiny_references(fitted):
@@ -412,7 +474,7 @@ def test_expectation_maximisation_is_the_naive_one_and_climbs():
     for n_iter in (1, 7, 60):
         got = mixture.fit_mixture(log_likelihood, prior, max_iter=n_iter, tol=-1)
         expected = naive.em(likelihood, prior, n_iter)
-        expected[expected < mixture.DUST / 30] = 0
+        expected[expected < mixture.NEGLIGIBLE / 30] = 0
         np.testing.assert_allclose(got.weights, expected / expected.sum(), atol=1e-9)
     values = [mixture.fit_mixture(log_likelihood, prior, max_iter=k, tol=-1).log_likelihood for k in (1, 3, 10, 50)]
     assert (np.diff(values) > 0).all()
@@ -451,7 +513,7 @@ def test_what_parameters_make_up_for_is_named():
     z = rng.uniform(0, 1, (5_000, 2))
     s = z.sum(axis=1, keepdims=True) / 2 + 0.03 * rng.standard_normal((5_000, 2))
     likelihood = Likelihood.fit(s, z, np.arange(5_000) % 200)
-    found = uncertainty.identifiability(likelihood, bin_support(bins, likelihood), bins, 1, 20)
+    found = uncertainty.identifiability(likelihood, bin_nodes(bins, likelihood), bins, 1, 20)
     ends = bins.space.points()[found.look_alikes[0]]
     assert {tuple(end) for end in ends.round(1)} == {(0.1, 0.9), (0.9, 0.1)}
     np.testing.assert_allclose(ends.sum(axis=1), 1)
@@ -580,7 +642,7 @@ def test_a_density_narrower_than_the_cells_is_averaged_over_them():
     bins = fd.GridBins(
         fd.DegradationSpace([fd.Axis.regular("blur_sigma", 0, 5, 2), fd.Axis.regular("noise_sigma", 0, 50, 4)])
     )
-    few = bin_support(bins, model)
+    few = bin_nodes(bins, model)
     assert few.counts.max() <= 25
     steps = (np.arange(400) + 0.5) / 400
     z = np.stack(np.meshgrid(steps, (np.arange(80) + 0.5) / 80, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -618,8 +680,8 @@ def test_polynomial_terms():
     assert len(Polynomial.of_degree(8, 5, 60).exponents) == 45  # the degree gives way
 
 
-def test_bin_support_averages_within_each_bin(fitted):
-    support = bin_support(fitted.bins, fitted.model_.likelihood)
+def test_bin_nodes_averages_within_each_bin(fitted):
+    support = bin_nodes(fitted.bins, fitted.model_.likelihood)
     points = fitted.bins.space.unstandardize(support.points)
     owners = np.repeat(np.arange(75), support.counts)
     np.testing.assert_array_equal(fitted.bins.assign(points), owners)

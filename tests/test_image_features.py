@@ -10,7 +10,7 @@ from problems_images import photographs
 
 import fastdeg as fd
 from fastdeg.images import dct_features
-from fastdeg.images.features import N_FEATURES, feature_weights, jpeg_grid_offset, luma, read_combs
+from fastdeg.images.features import N_FEATURES, feature_weights, jpeg_grid_offset, jpeg_qualities, luma
 from fastdeg.kernels.images.jpeg_quality import VISIBLE
 from fastdeg.kernels.images.order_statistics import counts_up_to, of_ranks
 
@@ -106,7 +106,7 @@ def test_smooth_places_tell_texture_from_noise():
 
 def test_few_images_are_read_by_the_block_statistics_alone():
     for tested in (False, True):
-        few, many = (feature_weights(n, comb=True, tested=tested) for n in (7, 8))
+        few, many = (feature_weights(n, jpeg=True, tested=tested) for n in (7, 8))
         assert (few[EDGES] == 0).all()
         assert (few[DETAIL] == 0).all()
         assert (many[: DETAIL.stop] > 0).all()
@@ -194,6 +194,6 @@ def test_no_comb_is_seen_where_there_is_none(blur, noise):
 def test_patches_of_an_image_tell_its_quality_together():
     features = np.zeros((5, N_FEATURES), np.float32)
     features[:, -2:] = [[80, 300], [80, 40], [31, 0], [55, 3], [91, 5]]  # quality, evidence
-    combed, quality = read_combs(features, np.array([0, 0, 0, 1, 1]), 3)
+    combed, quality = jpeg_qualities(features, np.array([0, 0, 0, 1, 1]), 3)
     np.testing.assert_array_equal(combed, [True, False, False])
     assert quality[0] == pytest.approx(80)

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fastdeg.images.features import COMB_EVIDENCE, N_FEATURES
+from fastdeg.images.features import JPEG_EVIDENCE, N_FEATURES
 from fastdeg.images.inference.conformal import SHARED_OF_FEW, OutsideTest, Trend, smallest_rank_p_values, whitened
 
 MIXING = np.random.default_rng(5).standard_normal((9, 20))
@@ -100,20 +100,20 @@ def test_a_comb_that_is_missing_is_outside_where_patches_seldom_lack_it():
     x, s, groups = patches(40, 50, rng)
     features = rng.standard_normal((len(x), N_FEATURES)).astype(np.float32)
     features[:, :20] = x
-    features[:, COMB_EVIDENCE] = np.exp(rng.normal(6, 1, len(x)))
-    features[::200, COMB_EVIDENCE] = 5
-    missing = features[:, COMB_EVIDENCE] < 12
+    features[:, JPEG_EVIDENCE] = np.exp(rng.normal(6, 1, len(x)))
+    features[::200, JPEG_EVIDENCE] = 5
+    missing = features[:, JPEG_EVIDENCE] < 12
     weights = np.zeros(N_FEATURES)
     weights[:20] = 1
     test = OutsideTest.fit(features, s, missing, np.zeros(len(x)), weights, groups % 4, rng)
     some = features[:400].copy()
-    some[:200, COMB_EVIDENCE] = 1
-    lacks = some[:, COMB_EVIDENCE] < 12
+    some[:200, JPEG_EVIDENCE] = 1
+    lacks = some[:, JPEG_EVIDENCE] < 12
     p = test.p_values(some, s[:400], lacks, np.zeros(400), np.arange(400), 400)
     assert p[:200].max() < 0.03
     assert (p[200:] <= 0.03).mean() < 0.1
     # evidence alone is nothing to go by where a comb shows
-    some[~lacks, COMB_EVIDENCE] = 13
+    some[~lacks, JPEG_EVIDENCE] = 13
     np.testing.assert_array_equal(test.p_values(some, s[:400], lacks, np.zeros(400), np.arange(400), 400), p)
 
 

@@ -8,7 +8,7 @@ import pytest
 import fastdeg as fd
 from bench.recovery import embedded_photographs, fitted, image_errors, outsiders, recover, wider_space
 from fastdeg.images import read_images
-from fastdeg.images.features import read_combs
+from fastdeg.images.features import jpeg_qualities
 
 
 def test_recovery_with_embedded_photographs():
@@ -75,7 +75,7 @@ def test_real_photos(folders, request):
     photos = read_images(path)
     found = estimator.infer(photos.images)
     assert found.converged
-    combed, from_comb = read_combs(*estimator._patch_features(photos.images))
+    combed, from_comb = jpeg_qualities(*estimator._patch_features(photos.images))
     np.testing.assert_array_equal(found.without_comb, ~combed)
     # those without a comb were not compressed, which the space always does; the wider one hardly does
     assert found.outside[~combed].all()

@@ -27,9 +27,9 @@ def run(options: argparse.Namespace) -> None:
     if options.output is not None:
         runs.check_run_folder(options.output, force=options.force)
     estimator, references, notes, inputs = fit_estimator(options)
-    names, images = list(references), list(references.values())
-    inference = estimator.infer(images)
-    counts = estimator.reference_counts(images, COUNTS, level=LEVEL)
+    names, photos = list(references), estimator.describe(list(references.values()))
+    inference = estimator.infer(photos)
+    counts = estimator.reference_counts(photos, COUNTS, level=LEVEL)
     identifiability = estimator.identifiability()
     q = inference.distribution
     bins = q.bins
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
         "level": LEVEL,
         "n_outside": int(inference.outside.sum()),
         "all_inside_p_value": inference.all_inside_p_value,
-        "marginals": _marginals(q, estimator.bootstrap(images, level=LEVEL)),
+        "marginals": _marginals(q, estimator.bootstrap(photos, level=LEVEL)),
         "images": _image_rows(names, inference, bins.names),
         "interval_widths": [
             {"references": int(n), **dict(zip(counts.names, map(float, widths), strict=True))}
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
             q.save(folder / "target.npz")
             estimator.save(folder / ESTIMATOR_FILE)
             bin_means, bin_covariances = estimator.bin_feature_moments()
-            mean, covariance = estimator.feature_moments(images)
+            mean, covariance = estimator.feature_moments(photos)
             np.savez_compressed(
                 folder / "moments.npz",
                 bin_means=bin_means, bin_covariances=bin_covariances, mean=mean, covariance=covariance,

@@ -14,7 +14,7 @@ from fastdeg._types import Progress
 from fastdeg.cli import console
 from fastdeg.cli.inputs import read_space
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.images import DegradationEstimator, read_images
+from fastdeg.images import DegradationEstimator, DescribedImages, read_images
 from fastdeg.images.inference.results import Inference
 from fastdeg.runs.workflow import Candidates, CraftingRun, craft_run
 
@@ -62,12 +62,15 @@ def photo_notes(inference: Inference, names: Sequence[str]) -> list[str]:
 
 
 def photo_candidates(
-    estimator: DegradationEstimator, inference: Inference, photos: Mapping[str, NDArray[Any]]
+    estimator: DegradationEstimator,
+    inference: Inference,
+    described: DescribedImages,
+    photos: Mapping[str, NDArray[Any]],
 ) -> Candidates:
     """Return photos as candidates for references: in the bins of what was inferred of each."""
-    images = list(photos.values())
     labels = estimator.bins.assign(inference.parameters, outside="clip")
-    return Candidates(tuple(photos), estimator.embed(images), inference.parameters, labels, images)
+    embeddings = estimator.embed(described)
+    return Candidates(tuple(photos), embeddings, inference.parameters, labels, list(photos.values()))
 
 
 def craft_from_photos(
@@ -79,16 +82,16 @@ def craft_from_photos(
     generalization: float | str,
     notes: Sequence[str] = (),
 ) -> CraftingRun:
-    images = list(references.values())
-    inference = estimator.infer(images)
+    described = estimator.describe(list(references.values()))
+    inference = estimator.infer(described)
     target = inference.distribution
     # on one thread: the version for more compiles for longer than it could ever save here
-    moments = *estimator.bin_feature_moments(), *estimator.feature_moments(images)
+    moments = *estimator.bin_feature_moments(), *estimator.feature_moments(described)
     distances = fd.frechet_distances(*moments, threads=1)
     closed_form = baselines.closed_form_weights(distances)
     return craft_run(
         target,
-        photo_candidates(estimator, inference, references),
+        photo_candidates(estimator, inference, described, references),
         generalization=generalization,
         n_references=getattr(options, "n_references", 10),
         n_neighbors=getattr(options, "n_neighbors", 5),

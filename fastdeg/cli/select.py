@@ -28,8 +28,9 @@ def run(options: argparse.Namespace) -> None:
             f"--n-references: expected 1 to {len(photos)}, the images of {options.images}, got {options.n_references}"
         )
     console.announce_compilation()
-    inference = estimator.infer(photos.images)
-    candidates = photo_candidates(estimator, inference, photos.by_name)
+    described = estimator.describe(photos.images)
+    inference = estimator.infer(described)
+    candidates = photo_candidates(estimator, inference, described, photos.by_name)
     selection = fd.select_references(
         candidates.embeddings, candidates.labels, target, crafted=crafted, n_references=options.n_references,
         n_neighbors=options.n_neighbors, threads=options.threads,

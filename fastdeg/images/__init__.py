@@ -9,6 +9,7 @@ from fastdeg.degradations.chain import (
     gaussian_blur,
     jpeg_compress,
 )
+from fastdeg.images.description import DescribedImages
 from fastdeg.images.estimator import DegradationEstimator
 from fastdeg.images.features import dct_features
 from fastdeg.images.files.read import ImageCollection, ImageError, ImageFile, list_images, read_image, read_images
@@ -16,6 +17,7 @@ from fastdeg.images.files.read import ImageCollection, ImageError, ImageFile, li
 __all__ = [
     "DegradationEstimator",
     "DegradationTransform",
+    "DescribedImages",
     "ImageCollection",
     "ImageError",
     "ImageFile",

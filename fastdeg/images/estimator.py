@@ -13,35 +13,39 @@ from sklearn.exceptions import NotFittedError
 
 from fastdeg._checks import choice, generator, integer, number
 from fastdeg._checks import progress as check_progress
-from fastdeg._files import read_archive, write_archive
 from fastdeg._threads import single_blas_thread, thread_count
 from fastdeg._types import Float, Progress
-from fastdeg.bins import Bins, bins_from_arrays
+from fastdeg.bins import Bins
 from fastdeg.degradations.chain import (
     INTERPOLATIONS,
     NOISES,
     Degradation,
     axis_names,
     check_axis_names,
-    check_image,
     fixed_parameters,
 )
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.images.features import MANY_IMAGES, feature_weights, jpeg_grid_offset, luma, luma_features
+from fastdeg.images.archive import read_estimator, write_estimator
+from fastdeg.images.description import DescribedImages, Images, described, image_list
 from fastdeg.images.inference import uncertainty
-from fastdeg.images.inference.bin_nodes import BinSupport, bin_support
+from fastdeg.images.inference.bin_nodes import BinNodes, bin_nodes
 from fastdeg.images.inference.mixture import MixtureFit, fit_mixture, grid_shape, posterior
 from fastdeg.images.inference.model import DegradationModel
-from fastdeg.images.inference.photo_priors import appearances, blur_columns
+from fastdeg.images.inference.photo_priors import blur_columns
 from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.results import Bootstrap, Identifiability, Inference, ReferenceCounts
 from fastdeg.images.inference.summaries import Summaries
-from fastdeg.images.inference.synthesis import Embedding, Recipe, embedded, least_side, patches_of, synthesize
+from fastdeg.images.inference.synthesis import (
+    SHARE_OF_FIT,
+    Embedding,
+    Recipe,
+    checked_clean_images,
+    least_side,
+    synthesize,
+)
+from fastdeg.space import DegradationSpace
 
-LEAST_SCALE = 0.1  # of the block statistics: smaller differences also come from how an image is stored
 OUTSIDE_LEVEL = 0.01  # share of the images from inside the space that may be called outside
-FORMAT = "DegradationEstimator"
-VERSION = 2  # changes with what the features say: what was learned from others is of no use
 
 
 class DegradationEstimator(BaseEstimator):
@@ -119,9 +123,7 @@ class DegradationEstimator(BaseEstimator):
     @property
     def least_side(self) -> int:
         """The least side, in pixels, of a clean image that can be downsampled as the space and the arguments say."""
-        return least_side(_strongest_downsampling(self._recipe(), self.bins))
-
-    # -- fitting ------------------------------------------------------------------------------------------------------
+        return least_side(self._recipe().strongest_downsampling(self._space))
 
     def fit(
         self,
@@ -151,41 +153,25 @@ class DegradationEstimator(BaseEstimator):
         check_progress(progress)
         if threads is not None:
             threads = integer(threads, "threads", 1)
-        images = [
-            check_image(image, f"clean_images[{i}]")
-            for i, image in enumerate(_image_list(clean_images, "clean_images"))
-        ]
-        factor = _strongest_downsampling(recipe, self.bins)
-        least = least_side(factor)
-        for i, image in enumerate(images):
-            if min(image.shape[:2]) < least:
-                raise ValueError(
-                    f"clean_images[{i}]: expected sides of at least {least} pixels to downsample by {factor:g}, "
-                    f"got {image.shape[1]} × {image.shape[0]}"
-                )
+        images = checked_clean_images(
+            image_list(clean_images, "clean_images"), recipe.strongest_downsampling(self._space)
+        )
         seeds = np.random.SeedSequence(integer(self.random_state, "random_state", 0)).spawn(2)
         synthetic = synthesize(
             images, self._draw, recipe, integer(self.n_samples, "n_samples", 50), seeds[0],
-            threads=threads, progress=_scaled_progress(progress, 0.0, 0.9),
+            threads=threads, progress=progress,
         )  # fmt: skip
         if progress is not None:
-            progress(0.9, "learning from the features")
+            progress(SHARE_OF_FIT, "learning from the features")
         # many small solves: more BLAS threads than one only get into each other's way
         with single_blas_thread():
             self.model_ = DegradationModel.fit(
-                synthetic,
-                self._standardize(synthetic.parameters),
-                np.random.default_rng(seeds[1]),
-                least_scale=LEAST_SCALE if self.features is None else 0.0,
-                weights=feature_weights(len(images)) if self.features is None else None,
-                tested_weights=feature_weights(len(images), tested=True) if self.features is None else None,
-                comb_weights=feature_weights(len(images), comb=True) if self.features is None else None,
-                by_lower_half=blur_columns(recipe.names),
-                few=len(images) < MANY_IMAGES,
-                threads=thread_count(threads),
-            )
+                synthetic, self._space.standardize(synthetic.parameters), np.random.default_rng(seeds[1]),
+                n_images=len(images), own_features=self.features is not None,
+                by_lower_half=blur_columns(recipe.names), threads=thread_count(threads),
+            )  # fmt: skip
         self.n_images_ = len(images)
-        self._support_cache: BinSupport | None = None
+        self._nodes_cache: BinNodes | None = None
         if progress is not None:
             progress(1.0, "estimator fitted")
         return self
@@ -206,46 +192,55 @@ class DegradationEstimator(BaseEstimator):
         size = integer(self.patch_size, "patch_size", 16) // 8 * 8
         best = None
         if "jpeg_quality" in names and self.degrade is None and self.features is None:
-            assert self.bins.space is not None
-            best = self.bins.space.axes[names.index("jpeg_quality")].high
+            best = self._space.axes[names.index("jpeg_quality")].high
         return Recipe(names, fixed, self.noise, self.interpolation, self.degrade, self.features, size, best)
 
     def _draw(self, n: int, rng: np.random.Generator) -> Float:
         """Draw parameters uniformly over the space."""
-        space = self.bins.space
-        assert space is not None
-        columns = [rng.choice(a.centers, n) if a.discrete else rng.uniform(a.low, a.high, n) for a in space.axes]
+        axes = self._space.axes
+        columns = [rng.choice(a.centers, n) if a.discrete else rng.uniform(a.low, a.high, n) for a in axes]
         return np.stack(columns, axis=1).astype(np.float64)
 
-    def _standardize(self, parameters: Float) -> Float:
+    @property
+    def _space(self) -> DegradationSpace:
         assert self.bins.space is not None
-        return self.bins.space.standardize(parameters)
+        return self.bins.space
 
-    # -- inference ----------------------------------------------------------------------------------------------------
+    def describe(self, images: Images) -> DescribedImages:
+        """Describe images once; all methods take the result in place of the images, and none describes them again.
 
-    def log_likelihood(self, images: Sequence[ArrayLike]) -> Float:
+        Examples
+        --------
+        >>> import numpy as np, fastdeg as fd
+        >>> estimator = fd.DegradationEstimator(fd.GridBins(fd.DegradationSpace.preset("paper")))
+        >>> estimator.describe([np.zeros((120, 160), dtype=np.uint8)])
+        DescribedImages(1 images, 6 patches)
+        """
+        return described(images, self._recipe())
+
+    def log_likelihood(self, images: Images) -> Float:
         """Return log p(image | bin) up to a constant per image, shape (n, N)."""
-        return self._bin_log_likelihood(self._summaries(images)[0])
+        return self._bin_log_likelihood(self._summaries(images))
 
-    def predict_proba(self, images: Sequence[ArrayLike]) -> Float:
+    def predict_proba(self, images: Images) -> Float:
         """Return each image's posterior over bins, (n, N), when all of the space is equally likely beforehand."""
         return posterior(self.log_likelihood(images), self.bins.volumes)
 
-    def predict(self, images: Sequence[ArrayLike]) -> Float:
+    def predict(self, images: Images) -> Float:
         """Return each image's degradation parameters, (n, d), in the units of the space."""
-        return self._parameters(self._summaries(images)[0])[0]
+        return self._parameters(self._summaries(images))[0]
 
-    def estimate(self, images: Sequence[ArrayLike]) -> BinnedDistribution:
+    def estimate(self, images: Images) -> BinnedDistribution:
         """Return the distribution over bins that explains the images best; its ``n_samples`` is their number."""
         return self._mixture(self.log_likelihood(images))[1]
 
-    def infer(self, images: Sequence[ArrayLike], *, outside_level: float = OUTSIDE_LEVEL) -> Inference:
+    def infer(self, images: Images, *, outside_level: float = OUTSIDE_LEVEL) -> Inference:
         """Return the inferred distribution with all that was found on the way to it.
 
         Images are called outside of the space at the level ``outside_level`` (see `outside`).
         """
         outside_level = number(outside_level, "outside_level", 0, 1)
-        summaries, p_values = self._summaries(images, test=True)
+        summaries, p_values = self._tested(images, outside_level)
         log_likelihood = self._bin_log_likelihood(summaries)
         outside = p_values <= outside_level
         fit, distribution = self._mixture(log_likelihood)
@@ -261,12 +256,12 @@ class DegradationEstimator(BaseEstimator):
             outside=outside,
             outside_p_values=p_values,
             all_inside_p_value=uncertainty.excess_p_value(int(outside.sum()), len(outside), outside_level),
-            without_comb=~summaries.combed & (self.model_.comb_reading is not None),
+            without_comb=~summaries.quantized & (self.model_.jpeg_summarizer is not None),
         )
 
     def bootstrap(
         self,
-        images: Sequence[ArrayLike],
+        images: Images,
         n_resamples: int = 200,
         *,
         level: float = 0.9,
@@ -281,7 +276,7 @@ class DegradationEstimator(BaseEstimator):
 
     def reference_counts(
         self,
-        images: Sequence[ArrayLike],
+        images: Images,
         counts: Sequence[int] = (5, 10, 20, 40, 80),
         *,
         n_resamples: int = 100,
@@ -299,57 +294,45 @@ class DegradationEstimator(BaseEstimator):
         """Return which neighbouring bins one image (of so many patches) cannot tell apart."""
         self._check_fitted()
         return uncertainty.identifiability(
-            self.model_.likelihood, self._support(), self.bins, integer(n_patches, "n_patches", 1), max_pairs
+            self.model_.likelihood, self._nodes(), self.bins, integer(n_patches, "n_patches", 1), max_pairs
         )
 
-    def outside(self, images: Sequence[ArrayLike], *, level: float = OUTSIDE_LEVEL) -> NDArray[np.bool_]:
+    def outside(self, images: Images, *, level: float = OUTSIDE_LEVEL) -> NDArray[np.bool_]:
         """Return which images look like none that the space can make, (n,).
 
         An image from inside the space is called outside with a probability of at most ``level``, so far as the clean
         images of the fit are like those that the degraded ones were made of: its patches are compared with synthetic
         ones, as patches of each clean image were with those of all the others.
         """
-        return self._summaries(images, test=True)[1] <= number(level, "level", 0, 1)
-
-    # -- feature space ------------------------------------------------------------------------------------------------
+        level = number(level, "level", 0, 1)
+        return self._tested(images, level)[1] <= level
 
     def bin_feature_moments(self) -> tuple[Float, Float]:
         """Return means (N, D) and covariances (N, D, D) of the bins in the discriminant feature space."""
         self._check_fitted()
-        return self.model_.bin_moments(self._support(), self.bins.n_bins)
+        return self.model_.bin_moments(self._nodes(), self.bins.n_bins)
 
-    def feature_moments(self, images: Sequence[ArrayLike]) -> tuple[Float, Float]:
+    def feature_moments(self, images: Images) -> tuple[Float, Float]:
         """Return mean (D,) and covariance (D, D) of the images' patches in the discriminant feature space."""
-        features, owners, n = self._patch_features(images)
-        x = self.model_.discriminants(features)
-        weights = 1 / np.bincount(owners, minlength=n)[owners]
+        features, owners = self._discriminants(images)
+        weights = 1 / np.bincount(owners)[owners]
         weights /= weights.sum()
-        mean = weights @ x
-        return mean, ((x - mean) * weights[:, None]).T @ (x - mean)
+        mean = weights @ features
+        return mean, ((features - mean) * weights[:, None]).T @ (features - mean)
 
-    def embed(self, images: Sequence[ArrayLike]) -> Float:
+    def embed(self, images: Images) -> Float:
         """Return one vector per image, (n, D): the mean of its patches in the discriminant feature space."""
-        features, owners, n = self._patch_features(images)
-        return group_means(self.model_.discriminants(features), owners, n)
+        features, owners = self._discriminants(images)
+        return group_means(features, owners, owners.max() + 1)
 
-    # -- files --------------------------------------------------------------------------------------------------------
+    def _discriminants(self, images: Images) -> tuple[Float, NDArray[np.int64]]:
+        x = self._described(images)
+        return self.model_.discriminants(x.features), x.owners
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a ``.npz`` file (no pickles); own callables are not saved."""
         self._check_fitted()
-        state = self.bins.to_arrays()
-        arrays = {f"bins.{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
-        header = {
-            "bins": {k: v for k, v in state.items() if not isinstance(v, np.ndarray)},
-            "version": VERSION,
-            "n_images": self.n_images_,
-            "own": [name for name in ("degrade", "features") if getattr(self, name) is not None],
-            "parameters": {
-                name: getattr(self, name)
-                for name in ("downsampling", "noise", "interpolation", "n_samples", "patch_size", "random_state")
-            },
-        }
-        write_archive(path, FORMAT, header, arrays | self.model_.to_arrays())
+        write_estimator(path, self)
 
     @classmethod
     def load(
@@ -366,65 +349,39 @@ class DegradationEstimator(BaseEstimator):
         FileNotFoundError
             Where there is no such file.
         ValueError
-            Where the file holds something else, or a callable is missing.
+            Where the file holds something else, or a callable is missing or one too many.
         """
-        header, arrays = read_archive(path, FORMAT)
-        if header["version"] != VERSION:
-            raise ValueError(
-                f"{os.fspath(path)}: fitted by another version of fastdeg, whose features differ: fit it again"
-            )
-        if "features" in header["own"] and features is None:
-            raise ValueError(f"{os.fspath(path)}: fitted with your own features: pass features= again")
-        bins_arrays = {k.removeprefix("bins."): v for k, v in arrays.items() if k.startswith("bins.")}
-        try:
-            bins = bins_from_arrays(header["bins"] | bins_arrays)
-            estimator = cls(bins, **header["parameters"], degrade=degrade, features=features)
-            estimator.model_ = DegradationModel.from_arrays(arrays)
-            estimator.n_images_ = header["n_images"]
-        except KeyError as missing:
-            raise ValueError(f"{os.fspath(path)}: expected the entry {missing}, got none") from None
-        estimator._support_cache = None
+        bins, parameters, model, n_images = read_estimator(path, {"degrade": degrade, "features": features})
+        estimator = cls(bins, **parameters, degrade=degrade, features=features)
+        estimator.model_, estimator.n_images_, estimator._nodes_cache = model, n_images, None
         return estimator
-
-    # -- inside -------------------------------------------------------------------------------------------------------
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise NotFittedError("this DegradationEstimator is not fitted yet: call fit(clean_images) first")
 
+    def _described(self, images: Images) -> DescribedImages:
+        self._check_fitted()
+        return self.describe(images)
+
     def _rng(self, random_state: int | None) -> np.random.Generator:
         return generator(self.random_state if random_state is None else random_state, "random_state")
 
-    def _support(self) -> BinSupport:
-        if self._support_cache is None:
-            self._support_cache = bin_support(self.bins, self.model_.likelihood)
-        return self._support_cache
+    def _nodes(self) -> BinNodes:
+        if self._nodes_cache is None:
+            self._nodes_cache = bin_nodes(self.bins, self.model_.likelihood)
+        return self._nodes_cache
 
-    def _patch_features(self, images: Sequence[ArrayLike]) -> tuple[NDArray[np.float32], NDArray[np.int64], int]:
-        """Return the features of all patches of all images, and which image each is of."""
-        self._check_fitted()
-        recipe = self._recipe()
-        found: list[Any] = []
-        owners: list[int] = []
-        pictures = _image_list(images, "images")
-        for i, image in enumerate(pictures):
-            x = check_image(image, f"images[{i}]")
-            if recipe.embed is not None:
-                parts = patches_of(x, recipe.patch_size)
-            else:
-                plane = luma(x, f"images[{i}]")
-                top, left = jpeg_grid_offset(plane) if "jpeg_quality" in recipe.names else (0, 0)
-                parts = [luma_features(p[None])[0] for p in patches_of(plane[top:, left:], recipe.patch_size)]
-            found += parts
-            owners += [i] * len(parts)
-        features = embedded(recipe.embed, found) if recipe.embed is not None else np.stack(found)
-        return features, np.array(owners), len(pictures)
+    def _summaries(self, images: Images) -> Summaries:
+        x = self._described(images)
+        return self.model_.summaries(x)[0]
 
-    def _summaries(self, images: Sequence[ArrayLike], *, test: bool = False) -> tuple[Summaries, Float]:
-        """Return what the regressions say of each image, and its p-value inside (ones without the test)."""
-        features, owners, n = self._patch_features(images)
-        summaries, s = self.model_.summaries(features, owners, n)
-        return summaries, self.model_.outside_p_values(features, s, owners, summaries) if test else np.ones(n)
+    def _tested(self, images: Images, level: float) -> tuple[Summaries, Float]:
+        """Return the summaries, and the p-value of each image inside; warn where none can be called outside."""
+        x = self._described(images)
+        summaries, by_patch = self.model_.summaries(x)
+        self.model_.outside.warn_of_too_few(level)
+        return summaries, self.model_.outside_p_values(x, by_patch, summaries)
 
     def _mixture(self, log_likelihood: Float) -> tuple[MixtureFit, BinnedDistribution]:
         fit = fit_mixture(log_likelihood, self.bins.volumes, shape=grid_shape(self.bins))
@@ -432,50 +389,9 @@ class DegradationEstimator(BaseEstimator):
         return fit, BinnedDistribution(self.bins, weights, n_samples=len(log_likelihood))
 
     def _bin_log_likelihood(self, summaries: Summaries) -> Float:
-        support, space = self._support(), self.bins.space
-        assert space is not None
-        if self.degrade is not None:  # what its axes mean is the user's
-            return support.average(self.model_.log_density(summaries, support.points, support.cells))
-        log_density = np.full((len(summaries.values), len(support.points)), -np.inf)
-        for share, parameters in appearances(space.unstandardize(support.points), axis_names(self.bins)):
-            alike = np.clip(space.standardize(parameters), 0, 1)
-            own = self.model_.log_density(summaries, alike, support.cells)
-            log_density = np.logaddexp(log_density, np.log(share) + own)
-        return support.average(log_density)
+        own_pipeline = self.degrade is not None  # what its axes mean is the user's
+        return self.model_.bin_log_likelihood(summaries, self._nodes(), None if own_pipeline else self._space)
 
     def _parameters(self, summaries: Summaries) -> tuple[Float, Float]:
-        space = self.bins.space
-        assert space is not None
         values, errors = self.model_.parameters(summaries)
-        return space.unstandardize(values), errors * space.scales()
-
-
-def _strongest_downsampling(recipe: Recipe, bins: Bins) -> float:
-    assert bins.space is not None
-    if "downsampling" in recipe.names:
-        return bins.space.axes[recipe.names.index("downsampling")].high
-    return float(recipe.fixed.get("downsampling", 1.0))
-
-
-def _image_list(images: Any, name: str) -> list[Any]:
-    if isinstance(images, np.ndarray) and images.ndim in (2, 3) and not (images.ndim == 3 and images.shape[2] > 4):
-        raise TypeError(
-            f"{name}: expected a sequence of images, got one array of shape {images.shape}; wrap it in a list"
-        )
-    if isinstance(images, str | os.PathLike):
-        raise TypeError(
-            f"{name}: expected a sequence of images, got the path {str(images)!r}; read_images reads folders"
-        )
-    try:
-        pictures = list(images)
-    except TypeError:
-        raise TypeError(f"{name}: expected a sequence of images, got {type(images).__name__}") from None
-    if not pictures:
-        raise ValueError(f"{name}: expected at least one image, got none")
-    return pictures
-
-
-def _scaled_progress(progress: Progress | None, low: float, high: float) -> Progress | None:
-    if progress is None:
-        return None
-    return lambda fraction, message: progress(low + (high - low) * fraction, message)
+        return self._space.unstandardize(values), errors * self._space.scales()

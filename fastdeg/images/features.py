@@ -26,37 +26,37 @@ SMALLEST = BLOCK + SHIFT  # smallest side with a whole block on both grids
 GRID_SEARCH = 136  # side of the part of the image that the search for the JPEG grid looks at
 GRID_ODDS_RATIO = 1.8  # excess of zeros that makes a grid believed; without compression chance gives up to 1.4
 N_FEATURES = 2 * 63 * N_STATISTICS + N_EDGE_STATISTICS + N_DETAIL_STATISTICS + 2
-COMB_QUALITY, COMB_EVIDENCE = N_FEATURES - 2, N_FEATURES - 1  # places of what the comb says, and how loudly
+JPEG_QUALITY, JPEG_EVIDENCE = N_FEATURES - 2, N_FEATURES - 1  # places of the quality and of the evidence for it
 MANY_IMAGES = 8  # from this number on, clean images show what photographs can be
-COMB_WEIGHT = 20.0  # of the one number that the comb of the JPEG quantisation gives: more exact than all others
+JPEG_WEIGHT = 20.0  # of the one number that JPEG's quantisation gives: more exact than all others
 EDGE_WEIGHT = 2.0  # of the few edge statistics beside the many of the DCT, where components are sought
 DETAIL_WEIGHT = 4.0  # of the statistics of the finest detail, likewise
 TESTED_EDGE_WEIGHT = 4.0  # the same in the test of what is outside: as much as all those of the DCT
 TESTED_DETAIL_WEIGHT = 1.0  # more hides a second compression
 
 
-def feature_weights(n_images: int, *, comb: bool = False, tested: bool = False) -> NDArray[np.float64]:
+def feature_weights(n_images: int, *, jpeg: bool = False, tested: bool = False) -> NDArray[np.float64]:
     """Return the weights of the features, (N_FEATURES,), in a fit on so many clean images: those of the DCT alone for
-    few; with the quality that the comb gives, or without; or those in the test of what is outside."""
+    few; with the quality that JPEG's quantisation shows, or without; or those in the test of what is outside."""
     edges, detail = (TESTED_EDGE_WEIGHT, TESTED_DETAIL_WEIGHT) if tested else (EDGE_WEIGHT, DETAIL_WEIGHT)
     if n_images < MANY_IMAGES:  # few do not show how sharp edges and how fine textures can be: what is learned misleads
         edges = detail = 0.0
     return np.repeat(
-        [1.0, edges, detail, COMB_WEIGHT if comb else 0.0, 0.0],
+        [1.0, edges, detail, JPEG_WEIGHT if jpeg else 0.0, 0.0],
         [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, N_DETAIL_STATISTICS, 1, 1],
     )
 
 
-def read_combs(
+def jpeg_qualities(
     features: NDArray[np.float32], owners: NDArray[np.int64], n: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return which of n images show the comb of a JPEG quantisation, and the quality it gives, each (n,).
 
     owners: which image each row of the features is a patch of. What one patch leaves in doubt the others may tell.
     """
-    evidence = features[:, COMB_EVIDENCE].astype(np.float64)
+    evidence = features[:, JPEG_EVIDENCE].astype(np.float64)
     totals = np.bincount(owners, evidence, minlength=n)
-    qualities = np.bincount(owners, evidence * features[:, COMB_QUALITY], minlength=n) / np.maximum(totals, 1e-300)
+    qualities = np.bincount(owners, evidence * features[:, JPEG_QUALITY], minlength=n) / np.maximum(totals, 1e-300)
     counts = np.bincount(owners, minlength=n)
     return totals >= VISIBLE * np.maximum(counts, 1), qualities
 

@@ -23,7 +23,7 @@ MAX_PER_CENTROID = 32
 
 
 @dataclass(frozen=True)
-class BinSupport:
+class BinNodes:
     """Equally weighted points within the bins, on standardised axes, those of one bin next to each other.
 
     Attributes
@@ -55,12 +55,12 @@ class BinSupport:
         return np.add.reduceat(values, self.starts, axis=0) / self.counts[:, None]
 
 
-def bin_support(bins: Bins, likelihood: Likelihood) -> BinSupport:
+def bin_nodes(bins: Bins, likelihood: Likelihood) -> BinNodes:
     """Choose the points: midpoints of equal parts of each cell."""
     space = bins.space
     assert space is not None
     if not isinstance(bins, GridBins):
-        return _centroid_support(bins)
+        return _centroid_nodes(bins)
     parts = _parts_per_axis(bins, likelihood)
     per_axis, widths = [], []
     for axis, count in zip(space.axes, parts, strict=True):
@@ -76,7 +76,7 @@ def bin_support(bins: Bins, likelihood: Likelihood) -> BinSupport:
     )
     cells = np.stack([w[owners[:, k]] for k, w in enumerate(widths)], axis=1) ** 2 / 12
     starts = np.arange(bins.n_bins) * len(offsets)
-    return BinSupport(space.standardize(points), starts, np.repeat(cells, len(offsets), axis=0))
+    return BinNodes(space.standardize(points), starts, np.repeat(cells, len(offsets), axis=0))
 
 
 def _parts_per_axis(bins: Bins, likelihood: Likelihood) -> list[int]:
@@ -92,7 +92,7 @@ def _parts_per_axis(bins: Bins, likelihood: Likelihood) -> list[int]:
     return parts
 
 
-def _centroid_support(bins: Bins) -> BinSupport:
+def _centroid_nodes(bins: Bins) -> BinNodes:
     space = bins.space
     assert space is not None
     count = int(np.clip(MAX_POINTS // bins.n_bins, 1, MAX_PER_CENTROID)) if bins.covariances.any() else 1
@@ -101,4 +101,4 @@ def _centroid_support(bins: Bins) -> BinSupport:
     else:
         points = bins.sample_within(np.repeat(np.arange(bins.n_bins), count), np.random.default_rng(0))
     points = space.standardize(points)
-    return BinSupport(points, np.arange(bins.n_bins) * count, np.zeros_like(points))
+    return BinNodes(points, np.arange(bins.n_bins) * count, np.zeros_like(points))

@@ -8,6 +8,7 @@ space the regressions' word lies. Each is ranked among the same of synthetic pat
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from fastdeg._types import Float
-from fastdeg.images.features import COMB_EVIDENCE
+from fastdeg.images.features import JPEG_EVIDENCE
 from fastdeg.images.inference.arrays import Arrays
 from fastdeg.images.inference.likelihood import Polynomial, log_variances
 from fastdeg.images.inference.pooling import group_means
@@ -212,6 +213,16 @@ class OutsideTest(Arrays):
             np.array(SHARED_OF_FEW if few else SHARED),
         )  # fmt: skip
 
+    def warn_of_too_few(self, level: float) -> None:
+        """Warn where so few patches are compared with that no p-value can be as small as the level."""
+        n = len(self.measures)
+        if 0 < level < 1 / (n + 1):
+            warnings.warn(
+                f"level {level:g}: no image can be called outside, since p-values are at least 1 / {n + 1} where "
+                f"{n} synthetic patches are compared with; fit with more n_samples",
+                stacklevel=4,
+            )
+
     def p_values(
         self,
         features: Float32,
@@ -244,7 +255,7 @@ def _by_content(
 ) -> tuple[Float32, Float]:
     """Return what depends on what a patch shows, and the conditions, what it shows among them."""
     count = min(N_CONTENT, components.shape[1] // 2)
-    evidence = np.zeros(len(given)) if missing is None else np.log1p(features[:, COMB_EVIDENCE])
+    evidence = np.zeros(len(given)) if missing is None else np.log1p(features[:, JPEG_EVIDENCE])
     others = np.column_stack([components[:, count:], evidence]).astype(np.float32)
     return others, np.hstack([given, np.clip(components[:, :count] / 2, -2, 2)])
 

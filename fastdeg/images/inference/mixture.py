@@ -11,7 +11,7 @@ from fastdeg._types import Float
 from fastdeg.bins import Bins, GridBins
 
 MAX_ITER = 1000
-DUST = 1e-3  # share of a bin's equal share, 1 / N, below which nothing is left of it
+NEGLIGIBLE = 1e-3  # share of a bin's equal share, 1 / N, below which nothing is left of it
 # Log-likelihood of all images together that an iteration must gain. What less would change is decided by chance, and
 # the unfinished iteration keeps the mixture smoother than its maximum, which is a handful of spikes.
 LEAST_GAIN = 0.05
@@ -67,7 +67,7 @@ def fit_mixture(
     likelihood = _scaled(log_likelihood)
     counts = np.ones((1, len(likelihood)))
     weights, values, n_iter = _expectation_maximization(likelihood, counts, prior, shape, max_iter, tol)
-    return MixtureFit(_without_dust(weights)[0], float(values[0]), abs(int(n_iter[0])), bool(n_iter[0] > 0))
+    return MixtureFit(_without_negligible(weights)[0], float(values[0]), abs(int(n_iter[0])), bool(n_iter[0] > 0))
 
 
 def bootstrap_mixtures(
@@ -92,12 +92,12 @@ def bootstrap_mixtures(
         _expectation_maximization(likelihood, counts[k : k + BATCH], prior, shape, max_iter, LEAST_GAIN)[0]
         for k in range(0, len(counts), BATCH)
     ]
-    return _without_dust(np.concatenate(batches)[:n_resamples])
+    return _without_negligible(np.concatenate(batches)[:n_resamples])
 
 
-def _without_dust(weights: Float) -> Float:
+def _without_negligible(weights: Float) -> Float:
     """Set to zero what the iteration has all but removed; rows keep their sum of one."""
-    weights = np.where(weights < DUST / weights.shape[1], 0.0, weights)
+    weights = np.where(weights < NEGLIGIBLE / weights.shape[1], 0.0, weights)
     return weights / weights.sum(axis=1, keepdims=True)
 
 

@@ -11,17 +11,21 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from fastdeg._types import Float
-from fastdeg.images.features import COMB_QUALITY, read_combs
-from fastdeg.images.inference.bin_nodes import BinSupport
+from fastdeg.images.description import DescribedImages
+from fastdeg.images.features import JPEG_QUALITY, MANY_IMAGES, feature_weights, jpeg_qualities
+from fastdeg.images.inference.bin_nodes import BinNodes
 from fastdeg.images.inference.conformal import OutsideTest
 from fastdeg.images.inference.likelihood import Likelihood, Polynomial
+from fastdeg.images.inference.photo_priors import appearances
 from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.regression import Components
-from fastdeg.images.inference.summaries import N_LEADING, Reading, Summaries
+from fastdeg.images.inference.summaries import N_LEADING, Summaries, Summarizer
 from fastdeg.images.inference.synthesis import Synthetic
+from fastdeg.space import DegradationSpace
 
 N_FOLDS = 4
-LEAST_COMBED = 0.2  # share of synthetic patches with a comb from which on they are read in a way of their own
+LEAST_QUANTIZED = 0.2  # share of synthetic patches that show a JPEG quality from which on a regression learns from it
+LEAST_SCALE = 0.1  # of the built-in features: smaller differences also come from how an image is stored
 N_DISCRIMINANTS = 12
 N_TESTED = 16_000  # synthetic patches that photographs are compared with at most
 N_PREDICTED_FROM = 2000  # synthetic patches whose parameters stand for the space in a prediction
@@ -34,9 +38,9 @@ class DegradationModel:
 
     Attributes
     ----------
-    reading : Reading
-        From features to summaries, without the comb of a JPEG quantisation.
-    comb_reading : Reading or None
+    summarizer : Summarizer
+        From features to summary statistics, without the JPEG quality that the quantisation shows.
+    jpeg_summarizer : Summarizer or None
         The same with it, for photographs that show one; None where hardly any synthetic patch does.
     outside : OutsideTest
         Whether photographs lie outside the space.
@@ -49,8 +53,8 @@ class DegradationModel:
     sample_components : ndarray, (n, C)
     """
 
-    reading: Reading
-    comb_reading: Reading | None
+    summarizer: Summarizer
+    jpeg_summarizer: Summarizer | None
     outside: OutsideTest
     expected: Float
     expected_exponents: NDArray[np.int64]
@@ -65,43 +69,43 @@ class DegradationModel:
         z: Float,
         rng: np.random.Generator,
         *,
-        least_scale: float = 0.0,
-        weights: Float | None = None,
-        tested_weights: Float | None = None,
-        comb_weights: Float | None = None,
+        n_images: int,
+        own_features: bool,
         by_lower_half: NDArray[np.bool_],
-        few: bool = False,
         threads: int = 1,
     ) -> DegradationModel:
         """Learn from synthetic patches and their standardised parameters z, (n, d).
 
-        ``weights``: of the features, where the parameters are read; ``tested_weights``: in the test of what is outside;
-        ``comb_weights``: where they are read of patches with the comb of a JPEG quantisation. ``by_lower_half``, (d,):
-        which parameters content can only raise, so that the lower half of a photograph's patches tells them.
-        ``few``: whether the patches are of few photographs.
+        ``n_images``: how many photographs they are of; ``own_features``: whether the features are an embedding of the
+        user's; ``by_lower_half``, (d,): which parameters content can only raise, so that the lower half of a
+        photograph's patches tells them.
         """
         features, groups, inside = synthetic.features, synthetic.groups, ~synthetic.uncompressed
-        ones = np.ones(features.shape[1])
-        weightings = [ones if w is None else w for w in (weights, comb_weights)]
-        components, with_comb = Components.fit(features[inside], weightings, least_scale=least_scale)
+        least_scale = 0.0 if own_features else LEAST_SCALE
+        weights, jpeg_weights, tested_weights = (
+            np.ones(features.shape[1]) if own_features else feature_weights(n_images, **purpose)
+            for purpose in ({}, {"jpeg": True}, {"tested": True})
+        )
+        components, jpeg_components = Components.fit(features[inside], [weights, jpeg_weights], least_scale=least_scale)
         labels = np.unique(groups, return_inverse=True)[1]
         folds = (labels % min(N_FOLDS, labels.max() + 1)).astype(np.int64)
         a = components(features)
-        reading, s = Reading.fit(components, a, z, groups, folds, by_lower_half, rng, threads)
-        comb_reading, combed = None, np.ones(len(features), dtype=bool)
-        if comb_weights is not None:
-            combed, _ = read_combs(features, np.arange(len(features)), len(features))
-            if combed[inside].mean() >= LEAST_COMBED:
-                said = with_comb(features[combed])
-                comb_reading, s[combed] = Reading.fit(
-                    with_comb, said, z[combed], groups[combed], folds[combed], by_lower_half, rng, threads
+        summarizer, s = Summarizer.fit(components, a, z, groups, folds, by_lower_half, rng, threads)
+        jpeg_summarizer, quantized = None, np.ones(len(features), dtype=bool)
+        if not own_features:
+            quantized, _ = jpeg_qualities(features, np.arange(len(features)), len(features))
+            if quantized[inside].mean() >= LEAST_QUANTIZED:
+                a_jpeg = jpeg_components(features[quantized])
+                rows = z[quantized], groups[quantized], folds[quantized]
+                jpeg_summarizer, s[quantized] = Summarizer.fit(
+                    jpeg_components, a_jpeg, *rows, by_lower_half, rng, threads
                 )
         plain = np.flatnonzero(inside & ~synthetic.jittered)  # in usual tones: unusual ones would hide what is odd
         some = plain[:: -(-len(plain) // N_TESTED)]
         outside = OutsideTest.fit(
-            features[some], s[some], ~combed[some] if comb_reading else None, _beyond(s[some], comb_reading or reading),
-            ones if tested_weights is None else tested_weights, folds[some], rng,
-            least_scale=least_scale / 3, few=few, threads=threads,
+            features[some], s[some], ~quantized[some] if jpeg_summarizer else None,
+            _beyond(s[some], jpeg_summarizer or summarizer), tested_weights, folds[some], rng,
+            least_scale=least_scale / 3, few=n_images < MANY_IMAGES, threads=threads,
         )  # fmt: skip
         z, a = z[inside], a[inside, :N_LEADING]
         polynomial = Polynomial.of_degree(z.shape[1], 4, max(5, min(130, len(z) // 60)))
@@ -112,8 +116,8 @@ class DegradationModel:
         between = np.cov(mean, rowvar=False, ddof=0).reshape(within.shape)
         _, vectors = scipy.linalg.eigh(between, within)
         model = cls(
-            reading,
-            comb_reading,
+            summarizer,
+            jpeg_summarizer,
             outside,
             expected,
             polynomial.exponents,
@@ -124,26 +128,24 @@ class DegradationModel:
         # in the memory order that a file gives back, so that a loaded model computes the very same numbers
         return cls.from_arrays({name: np.array(x, order="C") for name, x in model.to_arrays().items()})
 
-    def summaries(self, features: NDArray[Any], owners: NDArray[np.int64], n: int) -> tuple[Summaries, Float]:
-        """Return what is said of n photographs, and of each patch by the same reading, (len(owners), d).
-
-        owners: which photograph each row of the features is a patch of.
-        """
-        s = self.reading(features)
-        values, combed = self.reading.likelihood.summaries(s, owners, n), np.zeros(n, dtype=bool)
-        if self.comb_reading is not None:
-            combed, qualities = read_combs(features, owners, n)
-            own = combed[owners]
+    def summaries(self, images: DescribedImages) -> tuple[Summaries, Float]:
+        """Return the summary statistics of photographs, and of each of their patches by the same regression."""
+        features, owners, n = images.features, images.owners, len(images)
+        s = self.summarizer(features)
+        values, quantized = self.summarizer.likelihood.summaries(s, owners, n), np.zeros(n, dtype=bool)
+        if self.jpeg_summarizer is not None:
+            quantized, qualities = jpeg_qualities(features, owners, n)
+            own = quantized[owners]
             if own.any():
-                readable = features[own]
-                readable[:, COMB_QUALITY] = qualities[owners[own]]
-                s[own] = self.comb_reading(readable)
-                values[combed] = self.comb_reading.likelihood.summaries(s[own], owners[own], n)[combed]
-        return Summaries(values, np.bincount(owners, minlength=n), combed), s
+                some = features[own]
+                some[:, JPEG_QUALITY] = qualities[owners[own]]
+                s[own] = self.jpeg_summarizer(some)
+                values[quantized] = self.jpeg_summarizer.likelihood.summaries(s[own], owners[own], n)[quantized]
+        return Summaries(values, np.bincount(owners, minlength=n), quantized), s
 
     def _likelihoods(self, summaries: Summaries) -> list[tuple[NDArray[np.bool_], Likelihood]]:
-        """Return which photographs are read each way, and the likelihood of what is said of them."""
-        ways = [(~summaries.combed, self.reading), (summaries.combed, self.comb_reading)]
+        """Return which photographs are summarised each way, and the likelihood of their summaries."""
+        ways = [(~summaries.quantized, self.summarizer), (summaries.quantized, self.jpeg_summarizer)]
         return [(which, way.likelihood) for which, way in ways if way is not None]
 
     def log_density(self, summaries: Summaries, z: Float, cells: Float | float = 0.0) -> Float:
@@ -152,6 +154,20 @@ class DegradationModel:
         for which, likelihood in self._likelihoods(summaries):
             out[which] = likelihood.log_density(summaries.values[which], z, summaries.n_patches[which], cells)
         return out
+
+    def bin_log_likelihood(self, summaries: Summaries, nodes: BinNodes, space: DegradationSpace | None) -> Float:
+        """Return log p(photograph | bin) up to a constant of each, (n, N).
+
+        space: says what the axes mean, for what photographs look like by themselves; None: take them as they come.
+        """
+        if space is None:
+            return nodes.average(self.log_density(summaries, nodes.points, nodes.cells))
+        log_density = np.full((len(summaries.values), len(nodes.points)), -np.inf)
+        for share, parameters in appearances(space.unstandardize(nodes.points), space.names):
+            alike = np.clip(space.standardize(parameters), 0, 1)
+            own = self.log_density(summaries, alike, nodes.cells)
+            log_density = np.logaddexp(log_density, np.log(share) + own)
+        return nodes.average(log_density)
 
     def parameters(self, summaries: Summaries) -> tuple[Float, Float]:
         """Return the standardised parameters of each photograph and their standard errors, each (n, d)."""
@@ -166,41 +182,38 @@ class DegradationModel:
     @property
     def likelihood(self) -> Likelihood:
         """The likelihood of a typical photograph of the space."""
-        return (self.comb_reading or self.reading).likelihood
+        return (self.jpeg_summarizer or self.summarizer).likelihood
 
-    def outside_p_values(
-        self, features: NDArray[Any], s: Float, owners: NDArray[np.int64], summaries: Summaries
-    ) -> Float:
+    def outside_p_values(self, images: DescribedImages, s: Float, summaries: Summaries) -> Float:
         """Return the probability that a photograph from inside the space is as unlike its images, (n,).
 
-        features, s, owners, summaries: of and from `summaries`.
+        s, summaries: of their patches and of them, from `summaries`.
         """
-        missing = None if self.comb_reading is None else ~summaries.combed
-        n = len(summaries.values)
-        beyond = _beyond(group_means(s, owners, n), self.comb_reading or self.reading)
-        return self.outside.p_values(features, s, missing, beyond, owners, n)
+        missing = None if self.jpeg_summarizer is None else ~summaries.quantized
+        beyond = _beyond(group_means(s, images.owners, len(images)), self.jpeg_summarizer or self.summarizer)
+        return self.outside.p_values(images.features, s, missing, beyond, images.owners, len(images))
 
     def discriminants(self, features: NDArray[Any]) -> Float:
         """Return the features in the discriminant space, (n, D)."""
-        return self.reading.components(features)[:, :N_LEADING] @ self.projection
+        return self.summarizer.components(features)[:, :N_LEADING] @ self.projection
 
-    def bin_moments(self, support: BinSupport, n_bins: int) -> tuple[Float, Float]:
+    def bin_moments(self, nodes: BinNodes, n_bins: int) -> tuple[Float, Float]:
         """Return means (N, D) and covariances (N, D, D) of the bins in the discriminant space.
 
         The mean is the average of the smooth expectation over the bin's points. The covariance is that of the
         expectation over the bin's points plus that of the residuals of the synthetic patches nearby.
         """
-        expectation = Polynomial(self.expected_exponents)(support.points) @ (self.expected @ self.projection)
-        means = support.means(expectation)
+        expectation = Polynomial(self.expected_exponents)(nodes.points) @ (self.expected @ self.projection)
+        means = nodes.means(expectation)
         d = means.shape[1]
-        deviation = expectation - np.repeat(means, support.counts, axis=0)
+        deviation = expectation - np.repeat(means, nodes.counts, axis=0)
         rows, columns = np.triu_indices(d)
-        spread = support.means(deviation[:, rows] * deviation[:, columns])
+        spread = nodes.means(deviation[:, rows] * deviation[:, columns])
         points = self.sample_points.astype(np.float64)
         residuals = self.sample_components - Polynomial(self.expected_exponents)(points) @ self.expected
         residuals = residuals @ self.projection
         products = residuals[:, rows] * residuals[:, columns]
-        centers = support.means(support.points)
+        centers = nodes.means(nodes.points)
         # a Gaussian window that holds about NEIGHBORS patches of the standardised space
         varying = max(1, int((np.ptp(points, axis=0) > 0).sum()))
         width = 0.5 * min(1.0, NEIGHBORS / len(points)) ** (1 / varying)
@@ -227,6 +240,8 @@ class DegradationModel:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> DegradationModel:
         """Rebuild from `to_arrays`."""
+        split = [(*name.partition("."), value) for name, value in arrays.items()]
+        arrays = {f"{_OLDER_NAMES.get(part, part)}{dot}{rest}": value for part, dot, rest, value in split}
         given = {name.split(".")[0] for name in arrays}
         parts: dict[str, Any] = {
             name: kind.from_arrays(arrays, f"{name}.") if name in given else None for name, kind in _PARTS.items()
@@ -234,10 +249,11 @@ class DegradationModel:
         return cls(**parts | {n: arrays[n] for n in cls.__dataclass_fields__ if n not in parts})
 
 
-def _beyond(s: Float, reading: Reading) -> Float:
+def _beyond(s: Float, summarizer: Summarizer) -> Float:
     """Return how many standard deviations summaries lie beyond the ranges of the space, (n,)."""
     inside = np.clip(s, 0, 1)
-    return (np.abs(s - inside) / reading.likelihood.deviation(inside)).max(axis=1)
+    return (np.abs(s - inside) / summarizer.likelihood.deviation(inside)).max(axis=1)
 
 
-_PARTS: dict[str, Any] = {"reading": Reading, "comb_reading": Reading, "outside": OutsideTest}
+_PARTS: dict[str, Any] = {"summarizer": Summarizer, "jpeg_summarizer": Summarizer, "outside": OutsideTest}
+_OLDER_NAMES = {"reading": "summarizer", "comb_reading": "jpeg_summarizer"}  # in files of 0.1.0

@@ -1,4 +1,7 @@
-"""One way of reading parameters out of features: components, two regressions, and the likelihood of what they say."""
+"""Summary statistics: what two regressions on components of the features say of the parameters, and their likelihood.
+
+Fearnhead and Prangle, Constructing summary statistics for approximate Bayesian computation, 2012.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ N_LEADING = 40  # components that all but the network use
 
 
 @dataclass(frozen=True)
-class Reading(Arrays):
+class Summarizer(Arrays):
     """From features to summaries (the mean of two regressions), and the summaries' density given the parameters."""
 
     components: Components
@@ -37,7 +40,7 @@ class Reading(Arrays):
         by_lower_half: NDArray[np.bool_],
         rng: np.random.Generator,
         threads: int,
-    ) -> tuple[Reading, Float]:
+    ) -> tuple[Summarizer, Float]:
         """Learn from the components a of synthetic patches; return also what is said of each one unseen, (n, d)."""
         regression, s = Regression.fit(a[:, :N_LEADING], z, folds, rng, threads)
         network, other = Network.fit(a, z, folds, int(rng.integers(2**31)), threads)
@@ -59,10 +62,10 @@ class Summaries:
     values : ndarray, shape (n, d)
         Of each photograph's patches together, in standardised parameters.
     n_patches : ndarray of int, shape (n,)
-    combed : ndarray of bool, shape (n,)
-        Those of which the comb of a JPEG quantisation was read too.
+    quantized : ndarray of bool, shape (n,)
+        Those that show the JPEG quality by which they were quantised, which was used too.
     """
 
     values: Float
     n_patches: NDArray[np.int64]
-    combed: NDArray[np.bool_]
+    quantized: NDArray[np.bool_]

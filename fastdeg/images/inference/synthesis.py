@@ -18,6 +18,7 @@ from fastdeg.degradations.fast import corrupted_lumas, in_tones, noise_pool
 from fastdeg.degradations.resampling import shrink_at_once, shrink_by_area
 from fastdeg.images.features import MANY_IMAGES, luma, luma_features
 from fastdeg.images.inference.photo_priors import PARTLY, out_of_focus
+from fastdeg.space import DegradationSpace
 
 Embedding = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
 Described = Sequence[NDArray[Any]] | NDArray[np.float32]  # images to be embedded, or features
@@ -29,6 +30,7 @@ BRIGHTNESSES = (-20.0, 20.0)  # grey levels
 SMALLEST_PATCH = 24  # low-resolution pixels
 VARIANTS = 4  # noise and compression drawn for each blurred and downsampled patch: cheaper than another patch
 JITTER = (0.7, 1.4), (-60.0, 60.0)  # further contrasts and brightnesses, of every second variant
+SHARE_OF_FIT = 0.9  # of the progress of a fit; the rest is for learning from the features
 UNCOMPRESSED_EVERY = 2  # patches: one more variant, never compressed, so that the lack of compression is known too
 _LOW_RESOLUTION = ("poisson_scale", "noise_sigma", "jpeg_quality")
 
@@ -74,6 +76,11 @@ class Recipe:
         """Return how many clean pixels make one degraded pixel, 1 where only the user's pipeline knows."""
         return max(1.0, float(parameters.get("downsampling", 1)))
 
+    def strongest_downsampling(self, space: DegradationSpace) -> float:
+        """Return the largest factor that patches may be downsampled by."""
+        highest = {axis.name: axis.high for axis in space.axes}
+        return float({"downsampling": 1.0, **self.fixed, **highest}["downsampling"])
+
 
 def pieces_of(images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     """Return pieces of content that share no pixel: the images, or both halves of each where they are few."""
@@ -99,7 +106,7 @@ def synthesize(
 
     The result does not depend on the number of threads: each piece of work has its own seed.
     """
-    pieces = pieces_of([check_image(image, f"clean_images[{i}]") for i, image in enumerate(images)])
+    pieces = pieces_of(images)
     variants = VARIANTS if recipe.degrade is None and any(n in _LOW_RESOLUTION for n in recipe.names) else 1
     # of few photographs this made the blur, and the test of what is outside, worse
     jittered = (np.arange(variants) % 2 == 1) & (len(images) >= MANY_IMAGES)
@@ -122,7 +129,7 @@ def synthesize(
         for start in range(0, len(jobs), chunk):
             results += list(pool.map(work, jobs[start : start + chunk]))
             if progress is not None:
-                progress(min(1.0, (start + chunk) / len(jobs)), "degrading clean images")
+                progress(SHARE_OF_FIT * min(1.0, (start + chunk) / len(jobs)), "degrading clean images")
     described = [x for r in results for x in r[0]]
     features = embedded(recipe.embed, described) if recipe.embed is not None else np.stack(described)
     groups = np.repeat([r[2] for r in results], [len(r[0]) for r in results])
@@ -202,6 +209,19 @@ def _samples(
 def least_side(factor: float) -> int:
     """Return the least side, in pixels, of a clean image to downsample by a factor."""
     return int(np.ceil(SMALLEST_PATCH * factor))
+
+
+def checked_clean_images(images: Sequence[Any], factor: float) -> list[NDArray[Any]]:
+    """Return clean images that can be downsampled by a factor; one that cannot is an error that names it."""
+    least = least_side(factor)
+    checked = [check_image(image, f"clean_images[{i}]") for i, image in enumerate(images)]
+    for i, image in enumerate(checked):
+        if min(image.shape[:2]) < least:
+            raise ValueError(
+                f"clean_images[{i}]: expected sides of at least {least} pixels to downsample by {factor:g}, "
+                f"got {image.shape[1]} × {image.shape[0]}"
+            )
+    return checked
 
 
 def _varied(piece: NDArray[Any], side: float, factor: float, rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 from fastdeg._types import Float
 from fastdeg.bins import Bins, GridBins
-from fastdeg.images.inference.bin_nodes import BinSupport
+from fastdeg.images.inference.bin_nodes import BinNodes
 from fastdeg.images.inference.likelihood import Likelihood
 from fastdeg.images.inference.mixture import bootstrap_mixtures, fit_mixture, grid_shape
 from fastdeg.images.inference.results import Bootstrap, Identifiability, MarginalIntervals, ReferenceCounts
@@ -60,13 +60,13 @@ def reference_counts(
 
 
 def identifiability(
-    likelihood: Likelihood, support: BinSupport, bins: Bins, n_patches: int, max_pairs: int
+    likelihood: Likelihood, nodes: BinNodes, bins: Bins, n_patches: int, max_pairs: int
 ) -> Identifiability:
     """Compare each bin with its neighbours along the axes by the density of the summaries."""
     assert bins.space is not None
     centers = bins.standardized_centers()
-    mean = support.means(likelihood.mean(support.points))
-    spread = support.means(likelihood.mean(support.points) ** 2) - mean**2
+    mean = nodes.means(likelihood.mean(nodes.points))
+    spread = nodes.means(likelihood.mean(nodes.points) ** 2) - mean**2
     deviation = likelihood.deviation(centers) * np.sqrt(likelihood.shrinkage(np.array(n_patches), centers))
     slopes = _slopes(likelihood, centers)
     errors = deviation / np.maximum(np.abs(slopes), 1e-3)

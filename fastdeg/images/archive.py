@@ -1,0 +1,63 @@
+"""Fitted estimators as files: arrays and a header, no pickles."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg import __version__
+from fastdeg._files import read_archive, write_archive
+from fastdeg.bins import Bins, bins_from_arrays
+from fastdeg.images.inference.model import DegradationModel
+
+if TYPE_CHECKING:
+    from fastdeg.images.estimator import DegradationEstimator
+
+FORMAT = "DegradationEstimator"
+VERSION = 2  # changes with what the features say: what was learned from others is of no use
+SAVED = ("downsampling", "noise", "interpolation", "n_samples", "patch_size", "random_state")  # beside the bins
+OWN = ("degrade", "features")  # callables, which are not saved
+
+
+def write_estimator(path: str | os.PathLike[str], estimator: DegradationEstimator) -> None:
+    """Write a fitted estimator."""
+    state = estimator.bins.to_arrays()
+    arrays: dict[str, NDArray[Any]] = {f"bins.{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
+    header = {
+        "bins": {k: v for k, v in state.items() if not isinstance(v, np.ndarray)},
+        "version": VERSION,
+        "fastdeg": __version__,
+        "n_images": estimator.n_images_,
+        "own": [name for name in OWN if getattr(estimator, name) is not None],
+        "parameters": {name: getattr(estimator, name) for name in SAVED},
+    }
+    write_archive(path, FORMAT, header, arrays | estimator.model_.to_arrays())
+
+
+def read_estimator(
+    path: str | os.PathLike[str], own: dict[str, Any]
+) -> tuple[Bins, dict[str, Any], DegradationModel, int]:
+    """Return the bins, the other arguments, the model and the number of images of a fitted estimator.
+
+    own: the user's callables by name, None for those that are built in.
+    """
+    header, arrays = read_archive(path, FORMAT)
+    if header["version"] != VERSION:
+        raise ValueError(
+            f"{os.fspath(path)}: fitted by another version of fastdeg, {header.get('fastdeg', '0.1.0 or earlier')} "
+            f"(version {header['version']} of the file, expected {VERSION}), whose features differ: fit it again"
+        )
+    for name in OWN:
+        if name in header["own"] and own[name] is None:
+            raise ValueError(f"{os.fspath(path)}: fitted with your own {name}: pass {name}= again")
+        if name not in header["own"] and own[name] is not None:
+            raise ValueError(f"{os.fspath(path)}: fitted without a {name} of your own: leave {name}= out")
+    bins_arrays = {k.removeprefix("bins."): v for k, v in arrays.items() if k.startswith("bins.")}
+    try:
+        bins = bins_from_arrays(header["bins"] | bins_arrays)
+        return bins, header["parameters"], DegradationModel.from_arrays(arrays), header["n_images"]
+    except KeyError as missing:
+        raise ValueError(f"{os.fspath(path)}: expected the entry {missing}, got none") from None

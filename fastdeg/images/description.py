@@ -1,0 +1,89 @@
+"""Images described once: the features of their patches, which all that an estimator says of them is made of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdeg.degradations.chain import check_image
+from fastdeg.images.features import jpeg_grid_offset, luma, luma_features
+from fastdeg.images.inference.synthesis import Embedding, Recipe, embedded, patches_of
+
+
+@dataclass(frozen=True, eq=False)
+class DescribedImages:
+    """What `DegradationEstimator.describe` returns and its other methods take in place of images.
+
+    Attributes
+    ----------
+    features : ndarray of float32, shape (P, F)
+        Of all patches of all images.
+    owners : ndarray of int, shape (P,)
+        Which image each patch is of.
+    n_images : int
+    described_by : tuple
+        Side of the patches, whether they lie on the JPEG grid of each image, and the embedding, None for the built-in
+        one: estimators that agree in these share descriptions.
+    """
+
+    features: NDArray[np.float32]
+    owners: NDArray[np.int64]
+    n_images: int
+    described_by: tuple[int, bool, Embedding | None]
+
+    def __len__(self) -> int:
+        return self.n_images
+
+    def __repr__(self) -> str:
+        return f"DescribedImages({self.n_images} images, {len(self.owners)} patches)"
+
+
+Images: TypeAlias = Sequence[ArrayLike] | DescribedImages
+
+
+def described(images: Images, recipe: Recipe) -> DescribedImages:
+    """Describe images, or return what was described before by an estimator of the same recipe."""
+    by = (recipe.patch_size, "jpeg_quality" in recipe.names, recipe.embed)
+    if isinstance(images, DescribedImages):
+        if images.described_by != by:
+            raise ValueError("images: described by an estimator with another patch_size, features or JPEG axis")
+        return images
+    pictures = image_list(images, "images")
+    found: list[Any] = []
+    owners: list[int] = []
+    for i, image in enumerate(pictures):
+        x = check_image(image, f"images[{i}]")
+        if recipe.embed is not None:
+            parts = patches_of(x, recipe.patch_size)
+        else:
+            plane = luma(x, f"images[{i}]")
+            top, left = jpeg_grid_offset(plane) if "jpeg_quality" in recipe.names else (0, 0)
+            parts = [luma_features(p[None])[0] for p in patches_of(plane[top:, left:], recipe.patch_size)]
+        found += parts
+        owners += [i] * len(parts)
+    features = embedded(recipe.embed, found) if recipe.embed is not None else np.stack(found)
+    return DescribedImages(features, np.array(owners), len(pictures), by)
+
+
+def image_list(images: Any, name: str) -> list[Any]:
+    """Return the images as a list of at least one; one array or a path instead is an error that says so."""
+    if isinstance(images, np.ndarray) and images.ndim in (2, 3) and not (images.ndim == 3 and images.shape[2] > 4):
+        raise TypeError(
+            f"{name}: expected a sequence of images, got one array of shape {images.shape}; wrap it in a list"
+        )
+    if isinstance(images, str | os.PathLike):
+        raise TypeError(
+            f"{name}: expected a sequence of images, got the path {str(images)!r}; read_images reads folders"
+        )
+    try:
+        pictures = list(images)
+    except TypeError:
+        raise TypeError(f"{name}: expected a sequence of images, got {type(images).__name__}") from None
+    if not pictures:
+        raise ValueError(f"{name}: expected at least one image, got none")
+    return pictures
