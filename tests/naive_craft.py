@@ -1,5 +1,7 @@
 """Slow oracles for crafting: the objective from its definition, and a general convex solver."""
 
+import itertools
+
 import numpy as np
 import ot
 from problems_craft import ground_costs
@@ -89,3 +91,73 @@ def convex_solver(arguments):
     problem = cp.Problem(cp.Minimize(value), constraints)
     problem.solve(solver="CLARABEL", tol_gap_abs=1e-10, tol_gap_rel=1e-10, tol_feas=1e-10)
     return p.value
+
+
+def small_objective(p, arguments, vertices):
+    """Objective at points p, shape (n, N), of a problem of two or three bins, given the vertices of its transport."""
+    means, covs, mean, cov = moment_arguments(arguments)
+    prior, d = arguments["prior"].pmf, len(mean)
+    mu = p @ means
+    away = means - mu[:, None]
+    sigma = np.einsum("ni,iab->nab", p, covs) + np.einsum("ni,nia,nib->nab", p, away, away)
+    values, vectors = np.linalg.eigh(sigma)
+    root = vectors * np.sqrt(np.maximum(values, 0))[:, None]
+    values, vectors = np.linalg.eigh(cov)
+    nuclear = np.linalg.svd(root.transpose(0, 2, 1) @ (vectors * np.sqrt(np.maximum(values, 0))), compute_uv=False)
+    traces = sigma.reshape(len(p), -1)[:, :: d + 1].sum(axis=1) + np.trace(cov)
+    frechet = ((mu - mean) ** 2).sum(axis=1) + traces - 2 * nuclear.sum(axis=1)
+    transport = np.max([p @ phi + constant for phi, constant in vertices], axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = np.where(p > 0, p * np.log(p / prior), 0.0).sum(axis=1)
+    weights = arguments["frechet_weight"], arguments["wasserstein_weight"], arguments["generalization"]
+    terms = (frechet, transport, entropy)  # none is negative but by rounding
+    return sum((w * np.maximum(t, 0.0) for w, t in zip(weights, terms, strict=True) if w > 0), np.zeros(len(p)))
+
+
+def moment_arguments(arguments):
+    bins = arguments["target"].bins
+    means, covs = arguments.get("bin_moments") or (bins.centers, bins.covariances)
+    return means, covs, *arguments["target_moments"]
+
+
+def transport_vertices(arguments):
+    """Potentials φ and ⟨ψ, q⟩ at the vertices of the dual of the transport: W is the largest ⟨φ, p⟩ + ⟨ψ, q⟩.
+
+    They are the spanning trees of the pairs whose potentials are feasible.
+    """
+    q, costs = arguments["target"].pmf, ground_costs(arguments)
+    costs, q = costs[:, q > 0], q[q > 0]
+    n, m = costs.shape
+    vertices = []
+    for tree in itertools.combinations(itertools.product(range(n), range(m)), n + m - 1):
+        system = np.zeros((n + m, n + m))
+        for row, (i, j) in enumerate(tree):
+            system[row, [i, n + j]] = 1
+        system[-1, 0] = 1  # one potential is free
+        if abs(np.linalg.det(system)) < 0.5:
+            continue  # not a tree
+        potentials = np.rint(np.linalg.inv(system)) @ np.append([costs[cell] for cell in tree], 0.0)
+        if (potentials[:n, None] + potentials[n:] <= costs + 1e-14 * max(1, costs.max())).all():
+            vertices.append((potentials[:n], float(q @ potentials[n:])))
+    return vertices
+
+
+def smallest_objective(arguments, near, points=16):
+    """Return the least objective that a search over ever finer triangles of feasible points finds, from all over and
+    from a point nearby."""
+    prior, vertices = arguments["prior"].pmf, transport_vertices(arguments)
+    n = len(prior)
+    low = np.zeros(n) if arguments["lower"] is None else arguments["lower"]
+    high = np.where(prior > 0, 1.0 if arguments["upper"] is None else arguments["upper"], 0.0)
+    grid = np.array([g for g in itertools.product(range(points + 1), repeat=n) if sum(g) == points]) / points - 1 / n
+    least = float(small_objective(near[None], arguments, vertices)[0])
+    for center, size in ((np.full(n, 1 / n), 1.0), (near, 1e-3)):
+        while size > 1e-9:
+            p = np.concatenate((center + size * grid, [center]))
+            p[np.abs(p) < 1e-15] = 0.0
+            p = p[((p >= low) & (p <= high)).all(axis=1)]
+            if len(p):
+                values = small_objective(p, arguments, vertices)
+                center, least = p[values.argmin()], min(least, float(values.min()))
+            size /= 4
+    return least

@@ -78,3 +78,32 @@ def two_blobs(n, d=3, seed=0):
     first, second = np.array([0.25, 0.3, 0.35, 0.3])[:d], np.array([0.65, 0.7, 0.55, 0.6])[:d]
     x = np.where(rng.random(n)[:, None] < 0.6, rng.normal(first, 0.08, (n, d)), rng.normal(second, 0.10, (n, d)))
     return np.clip(x, 0, 0.999999)
+
+
+def tiny_problem(rng):
+    """Two or three bins with moments of their own: of any rank, duplicates, none or little spread, far away, graded."""
+    arguments = random_problem(rng, sizes=(2, 3))
+    n, d = arguments["target"].n_bins, int(rng.choice([1, 2, 3, 5]))
+    scales = 10.0 ** rng.uniform(-3, 0, d) if rng.random() < 0.2 else np.ones(d)
+    means = rng.standard_normal((n, d)) * scales
+    if rng.random() < 0.2:
+        means = np.rint(2 * means)
+    if rng.random() < 0.1:
+        means[-1] = means[0]
+    if rng.random() < 0.1:
+        means += 100
+    rank = int(rng.integers(0, d + 1))
+    roots = rng.standard_normal((n, d, rank)) * scales[:, None] * 10.0 ** rng.uniform(-3, 0)
+    if rng.random() < 0.3:
+        roots[1:] = roots[0]
+    covs = roots @ roots.transpose(0, 2, 1)
+    if rng.random() < 0.5:  # those of a mixture of the bins, or of one that is nearly
+        weights = rng.dirichlet(np.full(n, 0.5))
+        mean = weights @ means
+        away = means - mean
+        cov = np.einsum("i,iab->ab", weights, covs) + (away * weights[:, None]).T @ away
+        mean = mean + rng.choice([0, 0, 1e-6, 0.1]) * rng.standard_normal(d)
+    else:
+        root = rng.standard_normal((d, int(rng.integers(1, d + 1)))) * scales[:, None]
+        mean, cov = means[0] + rng.standard_normal(d), root @ root.T
+    return arguments | {"bin_moments": (means, covs), "target_moments": (mean, (cov + cov.T) / 2)}

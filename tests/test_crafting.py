@@ -41,7 +41,7 @@ def test_random_problems_are_certified(seed):
     arguments = random_problem(np.random.default_rng(seed), sizes=(2, 3, 5, 20, 60, 150))
     result = craft_quietly(**arguments, time_limit=5)
     assert result.converged
-    assert -1e-12 <= result.gap <= 1e-6 * max(1, abs(result.objective))
+    assert 0 <= result.gap <= 1e-6 * max(1, abs(result.objective))
     assert feasible(result.distribution.pmf, arguments)
 
 
@@ -99,15 +99,6 @@ def test_the_optimum_is_that_of_a_general_convex_solver_to_one_in_a_million(n, c
     rival = objective(p / p.sum(), arguments)
     assert abs(result.objective - rival) <= 1e-6 * max(1, abs(rival))
     assert result.gap >= result.objective - rival - 1e-12
-
-
-def test_reported_gap_covers_the_true_gap():
-    for seed in range(10):
-        arguments = random_problem(np.random.default_rng(2000 + seed), sizes=(5, 20))
-        rough = craft_quietly(**arguments, max_iter=4)
-        fine = craft_quietly(**arguments, tol=1e-9)
-        assert rough.lower_bound <= fine.objective
-        assert rough.gap >= rough.objective - fine.objective - 1e-14
 
 
 def paper_target(n=24):
@@ -272,44 +263,6 @@ def test_infeasible_bounds_are_refused_with_the_reason():
         fd.craft(q, lower=0.01, upper=0.005)
     with pytest.raises(ValueError, match="auto"):
         fd.craft(q, upper=0.05)
-
-
-def test_convexity_and_bound_hold_for_any_feasible_point():
-    rng = np.random.default_rng(3)
-    for seed in range(12):
-        arguments = random_problem(np.random.default_rng(3000 + seed), sizes=(5, 20))
-        if arguments["lower"] is not None:
-            continue
-        result = craft_quietly(**arguments)
-        prior = arguments["prior"].pmf
-        points = [result.distribution.pmf, prior] + [rng.dirichlet(np.ones(len(prior))) * (prior > 0) for _ in range(4)]
-        points = [p / p.sum() for p in points]
-        values = [objective(p, arguments) for p in points]
-        assert min(values) >= result.lower_bound - 1e-8 * max(1, abs(result.lower_bound))  # singular Σ: roots of 1e-17
-        for a in range(len(points)):
-            for b in range(a):
-                middle = objective((points[a] + points[b]) / 2, arguments)
-                assert middle <= (values[a] + values[b]) / 2 + 1e-7 * max(1, abs(middle))
-
-
-def test_tangent_is_below_everywhere():
-    from fastdeg.crafting.problem.frechet_term import FrechetTerm
-
-    rng = np.random.default_rng(0)
-    for d, rank in ((1, 1), (3, 3), (3, 1), (6, 4), (14, 14)):
-        means, roots = rng.random((30, d)), 0.1 * rng.standard_normal((30, d, d))
-        target = rng.standard_normal((d, rank))
-        term = FrechetTerm(means, roots @ roots.transpose(0, 2, 1), rng.random(d), target @ target.T)
-        p = rng.dirichlet(np.ones(30))
-        constant, coefficients = term.tangent(*term.spectrum(term.moments(p)))
-        assert abs(constant + coefficients @ p - term.value(p)) < 1e-10 * max(1, term.value(p))
-        factor = term.curvature(*term.spectrum(term.moments(p)))
-        step = rng.standard_normal(30) * 1e-4 * p
-        step -= p * step.sum()
-        for other in rng.dirichlet(np.ones(30), 50):
-            assert constant + coefficients @ other <= term.value(other) + 1e-10
-        second = (term.value(p + step) - 2 * term.value(p) + term.value(p - step)) / 2
-        np.testing.assert_allclose(((factor.T @ step) ** 2).sum() / 2, second, rtol=2e-2, atol=1e-13)
 
 
 def dense_target(n=2000):

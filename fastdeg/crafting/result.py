@@ -32,11 +32,11 @@ class CraftResult(ByValue):
         The unweighted terms ``"frechet"`` (squared), ``"wasserstein"`` and ``"kl"`` (nats). Where w_W is 0, the
         earth mover's distance is not needed, and nan.
     lower_bound : float
-        No feasible distribution has a lower objective.
+        No feasible distribution has a lower objective, whatever rounding does: see the documentation.
     gap : float
-        ``objective - lower_bound``.
+        ``objective - lower_bound``. A negative one is an error of ours, which warns.
     converged : bool
-        Whether the gap is at most ``tol * max(1, |objective|)``.
+        Whether the gap is not negative and at most ``tol * max(1, |objective|)``.
     generalization : float
         The tau in the objective.
     primal_residual, dual_residual : float
@@ -80,20 +80,27 @@ def finish(setup: Setup, tau: float, solution: Solution, tol: float, threads: in
     frechet, kl = problem.frechet.value(p), entropy_term(p, problem.prior)
     objective = problem.frechet_weight * frechet + transport + problem.tau * kl
     terms = {
-        "frechet": max(frechet, 0.0),
+        "frechet": frechet,
         "wasserstein": transport / weight if weight > 0 else float("nan"),
         "kl": kl,
     }
-    lower_bound = min(max(solution.lower_bound, 0.0), objective)  # no term is negative
+    gap = objective - solution.lower_bound
+    if gap < 0:
+        warnings.warn(
+            f"the certificate is wrong: the lower bound {solution.lower_bound:.17g} is above the objective "
+            f"{objective:.17g}; please report this problem",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     last = solution.history[-1] if solution.history else {"primal_residual": np.inf, "dual_residual": np.inf}
     history = {key: np.array([record.get(key, np.nan) for record in solution.history]) for key in last}
     return CraftResult(
         distribution=BinnedDistribution(setup.target.bins, setup.full(p)),
         objective=objective,
         terms=terms,
-        lower_bound=lower_bound,
-        gap=objective - lower_bound,
-        converged=bool(objective - lower_bound <= tol * max(1.0, abs(objective)) < np.inf),
+        lower_bound=solution.lower_bound,
+        gap=gap,
+        converged=bool(0 <= gap <= tol * max(1.0, abs(objective)) < np.inf),
         generalization=tau,
         primal_residual=last["primal_residual"],
         dual_residual=last["dual_residual"],

@@ -95,7 +95,8 @@ class InteriorPoint:
         self._gradient(prior)
         spread = float(abs(self.gradient - self.gradient.min()) @ prior)
         scale = transport.largest + spread
-        gap = (scale if self.bounds.at.size else _COLD_GAP * scale) + 1e-12  # with bounds the plan is not yet one to p
+        gap = scale if self.bounds.at.size else _COLD_GAP * scale  # with bounds the plan is not yet one to p
+        gap += 1e-12 * max(1.0, float(np.abs(self.gradient).max()))  # slacks are not to drown in the potentials
         return Start(-self.gradient, prior, self.z, gap, all_arcs(transport))
 
     def _warm_start(self, start: Start) -> None:

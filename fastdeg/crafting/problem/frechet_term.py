@@ -11,6 +11,7 @@ from fastdeg._types import Float
 from fastdeg.kernels.crafting import frechet_term as kernels
 
 _RANK_TOLERANCE = 1e-14
+_ROUNDING = 16 * float(np.finfo(float).eps)
 SMALL_RANK = 12  # up to here compiled loops over the moments are faster than products of matrices
 
 
@@ -29,6 +30,13 @@ class FrechetTerm:
         Covariance within each bin; diagonals for diagonal ones.
     mean, covariance : ndarray, shapes (D,) and (D, D)
         The target (m, C).
+
+    Attributes
+    ----------
+    rounding : ndarray, shape (k,)
+        How far off the diagonal of Fᵀ Σ F may be. Where an eigenvalue is 0, its root is off by the root of that.
+    truncation : float
+        The most that the directions which F has lost can add to 2 tr (C^½ Σ C^½)^½.
     """
 
     def __init__(self, means: Float, variances_or_covariances: Float, mean: Float, covariance: Float) -> None:
@@ -41,9 +49,19 @@ class FrechetTerm:
         projected = (means - self.center) @ factor
         total = variances_or_covariances.sum(axis=0)
         spread = projected.T @ projected + (factor.T * total if diagonal else factor.T @ total) @ factor
-        basis = self._regular(spread, len(means), float(np.abs(means).max(initial=0.0)))
+        basis, unvaried = self._regular(spread, len(means), float(np.abs(means).max(initial=0.0)))
+        unvaried, deviations = factor @ unvaried, means - self.center
+        lost = np.concatenate((unvaried, self._rest), axis=1)
+        lost_moments = ((deviations @ lost) ** 2).sum(axis=1)
+        if diagonal:
+            along = variances_or_covariances
+            lost_moments += along @ (lost**2).sum(axis=1)
+        else:
+            along = np.einsum("iaa->ia", variances_or_covariances)
+            lost_moments += np.tensordot(variances_or_covariances, lost @ lost.T)
         projected, factor = projected @ basis, factor @ basis
         self._take_factor(factor, mean, covariance)
+        self._take_errors((deviations**2 + along).max(axis=0), unvaried, float(lost_moments.max()))
         rows, columns = self._rows, self._columns
         within = (
             variances_or_covariances @ (factor[:, rows] * factor[:, columns])
@@ -58,6 +76,7 @@ class FrechetTerm:
         kept = values > _RANK_TOLERANCE * max(float(values[-1]), 1e-300)
         self.factor = vectors[:, kept] * np.sqrt(values[kept])  # (D, k)
         self.target_trace = float(values[kept].sum())
+        self._rest = vectors[:, ~kept] * np.sqrt(np.maximum(values[~kept], 0.0))  # C = F Fᵀ + rest restᵀ
 
     def _take_factor(self, factor: Float, mean: Float, covariance: Float) -> None:
         self.factor, self.rank = factor, factor.shape[1]
@@ -66,20 +85,33 @@ class FrechetTerm:
         second = factor.T @ covariance @ factor + np.outer(first, first)
         self.target_moments = np.concatenate((first, second[self._rows, self._columns]))
 
-    def _regular(self, spread: Float, n_bins: float, magnitude: float) -> Float:
-        """Return a basis without the directions of F in which neither the bins' means nor their covariances vary."""
+    def _take_errors(self, spread: Float, unvaried: Float, lost_moment: float) -> None:
+        """Bound the errors of what is left, given the largest second moments of the bins along each axis.
+
+        ``lost_moment``: the largest trace of a bin's second moments along what `_regular` took from F and
+        ``self._rest``; the former as it is known, to rounding.
+        """
+        self.rounding = _ROUNDING * (spread @ self.factor**2)
+        n_lost = unvaried.shape[1] + np.count_nonzero(self._rest.any(axis=0))
+        lost_moment = max(lost_moment, 0.0) + _ROUNDING * float((spread @ unvaried**2).sum())
+        self.truncation = 2 * float(np.sqrt(n_lost * lost_moment))
+
+    def _regular(self, spread: Float, n_bins: float, magnitude: float) -> tuple[Float, Float]:
+        """Return bases of the directions of F in which the bins' means or covariances vary, and of the others."""
         if not len(spread):
-            return spread
+            return spread, spread
         values, vectors = np.linalg.eigh(spread)
         # what is nothing but rounding of the means is no spread
         rounding = 1e-28 * n_bins * magnitude**2 * float((self.factor**2).sum())
-        return vectors[:, values > max(_RANK_TOLERANCE * float(values[-1]), rounding, 1e-300)]
+        kept = values > max(_RANK_TOLERANCE * float(values[-1]), rounding, 1e-300)
+        return vectors[:, kept], vectors[:, ~kept]
 
     def merged(self, average: Callable[[Float], Float]) -> FrechetTerm:
         """Return the term for clusters of bins, given what takes their features (N, k) to the clusters' means."""
         term = FrechetTerm.__new__(FrechetTerm)
         term.factor, term.rank, term.center = self.factor, self.rank, self.center
         term.target_trace, term.target_moments = self.target_trace, self.target_moments
+        term.rounding, term.truncation = self.rounding, self.truncation
         term._rows, term._columns = self._rows, self._columns
         term.linear = average(self.linear[:, None])[:, 0]
         term.first, term.second = average(self.first), average(self.second)
@@ -96,7 +128,7 @@ class FrechetTerm:
 
     def value(self, p: Float) -> float:
         """Return FD²(p)."""
-        return self.at(p, self.moments(p))[0]
+        return max(self.at(p, self.moments(p))[0], 0.0)
 
     def at(self, p: Float, z: Float) -> tuple[float, Float, Float, Float]:
         """Return FD²(p), and the square roots (k,), eigenvectors (k, k) and mean (k,) in their basis behind it."""
@@ -147,6 +179,18 @@ class FrechetTerm:
         slope = self.slope(roots, vectors, mean)
         coefficients = self.combine(slope, self.linear)
         return self.target_trace - float(roots.sum() + (mean**2 / roots).sum()), coefficients
+
+    def minorant(self, z: Float) -> tuple[float, Float]:
+        """Return constant and coefficients (N,) of a linear function of p that is nowhere above FD², whatever rounding
+        has done to H = Fᵀ Σ F: an error E adds at most tr EY to the tangent's 2 tr H^½ ≤ tr HY + tr Y⁻¹.
+
+        That is least for roots of H's eigenvalues and their errors, where they are 0 of the errors alone.
+        """
+        roots, vectors, mean = self.spectrum(z)
+        errors = self.rounding @ vectors**2
+        roots = np.sqrt(roots**2 + errors)
+        constant, coefficients = self.tangent(roots, vectors, mean)
+        return constant - float((errors / roots).sum()) - self.truncation, coefficients
 
     def all_features(self) -> Float:
         """Return the features (N, r) of all bins."""

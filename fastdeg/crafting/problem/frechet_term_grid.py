@@ -113,8 +113,13 @@ class GridFrechetTerm(FrechetTerm):
         centered = [c - at for c, at in zip(coordinates, self.center, strict=True)]
         spread = [c @ c / len(c) + v.mean() for c, v in zip(centered, variances, strict=True)]
         magnitude = max(float(np.abs(c).max()) for c in coordinates)
-        basis = self._regular((self.factor.T * spread) @ self.factor, 1.0, magnitude)
+        basis, unvaried = self._regular((self.factor.T * spread) @ self.factor, 1.0, magnitude)
+        unvaried = self.factor @ unvaried
         self._take_factor(self.factor @ basis, mean, covariance)
+        extent, widest = (np.array([np.abs(a).max() for a in arrays]) for arrays in (centered, variances))
+        lost = np.abs(np.concatenate((unvaried, self._rest), axis=1))
+        lost_moment = float((extent @ lost) @ (extent @ lost) + widest @ (lost**2).sum(axis=1))
+        self._take_errors(extent**2 + widest, unvaried, lost_moment)
         self.rows = RowQuadratics.moments(centered, variances, self.factor)
         offsets = [(c - at) ** 2 + v for c, at, v in zip(coordinates, mean, variances, strict=True)]
         before = np.zeros(1)

@@ -293,17 +293,17 @@ class Problem:
         return value + self.tau * entropy_term(p, self.prior) if self.tau > 0 else value
 
     def lower_bound(self, z: Float, phi: Float, dual_transport: float) -> float:
-        """Return a number that no feasible p undercuts: see `tangent_minimum`; no term of the objective is negative."""
-        return max(self.tangent_minimum(z, phi, dual_transport)[0], 0.0)
+        """Return a number that no feasible p undercuts: see `tangent_minimum`."""
+        return self.tangent_minimum(z, phi, dual_transport)[0]
 
     def tangent_minimum(self, z: Float, phi: Float, dual_transport: float) -> tuple[float, Float]:
         """Return a lower bound of the objective, and the p at which the function behind it is least.
 
-        The tangent of FD² at the moments z, plus ⟨φ, p⟩ + ``dual_transport`` ≤ w_W W_c(p, q) for a feasible
-        potential (φ, ψ) with ``dual_transport`` = ⟨ψ, q⟩, plus tau KL: minimised in closed form over the bounded
-        simplex. A slack covers the rounding of the sums.
+        A minorant of FD², its tangent at the moments z but for rounding, plus ⟨φ, p⟩ + ``dual_transport`` ≤
+        w_W W_c(p, q) for a feasible potential (φ, ψ) with ``dual_transport`` = ⟨ψ, q⟩, plus tau KL: minimised in closed
+        form over the bounded simplex. A slack covers the rounding of the sums.
         """
-        constant, coefficients = self.frechet.tangent(*self.frechet.spectrum(z))
+        constant, coefficients = self.frechet.minorant(z)
         costs = self.frechet_weight * coefficients + phi
         least, p = linear_entropic_minimum(costs, self.prior, self.tau, self.lower, self.upper)
         size = (
@@ -311,6 +311,8 @@ class Problem:
             + abs(dual_transport)
             + float((self.frechet_weight * np.abs(coefficients) + np.abs(phi)) @ p)
             + abs(least)
+            + abs(float(costs.min()))
+            + self.tau
         )
         return self.frechet_weight * constant + dual_transport + least - _ROUNDING * size, p
 
@@ -323,7 +325,7 @@ class Solution:
     transport: float
     exact: bool = False  # whether that is the cost of an optimal plan
     objective: float = np.inf
-    lower_bound: float = -np.inf
+    lower_bound: float = 0.0  # no term of the objective is negative
     n_iter: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     state: Any = None
