@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdeg._types import ByValue
 from fastdeg.degradations.chain import check_image
 from fastdeg.images.features import jpeg_grid_offset, luma, luma_features
 from fastdeg.images.inference.synthesis import Embedding, Recipe, embedded, patches_of
 
 
 @dataclass(frozen=True, eq=False)
-class DescribedImages:
+class DescribedImages(ByValue):
     """What `DegradationEstimator.describe` returns and its other methods take in place of images.
 
     Attributes

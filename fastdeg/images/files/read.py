@@ -5,20 +5,39 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from fastdeg._checks import integer
 from fastdeg._types import ByValue, Progress
-from fastdeg.images.files.headers import SUFFIXES, HeaderError, read_header
 
 PathLike = str | os.PathLike[str]
 
 MAX_PIXELS = 200_000_000
-IMAGE_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+# Format: first bytes, class that reads it, suffixes. Not by way of `PIL.Image.open`, whose limit of pixels is one for
+# the whole process.
+FORMATS: dict[str, tuple[tuple[bytes, ...], Any, tuple[str, ...]]] = {
+    "PNG": ((b"\x89PNG\r\n\x1a\n",), PngImageFile, (".png", ".apng")),
+    "JPEG": ((b"\xff\xd8\xff",), JpegImageFile, (".jpg", ".jpeg", ".jpe", ".jfif")),
+    "WebP": ((b"RIFF",), WebPImageFile, (".webp",)),
+    "BMP": ((b"BM",), BmpImageFile, (".bmp", ".dib")),
+    "TIFF": ((b"II*\0", b"MM\0*"), TiffImageFile, (".tif", ".tiff")),
+    "GIF": ((b"GIF8",), GifImageFile, (".gif",)),
+    "PNM": ((b"P5", b"P6"), PpmImageFile, (".ppm", ".pgm", ".pnm")),
+}
+IMAGE_SUFFIXES = frozenset(suffix for _, _, suffixes in FORMATS.values() for suffix in suffixes)
 
 
 class ImageError(ValueError):
@@ -113,57 +132,72 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = 
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(path, f"cannot be read: {error.strerror or error}") from None
+    if not data:
+        raise ImageError(path, "is empty (0 bytes)")
+    name = next((name for name, (magic, _, _) in FORMATS.items() if data.startswith(magic)), None)
+    if name is None:
+        raise ImageError(path, f"is no {', '.join(FORMATS)} image")
     try:
-        header = read_header(data)
-    except HeaderError as error:
-        raise ImageError(path, str(error)) from None
-    n_pixels = header.width * header.height
-    if n_pixels > max_pixels:
+        return _read(path, data, name, max_pixels, integer(min_side, "min_side", 1))
+    except ImageError:
+        raise
+    except Exception as error:  # the decoders raise many kinds
+        raise ImageError(path, f"is a damaged or truncated {name}: {' '.join(str(error).split())}") from None
+
+
+def _read(path: Path, data: bytes, name: str, max_pixels: int, min_side: int) -> ImageFile:
+    _, kind, suffixes = FORMATS[name]
+    image = kind(BytesIO(data))
+    width, height = image.size
+    if width * height > max_pixels:
         raise ImageError(
             path,
-            f"announces {header.width} × {header.height} = {n_pixels / 1e6:.0f} megapixels, "
+            f"announces {width} × {height} = {width * height / 1e6:.0f} megapixels, "
             f"more than the limit of {max_pixels / 1e6:.0f}",
         )
-    if min(header.width, header.height) < integer(min_side, "min_side", 1):
-        raise ImageError(path, f"is {header.width} × {header.height}: expected sides of at least {min_side} pixels")
-    if header.n_frames > 1:
-        raise ImageError(path, f"has {header.n_frames} frames or pages: save the one to use as a file of its own")
+    if min(width, height) < min_side:
+        raise ImageError(path, f"is {width} × {height}: expected sides of at least {min_side} pixels")
+    n_frames = getattr(image, "n_frames", 1)
+    if n_frames > 1:
+        raise ImageError(path, f"has {n_frames} frames or pages: save the one to use as a file of its own")
     notes = []
-    if path.suffix.lower() not in SUFFIXES[header.format]:
-        notes.append(f"its content is {header.format}, whatever its name says")
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        pixels = None
-    if pixels is None or pixels.size == 0:
-        raise ImageError(path, f"is damaged: its {header.format} data cannot be decoded")
-    if header.cmyk:
-        if header.format != "JPEG":
+    if path.suffix.lower() not in suffixes:
+        notes.append(f"its content is {name}, whatever its name says")
+    if name == "PNG":
+        kind(BytesIO(data)).verify()  # checksums, which decoding does not look at
+    # Pillow has no colour of 16 bits, and scales PNM itself
+    deep = any(";16" in str(tile) or tile[0] == "ppm" for tile in image.tile)
+    image.load()
+    if image.mode == "CMYK":
+        if name != "JPEG":
             raise ImageError(path, "is CMYK: save it as RGB")
         notes.append("CMYK converted to RGB without a colour profile")
-    return ImageFile(path, _to_rgb(path, pixels, notes), tuple(notes))
+    pixels = _deep_pixels(data, notes) if deep else _pixels(image)
+    if pixels.dtype != np.uint8:
+        raise ImageError(path, f"has pixels of type {pixels.dtype}: save it with 8 or 16 bits per channel")
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        pixels, alpha = pixels[..., :3], pixels[..., 3:]
+        if alpha.min() < 255:
+            pixels = np.rint(pixels * (alpha / np.float32(255))).astype(np.uint8)
+            notes.append("transparent: laid over black")
+    return ImageFile(path, np.ascontiguousarray(pixels), tuple(notes))
 
 
-def _to_rgb(path: Path, pixels: NDArray, notes: list[str]) -> NDArray[np.uint8]:
+def _pixels(image: Any) -> NDArray[Any]:
+    """Return grey, RGB or RGBA pixels; numbers that are no colours as they are."""
+    if image.has_transparency_data:
+        return np.array(image.convert("RGBA"))
+    if image.mode == "1":
+        return np.array(image.convert("L"))
+    return np.array(image if image.mode in ("L", "RGB", "I", "F") else image.convert("RGB"))
+
+
+def _deep_pixels(data: bytes, notes: list[str]) -> NDArray[Any]:
+    pixels: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels.dtype == np.uint16:
         pixels = np.rint(pixels / 257).astype(np.uint8)
         notes.append("16 bits scaled to 8")
-    if pixels.dtype != np.uint8:
-        raise ImageError(path, f"has pixels of type {pixels.dtype}: save it with 8 or 16 bits per channel")
-    if pixels.ndim == 2:
-        return pixels
-    if pixels.shape[2] in (2, 4):
-        alpha = pixels[..., -1:]
-        colors = pixels[..., :-1]
-        if alpha.min() < 255:
-            colors = np.rint(colors * (alpha / np.float32(255))).astype(np.uint8)
-            notes.append("transparent: laid over black")
-        pixels = colors
-    if pixels.shape[2] == 1:
-        return np.ascontiguousarray(pixels[..., 0])
-    if pixels.shape[2] != 3:
-        raise ImageError(path, f"has {pixels.shape[2]} channels: expected grey or RGB")
-    return np.ascontiguousarray(pixels[..., ::-1])
+    return pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
 
 
 def list_images(folder: PathLike) -> list[Path]:
