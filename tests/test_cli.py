@@ -146,6 +146,25 @@ def test_annotated_images_are_selected_by_what_they_show(tmp_path, capsys):
     assert len(list((tmp_path / "run" / "thumbnails").iterdir())) == 4
 
 
+def test_unusable_annotated_images_are_skipped_where_asked_for(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    write_table(tmp_path / "table.csv", 6)
+    for i in range(6):
+        write_image(tmp_path / "images" / f"{i:04d}.png", seed=i)
+    (tmp_path / "images" / "0002.png").write_bytes((tmp_path / "images" / "0001.png").read_bytes()[:500])
+    command = ["craft", "--annotations", str(tmp_path / "table.csv"), "--images", str(tmp_path / "images")]
+    command += ["-o", str(tmp_path / "run"), "--json"]
+    assert "0002.png" in refused(capsys, *command)
+    assert main([*command, "--skip-bad"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["n_samples"] == 6  # the annotation still counts
+    assert {row["file"] for row in summary["references"]} == {f"{i:04d}.png" for i in (0, 1, 3, 4, 5)}
+    table = {row["file"]: row for row in read_csv(tmp_path / "table.csv")}
+    for row in summary["references"]:
+        assert row["noise_sigma"] == pytest.approx(float(table[row["file"]]["noise_sigma"]), abs=1e-3)
+    assert "0002.png" in summary["notes"][0]
+
+
 @pytest.mark.parametrize(
     ("rows", "header", "message"),
     [
@@ -192,6 +211,20 @@ def test_missing_files_and_bad_options_are_refused(tmp_path, capsys):
     assert "no run.json" in refused(capsys, "report", tmp_path)
     (tmp_path / "bad.yaml").write_text("axes: [1, 2")
     assert "bad.yaml" in refused(capsys, "craft", "--annotations", table, "--space", tmp_path / "bad.yaml", *run)
+
+
+def test_options_without_effect_are_refused(tmp_path, capsys):
+    write_table(tmp_path / "table.csv", 20)
+    annotated = ["craft", "--annotations", tmp_path / "table.csv", "-o", tmp_path / "run"]
+    for option in (["--downsampling", "2"], ["--noise", "gray"], ["--clean", tmp_path]):
+        assert f"{option[0]}: goes with --references" in refused(capsys, *annotated, *option)
+    assert "--skip-bad: goes with --references or --images" in refused(capsys, *annotated, "--skip-bad")
+    photos = ["--references", tmp_path, "--clean", tmp_path]
+    for option in (["--n-bins", "9"], ["--images", tmp_path]):
+        line = refused(capsys, "craft", *photos, "-o", tmp_path / "run", *option)
+        assert f"{option[0]}: goes with --annotations" in line
+    line = refused(capsys, "estimate", *photos, "--space", "dense", "--downsampling", "2")
+    assert "--downsampling: the space has an axis of that name" in line
 
 
 def _without_files(table, folder):

@@ -251,3 +251,12 @@ def test_too_small_images_are_refused_by_name_and_skipped(tmp_path):
     assert [path.name for path in read.paths] == ["good.png"]
     with pytest.raises(ValueError, match="min_side: expected an integer"):
         read_image(tmp_path / "good.png", min_side=0)
+
+
+def test_images_of_one_name_in_two_folders_are_both_there(tmp_path, photo):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        _save(tmp_path / folder / "a.png", photo)
+    _save(tmp_path / "one" / "b.png", photo)
+    paths = [tmp_path / "one" / "a.png", tmp_path / "two" / "a.png", tmp_path / "one" / "b.png"]
+    assert list(read_images(paths).by_name) == [str(paths[0]), str(paths[1]), "b.png"]

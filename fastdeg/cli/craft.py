@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 import fastdeg as fd
+from fastdeg._types import Progress
 from fastdeg.bins import Bins
 from fastdeg.cli import console
 from fastdeg.cli.ahead import crafting_compiled
@@ -29,11 +31,9 @@ def run(options: argparse.Namespace) -> None:
     if options.annotations is not None:
         crafted, inputs = _craft_from_annotations(options, generalization)
     else:
+        _refuse(options, ("n_bins", "images"), "--annotations, not with --references")
         if options.clean is None:
             raise ValueError("--clean: expected a folder of clean images beside --references, got none")
-        for name in ("n_bins", "images"):
-            if getattr(options, name) is not None:
-                raise ValueError(f"--{name.replace('_', '-')}: goes with --annotations, not with --references")
         with crafting_compiled():
             estimator, references, notes, inputs = fit_estimator(options)
         with console.progress_bar() as progress:
@@ -48,21 +48,24 @@ def run(options: argparse.Namespace) -> None:
 def _craft_from_annotations(
     options: argparse.Namespace, generalization: float | str
 ) -> tuple[CraftingRun, dict[str, Any]]:
-    if options.clean is not None:
-        raise ValueError("--clean: goes with --references, not with --annotations")
+    _refuse(options, ("clean", "downsampling", "noise"), "--references, not with --annotations")
+    if options.images is None:
+        _refuse(options, ("skip_bad",), "--references or --images, since nothing else is read from images")
     space = read_space(options.space or "dense")
     table = read_annotations(options.annotations, space)
     bins = _annotation_bins(space, options.n_bins)
     console.announce_compilation()
     target = BinnedDistribution.from_samples(bins, table.parameters, threads=options.threads)
     with console.progress_bar() as progress:
+        candidates, notes = _annotated_candidates(options, table, bins, progress)
         run = craft_run(
             target,
-            _annotated_candidates(options, table, bins),
+            candidates,
             generalization=generalization,
             n_references=options.n_references,
             n_neighbors=options.n_neighbors,
             target_moments=fd.weighted_moments(table.parameters, threads=options.threads),
+            notes=notes,
             target_name="annotated",
             threads=options.threads,
             progress=progress,
@@ -80,19 +83,33 @@ def _annotation_bins(space: DegradationSpace, n_bins: int | None) -> Bins:
     return fd.CentroidBins.fit(space.points(), n_bins, space=space)
 
 
-def _annotated_candidates(options: argparse.Namespace, table: Annotations, bins: Bins) -> Candidates:
+def _annotated_candidates(
+    options: argparse.Namespace, table: Annotations, bins: Bins, progress: Progress | None
+) -> tuple[Candidates, list[str]]:
+    """Return the rows, or those whose images can be used, as candidates for references, and notes on the images."""
     labels = bins.assign(table.parameters, threads=options.threads)
     assert bins.space is not None
-    rows = tuple(f"row {i}" for i in range(1, len(labels) + 1))
     if options.images is None:
-        return Candidates(table.files or rows, bins.space.standardize(table.parameters), table.parameters, labels)
+        rows = tuple(f"row {i}" for i in range(1, len(labels) + 1))
+        return Candidates(table.files or rows, bins.space.standardize(table.parameters), table.parameters, labels), []
     if table.files is None:
         raise ValueError(f"{options.annotations}: expected a column 'file' beside --images, got none")
-    images = read_images([options.images / name for name in table.files]).images
-    features = np.stack([dct_features(image) for image in images])
+    paths = [options.images / name for name in table.files]
+    photos = read_images(paths, skip_bad=options.skip_bad, progress=progress)
+    unusable = {error.path for error in photos.skipped}
+    usable = [i for i, path in enumerate(paths) if path not in unusable]
+    features = np.stack([dct_features(image) for image in photos.images])
     spread = features.std(axis=0)
     embeddings = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    return Candidates(table.files, embeddings, table.parameters, labels, images)
+    files = tuple(table.files[i] for i in usable)
+    return Candidates(files, embeddings, table.parameters[usable], labels[usable], photos.images), photos.notes
+
+
+def _refuse(options: argparse.Namespace, names: Sequence[str], where: str) -> None:
+    """Refuse options that would have no effect."""
+    for name in names:
+        if getattr(options, name) not in (None, False):
+            raise ValueError(f"--{name.replace('_', '-')}: goes with {where}")
 
 
 def _generalization(text: str) -> float | str:

@@ -60,8 +60,8 @@ def _threads(parser: argparse.ArgumentParser) -> None:
 
 def _space(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--space", metavar="PRESET|FILE", help="paper, dense, or a YAML file (see docs/spaces.md)")
-    parser.add_argument("--downsampling", type=float, default=4, metavar="F", help="used where the space has none (4)")
-    parser.add_argument("--noise", choices=("gray", "color"), default="gray", help="kind of noise (default gray)")
+    parser.add_argument("--downsampling", type=float, metavar="F", help="used where the space has none (default 4)")
+    parser.add_argument("--noise", choices=("gray", "color"), help="kind of noise (default gray)")
 
 
 def _selection(parser: argparse.ArgumentParser) -> None:

@@ -23,8 +23,11 @@ def fit_estimator(
     options: argparse.Namespace,
 ) -> tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]:
     """Read both folders and fit the estimator; return it with the references by name, the notes and the inputs."""
-    bins = fd.GridBins(read_space(options.space or "paper"))
-    estimator = fd.DegradationEstimator(bins, downsampling=options.downsampling, noise=options.noise)
+    space = read_space(options.space or "paper")
+    if options.downsampling is not None and "downsampling" in space.names:
+        raise ValueError("--downsampling: the space has an axis of that name, which says it")
+    given = {name: getattr(options, name) for name in ("downsampling", "noise") if getattr(options, name) is not None}
+    estimator = fd.DegradationEstimator(fd.GridBins(space), **given)
     with console.progress_bar() as progress:
         references = read_images(options.references, skip_bad=options.skip_bad, progress=progress)
         clean = read_images(options.clean, skip_bad=options.skip_bad, min_side=estimator.least_side, progress=progress)
@@ -36,8 +39,8 @@ def fit_estimator(
         "n_references": len(references),
         "clean": str(options.clean),
         "n_clean": len(clean),
-        "downsampling": options.downsampling,
-        "noise": options.noise,
+        "downsampling": estimator.downsampling,
+        "noise": estimator.noise,
     }
     return estimator, references.by_name, [*references.notes, *clean.notes], inputs
 

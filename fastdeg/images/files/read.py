@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -89,8 +90,9 @@ class ImageCollection(ByValue):
 
     @property
     def by_name(self) -> dict[str, NDArray[np.uint8]]:
-        """The pixels by the files' names."""
-        return {file.path.name: file.pixels for file in self.files}
+        """The pixels by the files' names; where several have one name, by their paths."""
+        often = Counter(file.path.name for file in self.files)
+        return {file.path.name if often[file.path.name] == 1 else str(file.path): file.pixels for file in self.files}
 
     @property
     def paths(self) -> list[Path]:
