@@ -55,17 +55,35 @@ def float_array(
     return array
 
 
-def covariances(matrices: NDArray[np.float64], name: str) -> None:
-    """Refuse matrices (N, d, d) that are not symmetric or not positive semidefinite, but for rounding."""
+def by_name(value: Any, name: str, columns: Sequence[str]) -> Any:
+    """Return a data frame's columns of the given names, in that order; other values, and unnamed columns, as given."""
+    named = [column for column in getattr(value, "columns", ()) if isinstance(column, str)]
+    if not named:
+        return value
+    missing = [column for column in columns if named.count(column) != 1]
+    if missing:
+        raise ValueError(f"{name}: expected the columns {', '.join(columns)}, each once, got {', '.join(named)}")
+    return value[list(columns)]
+
+
+def covariances(value: ArrayLike, name: str, shape: Sequence[int | str]) -> NDArray[np.float64]:
+    """Return matrices (..., d, d) as a new float64 array; refuse asymmetric and indefinite ones, but for rounding.
+
+    What the rounding to float32 made indefinite comes back semidefinite.
+    """
+    array = float_array(value, name, shape).copy()
+    n_axes = array.shape[-1]
+    matrices = array.reshape(-1, n_axes, n_axes)
+    tolerance = max(INDEFINITE, (8 + n_axes) * _precision(value))
     size = np.abs(matrices).max(axis=(1, 2))
     asymmetry = np.abs(matrices - matrices.transpose(0, 2, 1)).max(axis=(1, 2))
-    skew = np.flatnonzero(asymmetry > INDEFINITE * size)
+    skew = np.flatnonzero(asymmetry > tolerance * size)
     if skew.size:
         i = skew[0]
         raise ValueError(f"{_item(name, i, matrices)}: expected a symmetric matrix, got asymmetry {asymmetry[i]:.3g}")
-    shift = np.maximum(INDEFINITE * size, 1e-300)
+    shift = np.maximum(tolerance * size, 1e-300)
     try:  # Cholesky's factor, which takes a tenth of the time of the eigenvalues, exists
-        np.linalg.cholesky(matrices + shift[:, None, None] * np.eye(matrices.shape[1]))
+        np.linalg.cholesky(matrices + shift[:, None, None] * np.eye(n_axes))
     except np.linalg.LinAlgError:
         least = np.linalg.eigvalsh(matrices)[:, 0]
         wrong = np.flatnonzero(least < -shift)
@@ -75,6 +93,16 @@ def covariances(matrices: NDArray[np.float64], name: str) -> None:
             raise ValueError(
                 f"{item}: expected a positive semidefinite matrix, got an eigenvalue of {least[i]:.3g}"
             ) from None
+    if tolerance > INDEFINITE:
+        values, vectors = np.linalg.eigh(matrices)
+        matrices[:] = (vectors * np.maximum(values, 0)[:, None, :]) @ vectors.transpose(0, 2, 1)
+    return array
+
+
+def _precision(value: Any) -> float:
+    """Spacing of the floats next to one in which the value was given."""
+    dtype = getattr(value, "dtype", None)
+    return float(np.finfo(dtype).eps) if isinstance(dtype, np.dtype) and dtype.kind == "f" else 0.0
 
 
 def _item(name: str, index: int, items: NDArray[Any]) -> str:
@@ -93,12 +121,27 @@ def masses(value: ArrayLike, name: str, shape: Sequence[int | str] = ("N",)) -> 
     return array
 
 
+def weights(value: ArrayLike, name: str, count: int | str, *, finite: bool = True) -> NDArray[np.float64]:
+    """Return weights >= 0, of which only the ratios matter: neither tiny nor huge ones shall spoil the sums."""
+    array = float_array(value, name, (count,), finite=finite)
+    if array.size and not array.min() >= 0:
+        float_array(array, name)
+        raise ValueError(f"{name}: expected weights >= 0, got {array.min()!s}")
+    largest = array.max(initial=0.0)
+    return array / largest if 0 < largest < 1e-100 or 1e100 < largest < np.inf else array
+
+
 def pmf(value: ArrayLike, name: str, n_bins: int | None = None) -> NDArray[np.float64]:
-    """Return a probability mass function as float64, renormalised when within 1e-9 of sum one and refused otherwise."""
+    """Return a probability mass function as float64, renormalised when near to sum one and refused otherwise.
+
+    Near: within 1e-9, or what the precision allows in which the value is given.
+    """
     array = masses(value, name, ("N" if n_bins is None else n_bins,))
     total = array.sum()
-    if abs(total - 1) > PMF_TOLERANCE:
-        raise ValueError(f"{name}: expected probabilities that sum to 1 (within 1e-9), got a sum of {float(total)!r}")
+    tolerance = max(PMF_TOLERANCE, 16 * _precision(value))
+    if abs(total - 1) > tolerance:
+        within = f"(within {tolerance:.2g})"
+        raise ValueError(f"{name}: expected probabilities that sum to 1 {within}, got a sum of {float(total)!r}")
     return array if abs(total - 1) <= 1e-14 else array / total  # so that a stored pmf loads bit for bit
 
 

@@ -22,7 +22,8 @@ class BinnedDistribution:
     ----------
     bins : GridBins or CentroidBins
     pmf : array_like, shape (N,)
-        Non-negative, of sum one; within 1e-9 it is renormalised, beyond refused.
+        Non-negative, of sum one; within 1e-9, or what float32 allows where it is float32, it is renormalised, beyond
+        refused.
     n_samples : int, optional
         Number of independent samples the pmf was estimated from, where it was: the evidence behind it.
 
@@ -66,8 +67,8 @@ class BinnedDistribution:
         Parameters
         ----------
         bins : GridBins or CentroidBins
-        samples : array_like, shape (n, d)
-            Degradation parameters in the units of the bins.
+        samples : array_like or data frame, shape (n, d)
+            Degradation parameters in the units of the bins; the columns of a data frame are taken by name.
         sample_weight : array_like, shape (n,), optional
             Non-negative weights.
         outside : {"raise", "clip", "drop"}
@@ -85,20 +86,19 @@ class BinnedDistribution:
         ValueError
             When no sample is left, or one is NaN or outside where that is not allowed.
         """
-        labels = bins.assign(samples, outside=outside, threads=threads)
-        weights = (
-            np.ones(len(labels))
-            if sample_weight is None
-            else _checks.float_array(sample_weight, "sample_weight", (len(labels),))
-        )
-        if weights.size and weights.min() < 0:
-            raise ValueError(f"sample_weight: expected weights >= 0, got {weights.min()}")
-        weights, labels = weights[labels >= 0], labels[labels >= 0]
-        total = weights.sum()
+        if sample_weight is None:
+            mass: Float = bins.histogram(samples, outside=outside, threads=threads).astype(np.float64)
+            total = effective = mass.sum()
+        else:
+            labels = bins.assign(samples, outside=outside, threads=threads)
+            weights = _checks.weights(sample_weight, "sample_weight", len(labels))
+            weights = _checks.weights(weights[labels >= 0], "sample_weight", "n")  # large ones may lie outside
+            mass = np.asarray(np.bincount(labels[labels >= 0], weights, bins.n_bins), np.float64)
+            total = weights.sum()
+            effective = total**2 / (weights**2).sum() if total > 0 else 0.0
         if not total > 0:
             raise ValueError("samples: expected at least one sample of positive weight inside the bins, got none")
-        effective = max(1, round(float(total**2 / (weights**2).sum())))
-        return cls(bins, np.bincount(labels, weights, minlength=bins.n_bins) / total, n_samples=effective)
+        return cls(bins, mass / total, n_samples=max(1, round(float(effective))))
 
     @classmethod
     def uniform(cls, bins: Bins) -> BinnedDistribution:

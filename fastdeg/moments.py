@@ -97,11 +97,8 @@ def weighted_moments(
     """
     if return_occupied and labels is None:
         raise ValueError("return_occupied: expected labels as well, got None")
-    if weights is not None:  # only their ratios matter: neither denormal nor huge ones shall spoil the sums
-        weights = _checks.float_array(weights, "weights", finite=False)
-        largest = weights.max(initial=0.0)
-        if 0 < largest < 1e-100 or 1e100 < largest < np.inf:
-            weights = weights / largest
+    if weights is not None:
+        weights = _checks.weights(weights, "weights", "n")
     part = partial_moments(x, weights, labels=labels, n_bins=n_bins, threads=threads)
     if labels is None and not part.weight > 0:
         what = "at least one sample" if weights is None else "weights with a positive total"

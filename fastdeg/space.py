@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from fastdeg._checks import choice, float_array, integer, number
+from fastdeg._checks import by_name, choice, float_array, integer, number
 from fastdeg._types import ByValue, Float
 
 
@@ -85,7 +85,7 @@ class Axis(ByValue):
             slack = 1e-9 * max(1.0, abs(levels[0]))
             boundaries = np.array([levels[0] - slack, levels[0] + slack])
         else:
-            middle = (levels[:-1] + levels[1:]) / 2
+            middle = _middles(levels[:-1], levels[1:])
             boundaries = np.concatenate(([2 * levels[0] - middle[0]], middle, [2 * levels[-1] - middle[-1]]))
         return cls(_checked_name(name), str(unit), True, boundaries, levels)
 
@@ -108,6 +108,13 @@ class Axis(ByValue):
         """Return the configuration that `from_dict` reads."""
         cells = {"levels": self.centers.tolist()} if self.discrete else {"edges": self.boundaries.tolist()}
         return {"name": self.name, "unit": self.unit, **cells}
+
+    def assign(self, values: ArrayLike) -> NDArray[np.int64]:
+        """Return the cell or level of each value, the first or last one for values outside.
+
+        Cells are closed below and open above, the last one is closed; of two levels equally near the lower one counts.
+        """
+        return np.searchsorted(self.boundaries[1:-1], values, "left" if self.discrete else "right")
 
     @property
     def n_bins(self) -> int:
@@ -263,7 +270,7 @@ class DegradationSpace:
         return low, np.where(span > 0, span, 1.0)
 
     def _points(self, x: ArrayLike) -> Float:
-        points = float_array(x, "points", finite=False)
+        points = float_array(by_name(x, "points", self.names), "points", finite=False)
         if points.ndim < 1 or points.shape[-1] != self.ndim:
             raise ValueError(f"points: expected shape (..., {self.ndim}) for axes {self.names}, got {points.shape}")
         return points
@@ -285,6 +292,14 @@ class DegradationSpace:
 def grid_product(values: Sequence[Float]) -> Float:
     """Return the product grid of per-axis values as rows, the last axis fastest, shape (N, d)."""
     return np.stack(np.meshgrid(*values, indexing="ij"), axis=-1).reshape(-1, len(values))
+
+
+def _middles(low: Float, high: Float) -> Float:
+    """Largest floats not above the middles: what is not above them is no nearer to the upper number."""
+    total = low + high
+    part = total - low
+    lost = (low - (total - part)) + (high - part)  # to rounding (Knuth's two-sum)
+    return np.where(lost < 0, np.nextafter(total / 2, -np.inf), total / 2)
 
 
 def _checked_name(name: Any) -> str:

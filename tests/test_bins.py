@@ -1,7 +1,10 @@
+from fractions import Fraction
+
 import naive_measure as naive
 import numpy as np
+import pandas
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import fastdeg as fd
 
@@ -44,6 +47,53 @@ def test_levels_take_the_nearest():
     values = np.random.default_rng(0).uniform(1.5, 10, 1_000)
     labels = fd.GridBins(fd.DegradationSpace([LEVELS])).assign(values[:, None])
     assert_array_equal(labels, naive.nearest_center(values[:, None], LEVELS.centers[:, None]))
+
+
+def test_a_tie_between_levels_goes_to_the_lower_one_everywhere():
+    space = fd.DegradationSpace([fd.Axis.levels("downsampling", [2, 3])])
+    assert_array_equal(fd.GridBins(space).assign([[2.5]]), [0])
+    tie = fd.BinnedDistribution(fd.CentroidBins([[2.5]], space=space), [1.0])
+    assert_array_equal(tie.marginal(0), [1, 0])
+    assert_array_equal(tie.sample(5, rng=0), 2.0)
+
+
+@pytest.mark.parametrize("axis", fd.DegradationSpace.preset("dense").axes, ids=lambda axis: axis.name)
+def test_levels_decide_about_the_floats_around_their_middles(axis):
+    """Exactly, in whole numbers of fractions: how the middle itself is rounded must not matter."""
+    levels = [Fraction(level) for level in axis.centers]
+    middles = (axis.centers[:-1] + axis.centers[1:]) / 2
+    values = np.concatenate([middles, np.nextafter(middles, -np.inf), np.nextafter(middles, np.inf)])
+    nearest = [min(range(len(levels)), key=lambda k: (abs(Fraction(value) - levels[k]), k)) for value in values]
+    assert_array_equal(fd.GridBins(fd.DegradationSpace([axis])).assign(values[:, None]), nearest)
+    assert_array_equal(axis.assign(values), nearest)
+
+
+def test_float32_samples_on_the_outer_edges_are_inside():
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("a", 0.7, 0.8, 4), fd.Axis.edges("b", [0, 0.1, 0.3])]))
+    samples = np.float32([[0.7, 0.3], [0.8, 0.0]])
+    assert float(samples[0, 0]) < 0.7
+    assert float(samples[0, 1]) > 0.3
+    assert_array_equal(bins.assign(samples), [1, 6])
+    assert_array_equal(np.flatnonzero(bins.histogram(samples)), [1, 6])
+    for farther in (np.nextafter(samples[:1], np.float32(1)), samples[:1].astype(np.float64)):
+        with pytest.raises(ValueError, match=r"row 0 .* outside"):
+            bins.assign(farther)
+
+
+def test_columns_of_a_data_frame_are_taken_by_name():
+    space = fd.DegradationSpace([fd.Axis.regular("blur", 0, 4, 4), fd.Axis.regular("noise", 0, 50, 5)])
+    samples = np.random.default_rng(0).uniform([0, 0], [4, 50], (30, 2))
+    frame = pandas.DataFrame({"image": "a.png", "noise": samples[:, 1], "blur": samples[:, 0]})
+    for bins in (fd.GridBins(space), fd.CentroidBins(samples[:6], space=space)):
+        assert_array_equal(bins.assign(frame), bins.assign(samples))
+        assert_array_equal(bins.assign(pandas.DataFrame(samples)), bins.assign(samples))  # without names: by position
+        expected = fd.BinnedDistribution.from_samples(bins, samples)
+        assert_array_equal(fd.BinnedDistribution.from_samples(bins, frame).pmf, expected.pmf)
+        for wrong in (frame.rename(columns={"noise": "sigma"}), frame[["blur"]]):
+            with pytest.raises(ValueError, match="samples: expected the columns blur, noise, each once, got "):
+                bins.assign(wrong)
+    assert_array_equal(space.standardize(frame), space.standardize(samples))
+    assert fd.CentroidBins.fit(frame, 3, space=space) == fd.CentroidBins.fit(samples, 3, space=space)
 
 
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.name)
@@ -100,6 +150,19 @@ def test_centroids_refuse_covariances_that_are_none():
             fd.CentroidBins([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0]], [valid, wrong, valid])
     singular = [[1.0, 1.0], [1.0, 1.0 - 1e-15]]  # by rounding: an eigenvalue of -5e-16
     fd.CentroidBins([[0.0, 0.0], [1.0, 0.0]], [singular, np.zeros((2, 2))])
+
+
+def test_centroids_take_the_covariances_of_float32_samples(tmp_path):
+    x = np.random.default_rng(0).normal(size=(1_000, 3)).astype(np.float32)
+    x[:, 2] = x[:, 0] + x[:, 1]  # singular
+    mean, covariance = fd.weighted_moments(x)
+    bins = fd.CentroidBins(mean[None], covariance[None])
+    assert_allclose(bins.covariances[0], covariance, atol=1e-6)
+    q = fd.BinnedDistribution.uniform(bins)
+    q.save(tmp_path / "q.npz")
+    assert fd.BinnedDistribution.load(tmp_path / "q.npz").bins == bins
+    moments = {"target_moments": (mean, covariance), "bin_moments": (mean[None], covariance[None])}
+    assert fd.craft(q, generalization=1.0, **moments).converged
 
 
 def test_masked_entries_are_refused():

@@ -85,6 +85,33 @@ def test_weights_count_with_their_effective_number():
     assert q.n_samples == round(16 / 6)
 
 
+@pytest.mark.parametrize("scale", [1e-320, 1e-200, 1e200, 1e308])
+def test_only_the_ratios_of_weights_matter(scale):
+    bins = fd.CentroidBins([[0.0], [20.0]])
+    q = fd.BinnedDistribution.from_samples(bins, [[1.0], [30.0]], sample_weight=[scale, scale])
+    np.testing.assert_array_equal(q.pmf, [0.5, 0.5])
+    assert q.n_samples == 2
+    fitted = fd.CentroidBins.fit([[0.0], [1.0], [8.0]], 2, sample_weight=np.full(3, scale))
+    np.testing.assert_allclose(np.sort(fitted.centers[:, 0]), [0.5, 8])
+    np.testing.assert_allclose(np.sort(fitted.covariances.ravel()), [0, 0.25])
+
+
+def test_large_weights_outside_do_not_count():
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("a", 0, 2, 2)]))
+    q = fd.BinnedDistribution.from_samples(bins, [[0.5], [1.5], [9.0]], [1e-200, 1e-200, 1.0], outside="drop")
+    np.testing.assert_array_equal(q.pmf, [0.5, 0.5])
+    assert q.n_samples == 2
+
+
+def test_counts_and_weights_of_one_give_the_same():
+    bins = grid_bins()
+    samples = np.random.default_rng(0).uniform([-5, 1], [55, 9], (5000, 2))
+    counted = fd.BinnedDistribution.from_samples(bins, samples, outside="drop")
+    weighted = fd.BinnedDistribution.from_samples(bins, samples, np.ones(5000), outside="drop")
+    np.testing.assert_array_equal(counted.pmf, weighted.pmf)
+    assert counted.n_samples == weighted.n_samples < 5000
+
+
 def test_samples_outside():
     bins = grid_bins()
     samples = [[5.0, 2.0], [60.0, 2.0]]
@@ -170,6 +197,17 @@ def test_nearly_normalised_pmfs_are_renormalised_and_read_only():
     exact = np.full(12, 1 / 12)
     assert fd.BinnedDistribution(grid_bins(), exact).pmf is not exact
     assert exact.flags.writeable
+
+
+def test_float32_probabilities_sum_to_one_in_their_own_precision():
+    bins = fd.CentroidBins(np.arange(200.0)[:, None])
+    pmf = np.random.default_rng(0).random(200).astype(np.float32)
+    pmf /= pmf.sum()
+    assert abs(pmf.astype(np.float64).sum() - 1) > 1e-9
+    assert fd.BinnedDistribution(bins, pmf).pmf.sum() == pytest.approx(1, abs=1e-15)
+    for wrong in (pmf.astype(np.float64), pmf * np.float32(1.0001)):
+        with pytest.raises(ValueError, match="pmf: expected probabilities that sum to 1"):
+            fd.BinnedDistribution(bins, wrong)
 
 
 def test_a_space_is_needed_for_marginals():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg._checks import float_array
+from fastdeg._checks import by_name, float_array
 from fastdeg._types import Float
 from fastdeg.space import DegradationSpace
 
@@ -81,6 +81,8 @@ class Bins(ABC):
         """Return what `bins_from_arrays` needs to rebuild the bins: arrays and JSON-ready values."""
 
     def _sample_array(self, samples: ArrayLike) -> NDArray[Any]:
+        if self.space:
+            samples = by_name(samples, "samples", self.names)
         return float_array(samples, "samples", ("n", self.ndim), keep_float32=True, finite=False)
 
     def _raise_on_nan(self, samples: NDArray[Any]) -> None:

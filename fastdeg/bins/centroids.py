@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
-from fastdeg._checks import choice, float_array, integer
+from fastdeg._checks import by_name, choice, float_array, integer
 from fastdeg._types import Float
 from fastdeg.bins.base import Bins
 from fastdeg.nearest import NearestCenter
@@ -54,8 +54,7 @@ class CentroidBins(Bins):
         if covariances is None:
             self.covariances = np.zeros((n, d, d))
         else:
-            self.covariances = float_array(covariances, "covariances", (n, d, d)).copy()
-            _checks.covariances(self.covariances, "covariances")
+            self.covariances = _checks.covariances(covariances, "covariances", (n, d, d))
         self.volumes = np.full(n, 1 / n) if _volumes is None else _volumes
         self._search = NearestCenter(self.standardized_centers())
 
@@ -73,7 +72,7 @@ class CentroidBins(Bins):
 
         Parameters
         ----------
-        points : array_like, shape (n, d)
+        points : array_like or data frame, shape (n, d)
             In the units of the space.
         n_bins : int
             Number of bins, at most the number of distinct points.
@@ -102,10 +101,9 @@ class CentroidBins(Bins):
         from sklearn.cluster import KMeans
 
         integer(n_bins, "n_bins", 1)
+        points = by_name(points, "points", space.names) if space else points
         points = float_array(points, "points", ("n", space.ndim if space else "d"))
-        weights = None if sample_weight is None else float_array(sample_weight, "sample_weight", (len(points),))
-        if weights is not None and weights.min() < 0:
-            raise ValueError(f"sample_weight: expected weights >= 0, got {weights.min()}")
+        weights = None if sample_weight is None else _checks.weights(sample_weight, "sample_weight", len(points))
         distinct = len(np.unique(points, axis=0))
         if distinct < n_bins:
             raise ValueError(f"n_bins: expected at most the {distinct} distinct points, got {n_bins}")
@@ -174,8 +172,7 @@ class CentroidBins(Bins):
         for k, axis in enumerate(self.space.axes if self.space else ()):
             samples[:, k] = np.clip(samples[:, k], axis.low, axis.high)
             if axis.discrete:
-                nearest = np.searchsorted(axis.boundaries[1:-1], samples[:, k])
-                samples[:, k] = axis.centers[nearest]
+                samples[:, k] = axis.centers[axis.assign(samples[:, k])]
         return samples
 
     def marginal(self, pmf: Float, axis: int) -> Float:
@@ -183,8 +180,7 @@ class CentroidBins(Bins):
         if self.space is None:
             raise ValueError("axis: bins without a space have no axes; pass space= to CentroidBins")
         along = self.space.axes[axis]
-        cells = np.searchsorted(along.boundaries[1:-1], self.centers[:, axis], "right")
-        return np.bincount(cells, pmf, minlength=along.n_bins).astype(np.float64)
+        return np.bincount(along.assign(self.centers[:, axis]), pmf, minlength=along.n_bins).astype(np.float64)
 
     def to_arrays(self) -> dict[str, Any]:
         return {

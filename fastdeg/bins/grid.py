@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +14,7 @@ from fastdeg._checks import choice
 from fastdeg._types import Float
 from fastdeg.bins.base import Bins
 from fastdeg.kernels.measure.binning import CLIP, RAISE, assign_grid, count_grid, regular_axes
-from fastdeg.space import DegradationSpace, grid_product
+from fastdeg.space import Axis, DegradationSpace, grid_product
 
 
 class GridBins(Bins):
@@ -81,12 +82,13 @@ class GridBins(Bins):
         """Return the cell of each sample.
 
         Cells are closed below and open above, the last cell of an axis is closed; between levels the nearest one
-        counts, the lower one on a tie. Beyond the edges, or half a step beyond the outer levels, a sample is outside.
+        counts, the lower one on a tie. Beyond the edges, or half a step beyond the outer levels, a sample is outside;
+        float32 samples on the outer edges as float32 has them are inside.
 
         Parameters
         ----------
-        samples : array_like, shape (n, d)
-            In the units of the axes.
+        samples : array_like or data frame, shape (n, d)
+            In the units of the axes; the columns of a data frame are taken by name.
         outside : {"raise", "clip", "drop"}
             What becomes of samples outside the space: an error, the nearest cell, or the label -1.
         threads : int, optional
@@ -115,27 +117,24 @@ class GridBins(Bins):
         return counts
 
     @cached_property
-    def _tables(self) -> tuple[NDArray[Any], ...]:
-        axes = self.space.axes
-        starts = np.concatenate(([0], np.cumsum([len(axis.boundaries) for axis in axes])))
-        boundaries = np.concatenate([axis.boundaries for axis in axes])
-        scale, tolerance = np.empty(len(axes)), np.empty(len(axes))
-        regular_axes(boundaries, starts, scale, tolerance)
-        return boundaries, starts, np.array([axis.discrete for axis in axes]), scale, tolerance
+    def _tables(self) -> dict[np.dtype[Any], tuple[NDArray[Any], ...]]:
+        """What the kernels know of the axes, for samples of either precision."""
+        return {np.dtype(dtype): _table(self.space.axes, dtype) for dtype in (np.float32, np.float64)}
 
     def _run(
         self, function: Any, array: NDArray[Any], out: NDArray[np.int64], outside: str, threads: int | None
     ) -> int:
         """Call a kernel of the grid; return the number of samples without a cell."""
         policy = CLIP if choice(outside, "outside", ("raise", "clip", "drop")) == "clip" else RAISE
-        return int(function(array, *self._tables, policy, out, threads=threads, work=array.size * 8))
+        table = self._tables[array.dtype]
+        return int(function(array, *table, policy, out, threads=threads, work=array.size * 8))
 
     def _check_inside(self, array: NDArray[Any], outside: str) -> None:
         """Raise for samples that are NaN, or outside where that is an error."""
         self._raise_on_nan(array)
         if outside == "raise":
-            low = [axis.boundaries[0] for axis in self.space.axes]
-            high = [axis.boundaries[-1] for axis in self.space.axes]
+            boundaries, starts = self._tables[array.dtype][:2]
+            low, high = boundaries[starts[:-1]], boundaries[starts[1:] - 1]
             row = int(np.argmax(((array < low) | (array > high)).any(axis=1)))
             values = ", ".join(f"{name} {value:g}" for name, value in zip(self.names, array[row], strict=True))
             raise ValueError(
@@ -182,3 +181,17 @@ class GridBins(Bins):
 
     def __repr__(self) -> str:
         return f"GridBins({self.space!r})"
+
+
+def _table(axes: Sequence[Axis], dtype: type) -> tuple[NDArray[Any], ...]:
+    """Boundaries, where those of each axis start, which are of levels, and how regular axes are divided.
+
+    The outer boundaries are moved out to where rounding to the samples' type may take them.
+    """
+    along = [axis.boundaries.copy() for axis in axes]
+    for edges in along:
+        edges[0], edges[-1] = min(edges[0], float(dtype(edges[0]))), max(edges[-1], float(dtype(edges[-1])))
+    boundaries, starts = np.concatenate(along), np.concatenate(([0], np.cumsum([len(edges) for edges in along])))
+    scale, tolerance = np.empty(len(axes)), np.empty(len(axes))
+    regular_axes(boundaries, starts, scale, tolerance)
+    return boundaries, starts, np.array([axis.discrete for axis in axes]), scale, tolerance

@@ -148,8 +148,7 @@ def _frechet(
         n_axes = means.shape[1]
         if n_axes == 0:
             raise ValueError(f"bin_moments[0]: expected an array of shape ({bins.n_bins}, D) with D >= 1, got D = 0")
-        within = _checks.float_array(bin_moments[1], "bin_moments[1]", (bins.n_bins, n_axes, n_axes))
-        _checks.covariances(within, "bin_moments[1]")
+        within = _checks.covariances(bin_moments[1], "bin_moments[1]", (bins.n_bins, n_axes, n_axes))
         scales = np.ones(n_axes)
     if target_moments is None:
         mean, covariance = target.moments()
@@ -161,8 +160,7 @@ def _frechet(
     else:
         _pair(target_moments, "target_moments")
         mean = _checks.float_array(target_moments[0], "target_moments[0]", (n_axes,))
-        covariance = _checks.float_array(target_moments[1], "target_moments[1]", (n_axes, n_axes))
-        _checks.covariances(covariance[None], "target_moments[1]")
+        covariance = _checks.covariances(target_moments[1], "target_moments[1]", (n_axes, n_axes))
     if bin_moments is None:
         space = bins.space
         mean = space.standardize(mean) if space else mean
