@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -153,8 +154,13 @@ class BinnedDistribution:
             In the units of the bins: uniform within cells, exact on levels, Gaussian within centroid bins.
         """
         rng = _checks.generator(rng)
-        labels = rng.choice(self.n_bins, size=_checks.integer(n, "n", 0), p=self.pmf)
+        labels = self._cumulative.searchsorted(rng.random(_checks.integer(n, "n", 0)), side="right")
         return self.bins.sample_within(labels, rng)
+
+    @cached_property
+    def _cumulative(self) -> Float:  # summed once: a training run draws one sample at a time
+        total = self.pmf.cumsum()
+        return total / total[-1]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the distribution to a ``.npz`` file (no pickles); an existing file is replaced in one step."""

@@ -326,6 +326,7 @@ def test_info(capsys):
     info = json.loads(capsys.readouterr().out)
     assert info["fastdeg"] == fd.__version__
     assert {"numba", "numpy", "threads", "threading_layer", "cache_folder"} <= set(info)
+    assert {"blur_sigma", "jpeg_quality"} < set(info["axes"])
     assert main(["info"]) == 0
     assert info["cache_folder"] in capsys.readouterr().out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import tracemalloc
 
 import cv2
 import naive_images as naive
@@ -12,7 +13,7 @@ import pytest
 from problems_images import paper_bins, photographs
 
 import fastdeg as fd
-from fastdeg.degradations import chain as steps
+from fastdeg import images as steps
 
 
 @pytest.fixture
@@ -162,7 +163,7 @@ def test_transform_draws_from_the_distribution():
     bins = paper_bins()
     pmf = np.zeros(75)
     pmf[17] = 1
-    transform = fd.DegradationTransform(fd.BinnedDistribution(bins, pmf), rng=3)
+    transform = fd.DegradationTransform(fd.BinnedDistribution(bins, pmf), seed=3)
     image = photographs()[0][:64, :96]
     rows = []
     for _ in range(20):
@@ -170,16 +171,64 @@ def test_transform_draws_from_the_distribution():
         assert low.shape == (16, 24, 3)
         rows.append([parameters[name] for name in bins.space.names])
     assert (bins.assign(rows) == 17).all()
-    again = fd.DegradationTransform(fd.BinnedDistribution(bins, pmf), rng=3)
-    np.testing.assert_array_equal(again(image)[0], fd.DegradationTransform(transform.distribution, rng=3)(image)[0])
+    again = fd.DegradationTransform(fd.BinnedDistribution(bins, pmf), seed=3)
+    np.testing.assert_array_equal(again(image)[0], fd.DegradationTransform(transform.distribution, seed=3)(image)[0])
 
 
 def test_transform_is_its_parameters_fed_to_degrade_for_noiseless_spaces():
     space = fd.DegradationSpace([fd.Axis.regular("blur_sigma", 1, 3, 2), fd.Axis.levels("downsampling", [2, 4])])
-    transform = fd.DegradationTransform(fd.BinnedDistribution.uniform(fd.GridBins(space)), rng=0)
+    transform = fd.DegradationTransform(fd.BinnedDistribution.uniform(fd.GridBins(space)), seed=0)
     image = photographs()[0][:64, :64]
     low, parameters = transform(image)
     np.testing.assert_array_equal(low, fd.degrade(image, **parameters))
+
+
+def test_transform_reports_the_parameters_that_it_used():
+    space = fd.DegradationSpace([fd.Axis.regular("blur_sigma", 0, 3, 2), fd.Axis.regular("jpeg_quality", 30, 90, 3)])
+    transform = fd.DegradationTransform(fd.BinnedDistribution.uniform(fd.GridBins(space)), seed=0)
+    image = photographs()[0][:64, :64]
+    for _ in range(5):
+        low, parameters = transform(image)
+        assert parameters["jpeg_quality"] == round(parameters["jpeg_quality"])
+        np.testing.assert_array_equal(low, fd.degrade(image, **parameters))
+
+
+def test_the_seed_has_its_earlier_name_too():
+    distribution, image = fd.BinnedDistribution.uniform(paper_bins()), photographs()[0][:64, :64]
+    draws = [fd.DegradationTransform(distribution, **{name: 7})(image)[1] for name in ("seed", "rng")]
+    assert draws[0] == draws[1]
+    with pytest.raises(ValueError, match="rng: expected None beside seed"):
+        fd.DegradationTransform(distribution, seed=1, rng=1)
+
+
+def test_a_draw_touches_no_other_bins():
+    n = 100_000
+    rng = np.random.default_rng(0)
+    space = fd.DegradationSpace([fd.Axis.regular("blur_sigma", 0, 5, n), fd.Axis.levels("noise_sigma", [0, 10])])
+    covariances = np.tile(np.diag([0.1, 4.0]), (n, 1, 1))
+    for bins in (fd.GridBins(space), fd.CentroidBins(rng.uniform(0, [5, 10], (n, 2)), covariances, space=space)):
+        transform = fd.DegradationTransform(fd.BinnedDistribution.uniform(bins), seed=0)
+        image = photographs()[0][:64, :64]
+        transform(image)
+        tracemalloc.start()
+        transform(image)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 8 * n  # bytes: fewer than one number per bin
+
+
+def test_what_a_transform_would_ignore_or_cannot_use_is_refused():
+    space = fd.DegradationSpace([fd.Axis.levels("downsampling", [2, 4])])
+    with pytest.raises(ValueError, match="downsampling: expected None, as the space has an axis of that name, got 4"):
+        fd.DegradationTransform(fd.BinnedDistribution.uniform(fd.GridBins(space)), downsampling=4)
+    for wrong in (np.ones(3), None, paper_bins()):
+        with pytest.raises(TypeError, match="distribution: expected a BinnedDistribution, got"):
+            fd.DegradationTransform(wrong)
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("jpeg_quality", 0, 100, 4)]))
+    with pytest.raises(ValueError, match="axis 'jpeg_quality' within 1 to 100, got 0 to 100"):
+        fd.DegradationTransform(fd.BinnedDistribution.uniform(bins))
+    with pytest.raises(ValueError, match="axis 'jpeg_quality' within 1 to 100, got 0 to 100"):
+        fd.DegradationEstimator(bins).fit([photographs()[0]])
 
 
 def test_transform_takes_real_factors_and_an_interpolation():
@@ -187,7 +236,7 @@ def test_transform_takes_real_factors_and_an_interpolation():
     distribution = fd.BinnedDistribution.uniform(fd.GridBins(space))
     image = photographs()[0][:64, :64]
     for interpolation in ("area", "linear"):
-        low, parameters = fd.DegradationTransform(distribution, interpolation=interpolation, rng=0)(image)
+        low, parameters = fd.DegradationTransform(distribution, interpolation=interpolation, seed=0)(image)
         np.testing.assert_array_equal(low, fd.degrade(image, **parameters, interpolation=interpolation))
         assert parameters["downsampling"] != round(parameters["downsampling"])
     with pytest.raises(ValueError, match="interpolation"):
@@ -195,17 +244,25 @@ def test_transform_takes_real_factors_and_an_interpolation():
 
 
 def _first_draw(transform):
-    return transform(np.zeros((32, 32), np.uint8))[1]["noise_sigma"]
+    return pickle.loads(pickle.dumps(transform))(np.zeros((32, 32), np.uint8))[1]["noise_sigma"]
 
 
-def test_workers_of_a_data_loader_draw_different_streams(monkeypatch):
-    transform = fd.DegradationTransform(fd.BinnedDistribution.uniform(paper_bins()), rng=0)
-    draws = [_first_draw(pickle.loads(pickle.dumps(transform)))]
-    for worker in (1, 2):
-        monkeypatch.setattr(multiprocessing.current_process(), "_identity", (worker,))
-        draws.append(_first_draw(pickle.loads(pickle.dumps(transform))))
-        assert _first_draw(pickle.loads(pickle.dumps(transform))) == draws[-1]
-    assert len(set(draws)) == 3
+def _put_first_draws(queue, transform):
+    queue.put([_first_draw(transform), _first_draw(transform)])
+
+
+def test_workers_of_a_data_loader_draw_different_streams():
+    transform = fd.DegradationTransform(fd.BinnedDistribution.uniform(paper_bins()), seed=0)
+    processes = multiprocessing.get_context("spawn")
+    queue = processes.Queue()
+    workers = [processes.Process(target=_put_first_draws, args=(queue, transform)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    draws = [[_first_draw(transform)] * 2, *(queue.get() for _ in workers)]
+    for worker in workers:
+        worker.join()
+    assert all(first == again for first, again in draws)
+    assert len({first for first, _ in draws}) == 3
 
 
 def test_own_pipeline_gets_named_parameters():
@@ -217,7 +274,7 @@ def test_own_pipeline_gets_named_parameters():
         return image[::2]
 
     distribution = fd.BinnedDistribution.uniform(fd.GridBins(space))
-    low, parameters = fd.DegradationTransform(distribution, degrade=pipeline, rng=0)(np.zeros((8, 8), np.uint8))
+    low, parameters = fd.DegradationTransform(distribution, degrade=pipeline, seed=0)(np.zeros((8, 8), np.uint8))
     assert low.shape == (4, 8)
     assert seen == [parameters]
     assert set(parameters) == {"twist"}
@@ -225,6 +282,19 @@ def test_own_pipeline_gets_named_parameters():
         fd.DegradationTransform(distribution)
     with pytest.raises(ValueError, match="DegradationSpace"):
         fd.DegradationTransform(fd.BinnedDistribution.uniform(fd.CentroidBins([[0.0], [1.0]])))
+
+
+@pytest.mark.parametrize("step", [steps.add_gaussian_noise, steps.add_poisson_noise])
+@pytest.mark.parametrize("strength", [0, 5])
+def test_each_noise_checks_its_kind(step, strength):
+    for wrong in ("colour", "grey", None):
+        with pytest.raises(ValueError, match=r"^noise: expected one of 'gray', 'color', got"):
+            step(np.full((4, 4, 3), 100, np.uint8), strength, noise=wrong)
+
+
+def test_unknown_parameters_are_named():
+    with pytest.raises(TypeError, match=r"expected parameters among blur_sigma, .*jpeg_quality, got 'blur_sigmas'"):
+        fd.degrade(np.zeros((20, 20), np.uint8), blur_sigmas=1)
 
 
 def test_errors_name_the_argument_that_was_given():

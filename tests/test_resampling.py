@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from problems_images import photographs
 
-from fastdeg.degradations.chain import shrink
-from fastdeg.degradations.resampling import shrink_at_once, shrink_by_area
+from fastdeg.degradations import chain
+from fastdeg.degradations.fast import shrink_at_once, shrink_by_area
+
+RNG = np.random.default_rng(0)  # no step here draws
 
 
 @pytest.mark.parametrize("shape", [(320, 320), (333, 320), (97, 101), (9, 427), (4, 4)])
@@ -16,12 +18,12 @@ from fastdeg.degradations.resampling import shrink_at_once, shrink_by_area
 @pytest.mark.parametrize("sigma", [0, 0.3, 1.0, 2.7, 5.0])
 def test_blur_and_downsampling_at_once_are_the_steps(shape, factor, sigma):
     image = photographs()[0][: shape[0], : shape[1]]
-    parameters = {"blur_sigma": sigma, "downsampling": factor}
-    expected = shrink(image.astype(np.float32), parameters)
-    got = shrink_at_once(image, parameters, "cubic")
+    settings = {"blur_sigma": sigma, "downsampling": factor}
+    expected = chain.shrink(image.astype(np.float32), settings, RNG)
+    got = shrink_at_once(image, settings, RNG)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, expected, atol=1e-3)  # on 0..255
-    np.testing.assert_allclose(shrink_at_once(image[..., 1], parameters, "cubic"), expected[..., 1], atol=1e-3)
+    np.testing.assert_allclose(shrink_at_once(image[..., 1], settings, RNG), expected[..., 1], atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +41,9 @@ def test_blur_and_downsampling_at_once_are_the_steps(shape, factor, sigma):
 @pytest.mark.parametrize("interpolation", ["cubic", "linear", "area"])
 def test_whatever_the_parameters(parameters, interpolation):
     image = photographs()[1][:90, :120]
-    expected = shrink(image.astype(np.float32), parameters, interpolation)
-    np.testing.assert_allclose(shrink_at_once(image, parameters, interpolation), expected, atol=1e-3)
+    settings = {**parameters, "interpolation": interpolation}
+    expected = chain.shrink(image.astype(np.float32), settings, RNG)
+    np.testing.assert_allclose(shrink_at_once(image, settings, RNG), expected, atol=1e-3)
 
 
 def test_what_is_wrong_is_named_as_by_the_steps():
@@ -52,7 +55,7 @@ def test_what_is_wrong_is_named_as_by_the_steps():
         ({"downsampling": 0.5}, "downsampling"),
     ):
         with pytest.raises(ValueError, match=word):
-            shrink_at_once(image, parameters, "cubic")
+            shrink_at_once(image, parameters, RNG)
 
 
 @pytest.mark.parametrize("size", [(320, 320), (300, 200), (638, 426), (640, 427), (213, 142), (1, 1), (97, 427)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -165,15 +166,18 @@ class CentroidBins(Bins):
 
     def sample_within(self, labels: NDArray[np.integer], rng: np.random.Generator) -> Float:
         """Return one Gaussian sample per label; with a space, clipped to its ranges and with levels sampled exactly."""
-        values, vectors = np.linalg.eigh(self.covariances)
-        roots = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
         noise = rng.standard_normal((len(labels), self.ndim))
-        samples = self.centers[labels] + np.einsum("njk,nk->nj", roots[labels], noise)
+        samples = self.centers[labels] + np.einsum("njk,nk->nj", self._roots[labels], noise)
         for k, axis in enumerate(self.space.axes if self.space else ()):
             samples[:, k] = np.clip(samples[:, k], axis.low, axis.high)
             if axis.discrete:
                 samples[:, k] = axis.centers[axis.assign(samples[:, k])]
         return samples
+
+    @cached_property
+    def _roots(self) -> Float:  # factored once: a training run draws one sample at a time
+        values, vectors = np.linalg.eigh(self.covariances)
+        return vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
 
     def marginal(self, pmf: Float, axis: int) -> Float:
         """Return the mass of the bins whose centres lie in each cell of one axis, shape (n_bins of the axis,)."""

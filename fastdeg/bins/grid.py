@@ -165,7 +165,9 @@ class GridBins(Bins):
         cells = np.unravel_index(labels, self.space.shape)
         uniform = rng.random((len(labels), self.ndim)) - 0.5
         columns = [
-            axis.centers[cell] + axis.widths[cell] * uniform[:, k]
+            axis.centers[cell]
+            if axis.discrete
+            else axis.centers[cell] + (axis.boundaries[cell + 1] - axis.boundaries[cell]) * uniform[:, k]
             for k, (axis, cell) in enumerate(zip(self.space.axes, cells, strict=True))
         ]
         return np.stack(columns, axis=1)

@@ -18,7 +18,7 @@ VERBS = {
     "estimate": (options_of.estimate, "find the degradation distribution of reference photos"),
     "select": (options_of.select, "select representative and diverse references among the images of a folder"),
     "report": (options_of.report, "show a run's table and write its HTML report again"),
-    "info": (options_of.info, "print versions, threads, threading layer and cache folder"),
+    "info": (options_of.info, "print versions, threads, threading layer, cache folder and the axes that are known"),
 }
 
 EXIT_BAD_INPUT = 2

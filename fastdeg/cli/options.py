@@ -59,7 +59,8 @@ def _threads(parser: argparse.ArgumentParser) -> None:
 
 
 def _space(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--space", metavar="PRESET|FILE", help="paper, dense, or a YAML file (see docs/spaces.md)")
+    help_text = "paper, dense, or a YAML file (see docs/spaces.md) of axes that `fastdeg info` lists"
+    parser.add_argument("--space", metavar="PRESET|FILE", help=help_text)
     parser.add_argument("--downsampling", type=float, metavar="F", help="used where the space has none (default 4)")
     parser.add_argument("--noise", choices=("gray", "color"), help="kind of noise (default gray)")
 

@@ -1,23 +1,81 @@
-"""Tones, noise and compression of many variants of one picture, several times as fast as the steps, for synthesis.
+"""The chain for synthesis, several times as fast as step by step: through the steps' fast forms, where all have one.
 
-Normal numbers are drawn once and cut out at random places; all variants share one call wherever one can serve them,
-for threads that call often wait for one another. The steps in `fastdeg.degradations.chain` say what is meant.
+Blur and downsampling are weighted sums along the rows and along the columns, so that one set of weights does for them
+together, and no pixel is computed that is not kept. Afterwards, many variants of one picture share each call, for
+threads that call often wait for one another. `fastdeg.degradations.chain` says what is meant, and serves wherever a
+step that acts has no fast form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.degradations.chain import corrupt, jpeg_level, through_jpeg
-from fastdeg.images.features import luma, luma_plane
-from fastdeg.kernels.images.noise import noisy_variants, toned_variants
+from fastdeg.degradations.chain import corrupt, shrink
+from fastdeg.degradations.pixels import to_uint8
+from fastdeg.degradations.registry import halves
+from fastdeg.degradations.step import Settings, Stage
+from fastdeg.degradations.steps import downsampling
+from fastdeg.kernels.images.resample import areas, blurred_cubic, weighted_rows
 
 LEAST_POOL = 2**20  # pixels: more than a hundred patches without one in common
+STRIP = 32  # rows worked on at a time: large arrays cost more to allocate than to fill
+Weights = tuple[NDArray[np.int32], NDArray[np.float32]]  # (n, k): which of the old rows make a new one, and how much
+
+
+def shrink_at_once(image: NDArray[np.uint8], settings: Settings, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Do what `chain.shrink` does: in one pass, where all blur is separable and the interpolation cubic."""
+    taps = _taps_before_downsampling(settings)
+    factor = downsampling.FACTOR.check(settings.get("downsampling", 1))
+    height, width = (int(side / factor) for side in image.shape[:2])
+    if taps is None or factor == 1 or min(height, width) < 1 or settings.get("interpolation", "cubic") != "cubic":
+        return shrink(image.astype(np.float32), settings, rng)
+    rows = blurred_cubic(image.shape[0], height, taps[1])
+    columns = blurred_cubic(image.shape[1], width, taps[0])
+    return _resampled(image, rows, columns, np.float32)
+
+
+def _taps_before_downsampling(settings: Settings) -> tuple[Any, Any] | None:
+    """Return all blurs together as taps along the rows and along the columns, or None where a step is no such blur."""
+    along_rows = along_columns = np.ones(1)
+    for step in halves()[0]:
+        if step is not downsampling.STEP and step.acts(settings):
+            taps = step.taps(settings) if step.taps is not None and step.stage == Stage.BLUR else None
+            if taps is None:
+                return None
+            along_rows, along_columns = np.convolve(along_rows, taps[0]), np.convolve(along_columns, taps[1])
+    return along_rows, along_columns
+
+
+def shrink_by_area(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Shrink to size (width, height): each new pixel is the mean over its area, as in OpenCV's ``INTER_AREA``."""
+    height, width = image.shape[:2]
+    return _resampled(image, areas(height, size[1]), areas(width, size[0]), np.uint8)
+
+
+def _resampled(image: NDArray[Any], rows: Weights, columns: Weights, dtype: type) -> NDArray[Any]:
+    height, width = image.shape[:2]
+    shape = (len(rows[0]), len(columns[0]), *image.shape[2:])
+    out = np.empty(shape, dtype)
+    old = np.ascontiguousarray(image).reshape(height, -1)
+    for start in range(0, shape[0], STRIP):
+        strip = slice(start, start + STRIP)
+        shrunk = _weighted_rows(old, (rows[0][strip], rows[1][strip]))
+        turned = _weighted_rows(cv2.transpose(shrunk).reshape(width, -1), columns)
+        done: Any = cv2.transpose(turned.reshape(-1, len(shrunk)))
+        done = done if dtype is np.float32 else cv2.convertScaleAbs(done)  # rounds to 8 bits
+        out[strip] = done.reshape(-1, *shape[1:])
+    return out
+
+
+def _weighted_rows(rows: NDArray[Any], weights: Weights) -> NDArray[np.float32]:
+    out = np.empty((len(weights[0]), rows.shape[1]), np.float32)
+    weighted_rows(rows, *weights, out)
+    return out
 
 
 def noise_pool(noise: str, patch_size: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -34,34 +92,28 @@ def in_tones(low: NDArray[np.float32], tones: NDArray[np.float32]) -> NDArray[np
     As blur and downsampling are linear, this is what comes of the clean picture in these tones, but for what is
     limited to 0..255; the picture with contrast 1 and brightness 0 is not.
     """
-    out = np.empty((len(tones), *low.shape), np.float32)
-    toned_variants(np.ravel(low), tones[:, 0], tones[:, 1], out.reshape(len(out), -1))
+    out = np.repeat(low[None], len(tones), axis=0)
+    for picture, (contrast, brightness) in zip(out, tones, strict=True):
+        if contrast != 1 or brightness != 0:
+            picture *= contrast
+            picture += np.float32(128) * (np.float32(1) - contrast) + brightness
+            np.clip(picture, 0, 255, out=picture)
     return out
 
 
-def corrupted_lumas(
-    pictures: NDArray[np.float32],
-    parameters: Sequence[Mapping[str, float]],
-    noise: str,
-    normal: NDArray[np.float32],
-    rng: np.random.Generator,
-) -> NDArray[np.float32]:
-    """Return the luma (n, H, W) of what `degradation.corrupt` makes of pictures (n, H, W[, 3]), each with its own
-    parameters."""
-    height, width = pictures.shape[1:3]
-    if any(p.get("poisson_scale", 0) for p in parameters) or height * width > len(normal):
-        return np.stack([luma(corrupt(x, p, noise, rng)) for x, p in zip(pictures, parameters, strict=True)])
-    exact: Any = pictures
-    if pictures.ndim == 4:
-        exact = cv2.cvtColor(pictures.reshape(-1, width, 3), cv2.COLOR_RGB2BGR)
-    else:  # one channel of the pool
-        normal = np.ascontiguousarray(normal[:, :1])
-    starts = rng.integers(len(normal) - height * width + 1, size=len(parameters)) * normal.shape[1]
-    sigmas = np.array([p.get("noise_sigma", 0) for p in parameters], np.float32)
-    noisy = np.empty(pictures.shape, np.uint8)
-    noisy_variants(exact.reshape(len(noisy), -1), normal.ravel(), starts, sigmas, noisy.reshape(len(noisy), -1))
-    for x, p in zip(noisy, parameters, strict=True):
-        quality = p.get("jpeg_quality")
-        if quality is not None:
-            x[:] = through_jpeg(x, jpeg_level(quality))
-    return luma_plane(noisy.reshape(len(noisy) * height, *pictures.shape[2:]), "BGR").reshape(-1, height, width)
+def corrupted_variants(
+    pictures: NDArray[np.float32], settings: Sequence[Settings], normal: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Return what `chain.corrupt` makes of pictures (n, H, W[, 3]) in RGB order, each with its own settings, in BGR."""
+    n, height, width = pictures.shape[:3]
+    acting = [step for step in halves()[1] if any(map(step.acts, settings))]
+    forms = [step.variants for step in acting if step.variants is not None]
+    x: Any = pictures
+    if len(forms) < len(acting) or height * width > len(normal):
+        x = np.stack([corrupt(picture, s, rng) for picture, s in zip(pictures, settings, strict=True)])
+        forms = []
+    if x.ndim == 4:
+        x = cv2.cvtColor(x.reshape(n * height, width, 3), cv2.COLOR_RGB2BGR).reshape(x.shape)
+    for form in forms:
+        x = form(x, settings, normal, rng)
+    return to_uint8(x)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg._types import ByValue
-from fastdeg.degradations.chain import check_image
+from fastdeg.degradations.pixels import check_image
 from fastdeg.images.features import jpeg_grid_offset, luma, luma_features
 from fastdeg.images.inference.synthesis import Embedding, Recipe, embedded, patches_of
 

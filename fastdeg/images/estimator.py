@@ -16,14 +16,10 @@ from fastdeg._checks import progress as check_progress
 from fastdeg._threads import single_blas_thread, thread_count
 from fastdeg._types import Float, Progress
 from fastdeg.bins import Bins
-from fastdeg.degradations.chain import (
-    INTERPOLATIONS,
-    NOISES,
-    Degradation,
-    axis_names,
-    check_axis_names,
-    fixed_parameters,
-)
+from fastdeg.degradations.chain import Degradation, fixed_parameters
+from fastdeg.degradations.registry import space_of
+from fastdeg.degradations.steps.downsampling import INTERPOLATIONS
+from fastdeg.degradations.steps.noise import NOISES
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images.archive import read_estimator, write_estimator
 from fastdeg.images.description import DescribedImages, Images, described, image_list
@@ -179,12 +175,11 @@ class DegradationEstimator(BaseEstimator):
     def _recipe(self) -> Recipe:
         if not isinstance(self.bins, Bins):
             raise TypeError(f"bins: expected GridBins or CentroidBins, got {type(self.bins).__name__}")
-        names = axis_names(self.bins)
         for name, value in (("degrade", self.degrade), ("features", self.features)):
             if value is not None and not callable(value):
                 raise TypeError(f"{name}: expected a callable or None, got {value!r}")
-        if self.degrade is None:
-            check_axis_names(names)
+        space = space_of(self.bins, "bins", own_pipeline=self.degrade is not None)
+        names = space.names
         choice(self.noise, "noise", NOISES)
         choice(self.interpolation, "interpolation", tuple(INTERPOLATIONS))
         number(self.downsampling, "downsampling", 1)
@@ -192,7 +187,7 @@ class DegradationEstimator(BaseEstimator):
         size = integer(self.patch_size, "patch_size", 16) // 8 * 8
         best = None
         if "jpeg_quality" in names and self.degrade is None and self.features is None:
-            best = self._space.axes[names.index("jpeg_quality")].high
+            best = space.axes[names.index("jpeg_quality")].high
         return Recipe(names, fixed, self.noise, self.interpolation, self.degrade, self.features, size, best)
 
     def _draw(self, n: int, rng: np.random.Generator) -> Float:

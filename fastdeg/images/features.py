@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg.degradations.chain import check_image, to_float, to_uint8
+from fastdeg.degradations.pixels import check_image, to_float, to_uint8
 from fastdeg.kernels.images.block_statistics import BASIS, N_STATISTICS, SHIFT, planes_features, zero_shares
 from fastdeg.kernels.images.detail import N_STATISTICS as N_DETAIL_STATISTICS
 from fastdeg.kernels.images.edges import N_STATISTICS as N_EDGE_STATISTICS

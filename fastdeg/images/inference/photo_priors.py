@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._types import Float
-from fastdeg.degradations.resampling import shrink_by_area
+from fastdeg.degradations.fast import shrink_by_area
 
 BLUR_AXES = ("blur_sigma", "blur_sigma_x", "blur_sigma_y")  # in pixels of the clean photograph
 PARTLY = 0.25  # share of the synthetic patches that are out of focus in parts

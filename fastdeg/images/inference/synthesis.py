@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from fastdeg._threads import single_opencv_thread, thread_count
 from fastdeg._types import Progress
-from fastdeg.degradations.chain import Degradation, check_image, corrupt, to_float, to_uint8
-from fastdeg.degradations.fast import corrupted_lumas, in_tones, noise_pool
-from fastdeg.degradations.resampling import shrink_at_once, shrink_by_area
-from fastdeg.images.features import MANY_IMAGES, luma, luma_features
+from fastdeg.degradations.chain import Degradation, corrupt
+from fastdeg.degradations.fast import corrupted_variants, in_tones, noise_pool, shrink_at_once, shrink_by_area
+from fastdeg.degradations.pixels import check_image, to_float, to_uint8
+from fastdeg.degradations.registry import halves
+from fastdeg.images.features import MANY_IMAGES, luma, luma_features, luma_plane
 from fastdeg.images.inference.photo_priors import PARTLY, out_of_focus
 from fastdeg.space import DegradationSpace
 
@@ -32,7 +33,6 @@ VARIANTS = 4  # noise and compression drawn for each blurred and downsampled pat
 JITTER = (0.7, 1.4), (-60.0, 60.0)  # further contrasts and brightnesses, of every second variant
 SHARE_OF_FIT = 0.9  # of the progress of a fit; the rest is for learning from the features
 UNCOMPRESSED_EVERY = 2  # patches: one more variant, never compressed, so that the lack of compression is known too
-_LOW_RESOLUTION = ("poisson_scale", "noise_sigma", "jpeg_quality")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def synthesize(
     The result does not depend on the number of threads: each piece of work has its own seed.
     """
     pieces = pieces_of(images)
-    variants = VARIANTS if recipe.degrade is None and any(n in _LOW_RESOLUTION for n in recipe.names) else 1
+    variants = VARIANTS if recipe.degrade is None and not _after_downsampling().isdisjoint(recipe.names) else 1
     # of few photographs this made the blur, and the test of what is outside, worse
     jittered = (np.arange(variants) % 2 == 1) & (len(images) >= MANY_IMAGES)
     rounds = max(1, -(-n_samples // (variants * len(pieces))))
@@ -174,6 +174,11 @@ def _starts(length: int, size: int) -> list[int]:
     return sorted({round(k * last / (count - 1)) * 8 for k in range(count)})
 
 
+def _after_downsampling() -> set[str]:
+    """Return the parameters that variants of one blurred and downsampled patch may differ in."""
+    return {parameter.name for step in halves()[1] for parameter in step.parameters}
+
+
 def _samples(
     piece: NDArray[Any],
     draw: Callable[[int, np.random.Generator], NDArray[np.float64]],
@@ -185,7 +190,7 @@ def _samples(
 ) -> tuple[Described, NDArray[np.float64]]:
     """Return features of variants of a patch, and of one never compressed if asked for, and parameters."""
     parameters = draw(len(jittered) + uncompressed, rng)
-    shared = [k for k, name in enumerate(recipe.names) if name not in _LOW_RESOLUTION]
+    shared = [k for k, name in enumerate(recipe.names) if name not in _after_downsampling()]
     parameters[:, shared] = parameters[0, shared]
     named = [{**recipe.fixed, **dict(zip(recipe.names, map(float, row), strict=True))} for row in parameters]
     if uncompressed:
@@ -196,11 +201,16 @@ def _samples(
         degraded = [check_image(recipe.degrade(clean, p, rng), "image returned by degrade") for p in named]
         degraded = [x[: recipe.patch_size, : recipe.patch_size] for x in degraded]
     else:
-        low = shrink_at_once(clean, named[0], recipe.interpolation)
+        settings: list[dict[str, Any]] = [
+            {**p, "noise": recipe.noise, "interpolation": recipe.interpolation} for p in named
+        ]
+        low = shrink_at_once(clean, settings[0], rng)
         pictures = in_tones(low, _tones(np.append(jittered, np.zeros(int(uncompressed), bool)), rng))
         if recipe.embed is None:
-            return luma_features(corrupted_lumas(pictures, named, recipe.noise, normal, rng)), parameters
-        degraded = [corrupt(x, p, recipe.noise, rng) for x, p in zip(pictures, named, strict=True)]
+            x = corrupted_variants(pictures, settings, normal, rng)
+            plane = luma_plane(x.reshape(-1, *x.shape[2:]), "BGR")
+            return luma_features(plane.reshape(x.shape[:3])), parameters
+        degraded = [corrupt(x, s, rng) for x, s in zip(pictures, settings, strict=True)]
     if recipe.embed is not None:
         return degraded, parameters
     return luma_features(np.stack([luma(x) for x in degraded])), parameters
