@@ -9,6 +9,7 @@ import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
@@ -46,6 +47,11 @@ def numba_threads(count: int) -> Iterator[None]:
     finally:
         numba.set_num_threads(before)
         _launched_in_process = os.getpid()
+
+
+def worker_pool(threads: int | None) -> ThreadPoolExecutor:
+    """Return a pool of so many threads, in each of which kernels run on one: a new thread would use all of numba's."""
+    return ThreadPoolExecutor(thread_count(threads), initializer=numba.set_num_threads, initargs=(1,))
 
 
 def layer() -> str:

@@ -327,6 +327,9 @@ def test_info(capsys):
     assert info["fastdeg"] == fd.__version__
     assert {"numba", "numpy", "threads", "threading_layer", "cache_folder"} <= set(info)
     assert {"blur_sigma", "jpeg_quality"} < set(info["axes"])
+    assert main(["info", "--threads", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["threads"] == 1
+    assert "threads: expected a positive integer" in refused(capsys, "info", "--threads", "0")
     assert main(["info"]) == 0
     assert info["cache_folder"] in capsys.readouterr().out
 

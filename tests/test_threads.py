@@ -1,5 +1,8 @@
 """Threads belong to the caller: limits on the whole process are shared by all calls, and put back at the end."""
 
+import subprocess
+import sys
+import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -91,3 +94,29 @@ def test_fit_uses_as_many_threads_as_the_caller_has_set(estimator):
     finally:
         numba.set_num_threads(before)
     assert len(used) == 1
+
+
+def test_one_thread_is_one_thread_in_all_that_crafting_calls():
+    script = """
+        import numba, numpy as np, fastdeg as fd
+        rng = np.random.default_rng(0)
+        grid = fd.GridBins(fd.DegradationSpace.preset("dense"))
+        centroids = fd.CentroidBins(rng.random((400, 3)))
+        for bins, samples, metric in (
+            (grid, grid.space.unstandardize(rng.random((60, 3))), None),
+            (centroids, rng.random((60, 3)), None),
+            (centroids, rng.random((60, 3)), "sqeuclidean"),
+        ):
+            q = fd.BinnedDistribution.from_samples(bins, samples, threads=1)
+            fd.tradeoff_path(q, [0.05, 0.2], metric=metric, threads=1)
+        fd.craft(q, threads=1)
+        labels = bins.assign(samples, threads=1)
+        fd.select_references(rng.random((60, 400)), labels, q, n_references=5, threads=1)
+        try:
+            print(numba.threading_layer())
+        except ValueError:
+            print("nobody asked numba for threads")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "nobody asked numba for threads"

@@ -33,7 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         return _fail("the command line needs more packages: pip install 'fastdeg[cli]'")
     try:
-        import_module(f"fastdeg.cli.{options.verb}").run(options)
+        from fastdeg._threads import numba_threads, thread_count
+
+        run = import_module(f"fastdeg.cli.{options.verb}").run
+        with numba_threads(thread_count(options.threads)):
+            run(options)
         sys.stdout.flush()
     except (ValueError, TypeError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # the reader of our output has left: nothing more to say
@@ -62,5 +66,6 @@ def _parser() -> argparse.ArgumentParser:
     for verb, (add_options, description) in VERBS.items():
         of_verb = verbs.add_parser(verb, help=description, description=description)
         of_verb.add_argument("--json", action="store_true", help="print JSON for machines instead of tables")
+        of_verb.add_argument("--threads", type=int, metavar="N", help="threads of the kernels (numba's setting)")
         add_options(of_verb)
     return parser

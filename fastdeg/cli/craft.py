@@ -55,7 +55,7 @@ def _craft_from_annotations(
     table = read_annotations(options.annotations, space)
     bins = _annotation_bins(space, options.n_bins)
     console.announce_compilation()
-    target = BinnedDistribution.from_samples(bins, table.parameters, threads=options.threads)
+    target = BinnedDistribution.from_samples(bins, table.parameters)
     with console.progress_bar() as progress:
         candidates, notes = _annotated_candidates(options, table, bins, progress)
         run = craft_run(
@@ -64,10 +64,9 @@ def _craft_from_annotations(
             generalization=generalization,
             n_references=options.n_references,
             n_neighbors=options.n_neighbors,
-            target_moments=fd.weighted_moments(table.parameters, threads=options.threads),
+            target_moments=fd.weighted_moments(table.parameters),
             notes=notes,
             target_name="annotated",
-            threads=options.threads,
             progress=progress,
         )
     inputs = {"annotations": str(options.annotations), "n_rows": len(table.parameters), "n_bins": bins.n_bins}
@@ -87,7 +86,7 @@ def _annotated_candidates(
     options: argparse.Namespace, table: Annotations, bins: Bins, progress: Progress | None
 ) -> tuple[Candidates, list[str]]:
     """Return the rows, or those whose images can be used, as candidates for references, and notes on the images."""
-    labels = bins.assign(table.parameters, threads=options.threads)
+    labels = bins.assign(table.parameters)
     assert bins.space is not None
     if options.images is None:
         rows = tuple(f"row {i}" for i in range(1, len(labels) + 1))

@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> None:
             application = play_application(rng)
             estimator = fd.DegradationEstimator(
                 application.truth.bins, downsampling=DOWNSAMPLING, n_samples=8_000, random_state=options.seed
-            ).fit(list(application.clean.values()), threads=options.threads, progress=progress)
+            ).fit(list(application.clean.values()), progress=progress)
         crafted = craft_from_photos(estimator, application.references, options, progress, generalization="auto")
     inputs = {"clean": sorted(application.clean), "references": len(application.references), "seed": options.seed}
     summary = summarize(crafted, "demo", inputs, truth=application.truth, generalization_auto=True)

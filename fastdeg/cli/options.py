@@ -7,13 +7,11 @@ from pathlib import Path
 
 
 def demo(parser: argparse.ArgumentParser) -> None:
-    _threads(parser)
     _run_folder(parser, required=False)
     parser.add_argument("--seed", type=int, default=0, help="seed of the references and of the fit (default 0)")
 
 
 def craft(parser: argparse.ArgumentParser) -> None:
-    _threads(parser)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--references", type=Path, metavar="DIR", help="folder of low-resolution photos")
     source.add_argument("--annotations", type=Path, metavar="CSV", help="table with one column per axis")
@@ -29,7 +27,6 @@ def craft(parser: argparse.ArgumentParser) -> None:
 
 
 def estimate(parser: argparse.ArgumentParser) -> None:
-    _threads(parser)
     parser.add_argument("--references", type=Path, metavar="DIR", required=True, help="folder of low-resolution photos")
     parser.add_argument("--clean", type=Path, metavar="DIR", required=True, help="folder of clean images")
     _space(parser)
@@ -38,7 +35,6 @@ def estimate(parser: argparse.ArgumentParser) -> None:
 
 
 def select(parser: argparse.ArgumentParser) -> None:
-    _threads(parser)
     parser.add_argument("run", type=Path, metavar="RUN", help="folder that craft --references, estimate or demo wrote")
     parser.add_argument("--images", type=Path, metavar="DIR", required=True, help="folder of the images to choose from")
     _selection(parser)
@@ -52,10 +48,6 @@ def report(parser: argparse.ArgumentParser) -> None:
 
 def info(parser: argparse.ArgumentParser) -> None:
     """Take no options of its own."""
-
-
-def _threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=int, metavar="N", help="threads of the kernels (default: numba's setting)")
 
 
 def _space(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,7 @@ def fit_estimator(
         clean = read_images(options.clean, skip_bad=options.skip_bad, min_side=estimator.least_side, progress=progress)
     console.announce_compilation()
     with console.progress_bar() as progress:
-        estimator.fit(clean.images, threads=options.threads, progress=progress)
+        estimator.fit(clean.images, progress=progress)
     inputs = {
         "references": str(options.references),
         "n_references": len(references),
@@ -100,6 +100,5 @@ def craft_from_photos(
         n_neighbors=getattr(options, "n_neighbors", 5),
         other_baselines={"closed-form weights": BinnedDistribution(target.bins, closed_form)},
         notes=[*notes, *photo_notes(inference, list(references))],
-        threads=options.threads,
         progress=progress,
     )

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> None:
     candidates = photo_candidates(estimator, inference, described, photos.by_name)
     selection = fd.select_references(
         candidates.embeddings, candidates.labels, target, crafted=crafted, n_references=options.n_references,
-        n_neighbors=options.n_neighbors, threads=options.threads,
+        n_neighbors=options.n_neighbors,
     )  # fmt: skip
     rows = reference_rows(selection, candidates, target.bins.names)
     summary: dict[str, Any] = {

@@ -95,19 +95,21 @@ def craft_run(
     other_baselines: Mapping[str, BinnedDistribution] | None = None,
     notes: Sequence[str] = (),
     target_name: str = "inferred",
-    threads: int | None = None,
     progress: Progress | None = None,
     **craft_options: Any,
 ) -> CraftingRun:
-    """Craft the training distribution of a target, compute the trade-off path and select references."""
+    """Craft the training distribution of a target, compute the trade-off path and select references.
+
+    All of it runs on numba's setting of threads.
+    """
     report = progress or (lambda fraction, message: None)
     prior = BinnedDistribution.uniform(target.bins)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         report(0.0, "crafting the training distribution")
-        result = fd.craft(target, prior=prior, generalization=generalization, threads=threads, **craft_options)
+        result = fd.craft(target, prior=prior, generalization=generalization, **craft_options)
         report(0.3, "following the trade-off path")
-        path = fd.tradeoff_path(target, prior=prior, threads=threads, **craft_options)
+        path = fd.tradeoff_path(target, prior=prior, **craft_options)
         report(0.9, "selecting references")
         selection = fd.select_references(
             candidates.embeddings,
@@ -116,7 +118,6 @@ def craft_run(
             crafted=result.distribution,
             n_references=min(n_references, len(candidates.labels)),
             n_neighbors=n_neighbors,
-            threads=threads,
         )
         report(1.0, "done")
     messages = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]

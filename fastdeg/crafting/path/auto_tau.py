@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg._threads import thread_count
+from fastdeg._threads import thread_count, worker_pool
 from fastdeg._types import Float
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.bounded_simplex import entropy_term, linear_entropic_minimum
@@ -109,7 +108,7 @@ def _in_threads(function: Callable[[Float], float], arguments: Float, threads: i
     count = thread_count(threads)
     if count == 1:
         return [function(argument) for argument in arguments]
-    with ThreadPoolExecutor(count) as pool:
+    with worker_pool(count) as pool:
         values = [pool.submit(function, argument) for argument in arguments]
         try:
             return [value.result() for value in values]

@@ -211,7 +211,7 @@ def _mixture_distances(setup: Setup, weights: list[float], whole: float | None) 
             distance += weight * whole
         elif setup.wasserstein_weight > 0:
             p = (1 - weight) * q + weight * prior
-            distance += problem.transport.exact(p / p.sum())
+            distance += problem.transport.exact(p / p.sum(), setup.threads)
         distances.append(distance)
     return distances
 
@@ -229,8 +229,8 @@ def _prior_transport(setup: Setup, state: Any) -> float | None:
     prior = prior / prior.sum()
     flow = as_flow(problem.with_tau(1.0))
     if flow is None or not isinstance(state, GridState) or state.active_set is None:
-        return problem.transport.exact(prior)
-    return flow.exact(prior, near=state.active_set.tree)
+        return problem.transport.exact(prior, setup.threads)
+    return flow.exact(prior, setup.threads, near=state.active_set.tree)
 
 
 def _coverage(marginals: list[Float], broad: list[Float]) -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from fastdeg._threads import worker_pool
 from fastdeg._types import Float
 from fastdeg.images.features import JPEG_EVIDENCE
 from fastdeg.images.inference.arrays import Arrays
@@ -82,7 +82,7 @@ class Trend(Arrays):
             left[rows] = centered
 
         each = [folds == k for k in np.unique(folds)]
-        with ThreadPoolExecutor(threads) as pool:
+        with worker_pool(threads) as pool:
             parts = list(pool.map(sums, each))
             gram: Any = sum(part[2] for part in parts)
             gram = gram + PENALTY * len(x) * np.eye(len(gram))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -11,6 +10,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._threads import worker_pool
 from fastdeg._types import Float
 from fastdeg.images.inference.arrays import Arrays
 
@@ -49,7 +49,7 @@ class Network(Arrays):
             others = folds != labels[k] if len(labels) > 1 else np.ones(len(folds), bool)
             return _train(x[others], y[others], np.random.default_rng(seed + k))
 
-        with ThreadPoolExecutor(threads) as pool:
+        with worker_pool(threads) as pool:
             networks = list(pool.map(train, range(len(labels))))
         model = cls(np.array(scale), *(np.stack(arrays) for arrays in zip(*networks, strict=True)))
         said = model._each(components)

@@ -6,7 +6,6 @@ Its design is a linear part and Gaussian radial functions around random landmark
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from fastdeg._threads import worker_pool
 from fastdeg._types import Float
 from fastdeg.images.inference.arrays import Arrays
 
@@ -112,7 +112,7 @@ class Regression(Arrays):
         penalty = PENALTY * np.eye(1 + components.shape[1] + count)
         penalty[0, 0] = 1e-9
         penalty[-count:, -count:] = PENALTY * (radial(landmarks, landmarks, float(width)) + LEAST_NORM * np.eye(count))
-        with ThreadPoolExecutor(threads) as pool:
+        with worker_pool(threads) as pool:
             designs, grams, crosses = zip(*pool.map(sums, labels), strict=True)
             solutions = list(pool.map(solve, range(len(labels))))
         held_out = np.empty_like(targets)

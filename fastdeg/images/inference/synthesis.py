@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg._threads import single_opencv_thread, thread_count
+from fastdeg._threads import single_opencv_thread, worker_pool
 from fastdeg._types import Progress
 from fastdeg.degradations.chain import Degradation, corrupt
 from fastdeg.degradations.fast import corrupted_variants, in_tones, noise_pool, shrink_at_once, shrink_by_area
@@ -124,7 +123,7 @@ def synthesize(
         return described, parameters, piece
 
     results = []
-    with single_opencv_thread(), ThreadPoolExecutor(thread_count(threads)) as pool:
+    with single_opencv_thread(), worker_pool(threads) as pool:
         chunk = 64
         for start in range(0, len(jobs), chunk):
             results += list(pool.map(work, jobs[start : start + chunk]))
