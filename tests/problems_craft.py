@@ -1,10 +1,13 @@
 """Random crafting problems, as arguments of `craft`."""
 
+import warnings
+
 import numpy as np
 from scipy.spatial.distance import cdist
 
 import fastdeg as fd
 
+LARGE = fd.GridBins(fd.DegradationSpace.preset("dense"))
 METRICS = ("euclidean", "sqeuclidean", "cityblock", "chebyshev", "random")
 
 
@@ -107,3 +110,17 @@ def tiny_problem(rng):
         root = rng.standard_normal((d, int(rng.integers(1, d + 1)))) * scales[:, None]
         mean, cov = means[0] + rng.standard_normal(d), root @ root.T
     return arguments | {"bin_moments": (means, covs), "target_moments": (mean, (cov + cov.T) / 2)}
+
+
+def craft(**options):
+    """Craft without the warnings about extremes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return fd.craft(**options)
+
+
+def few_bins(bins, masses):
+    """A target of given masses in some bins."""
+    pmf = np.zeros(bins.n_bins)
+    pmf[list(masses)] = list(masses.values())
+    return fd.BinnedDistribution(bins, pmf)

@@ -38,8 +38,6 @@ def active_flows(rng, steps, share=0.3):
     return potential, flows, joined
 
 
-def split_small_grids(monkeypatch):
+def split_small_grids(use_strategy):
     """Have grids of any size crafted by the splitting, not by plans or from the target's forest."""
-    monkeypatch.setattr("fastdeg.crafting.problem.arguments.LARGEST_PLAN", 0)
-    monkeypatch.setattr("fastdeg.crafting.problem.arguments.FEW_SINKS", 0)
-    monkeypatch.setattr("fastdeg.crafting.grid.warm_start._NEAR_TARGET", 0.0)
+    use_strategy(plan_arcs=0, plan_sinks=0, near_target_cells=0)

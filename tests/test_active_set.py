@@ -1,14 +1,14 @@
 """Polishing of active flows: kernels against plain NumPy, results against the interior point."""
 
-import warnings
-
 import numpy as np
 import pytest
+from problems_craft import LARGE, craft, few_bins
 from problems_grids import N, split_small_grids
 
 import fastdeg as fd
 from fastdeg.crafting.grid.admm import GridSplitting
 from fastdeg.crafting.problem.arguments import build
+from fastdeg.crafting.solve import Run
 from fastdeg.kernels.crafting.forest import component_newton
 
 
@@ -18,9 +18,9 @@ def rng():
 
 
 @pytest.fixture
-def as_flows(monkeypatch):
+def as_flows(use_strategy):
     """Small grids by the splitting too."""
-    split_small_grids(monkeypatch)
+    split_small_grids(use_strategy)
 
 
 def test_each_group_keeps_its_mass_and_moments(rng):
@@ -58,20 +58,14 @@ def grid_target(kind, levels=(0, 1, 2, 4, 5, 7, 8, 9)):
     return q
 
 
-def craft(**options):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return fd.craft(**options)
-
-
 @pytest.mark.parametrize("kind", [24, 500, "dense"])
 @pytest.mark.parametrize("tau", [3.0, 0.3, 0.03, 0.003])
-def test_polished_flows_agree_with_the_interior_point(kind, tau, monkeypatch):
+def test_polished_flows_agree_with_the_interior_point(kind, tau, use_strategy):
     q = grid_target(kind)
     plan = craft(target=q, generalization=tau)
-    split_small_grids(monkeypatch)
+    split_small_grids(use_strategy)
     polished = craft(target=q, generalization=tau)
-    monkeypatch.setattr("fastdeg.crafting.problem.problem.LARGEST_EXACT", 0)
+    use_strategy(exact_bins=0)
     plain = craft(target=q, generalization=tau)
     for result in (plan, polished, plain):
         assert result.converged
@@ -99,7 +93,7 @@ def test_mass_of_the_target_where_p_may_have_none_moves_on(as_flows):
     usable[np.flatnonzero(q.pmf)[0]] = 0
     prior = fd.BinnedDistribution(q.bins, usable / usable.sum())
     problem = build(q, prior, None, None, 1.0, 1.0, None, None, None, None).problem.with_tau(0.1)
-    method = GridSplitting(problem, problem.transport)  # without flows, each bin of q is a tree
+    method = GridSplitting(problem, Run())  # without flows, each bin of q is a tree
     polished = method.active_set(method.flows, method.moments.y, 1e-9)
     primal, dual = polished.primal, polished.dual
     bound = problem.lower_bound(dual.moments, dual.phi, dual.transport)
@@ -156,11 +150,11 @@ def test_a_tau_far_away_is_no_start(as_flows):
 
 @pytest.mark.parametrize("kind", [24, 500, "dense"])
 @pytest.mark.parametrize("tau", [0.003, 0.05, 0.2, 1.5])
-def test_near_the_target_its_own_forest_is_polished(as_flows, kind, tau, monkeypatch):
+def test_near_the_target_its_own_forest_is_polished(as_flows, kind, tau, use_strategy):
     q = grid_target(kind)
     split = craft(target=q, generalization=tau, tol=1e-9)
     assert split.n_iter > 1
-    monkeypatch.setattr("fastdeg.crafting.grid.warm_start._NEAR_TARGET", 5_000.0)
+    use_strategy(near_target_cells=5_000.0)
     at_once = craft(target=q, generalization=tau, tol=1e-9)
     assert at_once.converged
     assert at_once.n_iter == 1
@@ -168,13 +162,10 @@ def test_near_the_target_its_own_forest_is_polished(as_flows, kind, tau, monkeyp
 
 
 @pytest.mark.parametrize("kind", [24, "dense"])
-def test_on_grids_too_large_for_exact_solves_the_target_is_a_start_too(kind, monkeypatch):
+def test_on_grids_too_large_for_exact_solves_the_target_is_a_start_too(kind, use_strategy):
     q = grid_target(kind)
     plans = [craft(target=q, generalization=tau) for tau in (0.05, 2.0)]
-    for module in ("problem.problem", "result"):
-        monkeypatch.setattr(f"fastdeg.crafting.{module}.LARGEST_EXACT", 100)
-    monkeypatch.setattr("fastdeg.crafting.problem.arguments.MANY_BINS", 0)  # so that flows are tried for few sinks too
-    monkeypatch.setattr("fastdeg.crafting.grid.warm_start._NEAR_TARGET", 200.0)
+    use_strategy(exact_bins=100, flow_bins=0, near_target_cells=200.0)  # flows are tried for few sinks too
     near, far = (craft(target=q, generalization=tau) for tau in (0.05, 2.0))
     assert near.n_iter == 1
     assert far.n_iter > 1
@@ -183,11 +174,11 @@ def test_on_grids_too_large_for_exact_solves_the_target_is_a_start_too(kind, mon
         assert abs(flow.objective - plan.objective) < 2e-6
 
 
-def test_where_polishing_comes_to_nothing_the_splitting_goes_on(as_flows, monkeypatch):
+def test_where_polishing_comes_to_nothing_the_splitting_goes_on(as_flows, use_strategy):
     q = grid_target(500)
     near = craft(target=q, generalization=0.1)
     polished = craft(target=q, generalization=0.11)
-    monkeypatch.setattr("fastdeg.crafting.grid.forest._MOST_VISITS", 0)
+    use_strategy(visits_per_cell=0)
     for result in (craft(target=q, generalization=0.11), craft(target=q, generalization=0.11, warm_start=near)):
         assert result.converged
         assert result.n_iter > polished.n_iter
@@ -204,30 +195,25 @@ def test_the_tree_of_another_grid_is_not_taken_over(as_flows):
         assert abs(warm.objective - cold.objective) < 2e-6
 
 
-def test_same_bits_for_any_number_of_threads(as_flows, monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.grid.admm._FEW_CELLS", 0)
-    monkeypatch.setattr("fastdeg._threads.SMALL_WORK", 0)
+def test_same_bits_for_any_number_of_threads(as_flows, use_strategy):
+    use_strategy(serial_cells=0)
+    q = fd.BinnedDistribution.from_samples(
+        LARGE, np.random.default_rng(0).normal((1.5, 15, 50), (0.2, 4, 9), (500, 3)), outside="clip"
+    )
     for tau in (0.1, 1.0):
-        results = [craft(target=grid_target(500), generalization=tau, threads=t) for t in (1, 2, 3, 7)]
+        results = [craft(target=q, generalization=tau, threads=t) for t in (1, 2, 3, 7)]
         assert results[0].converged
         for result in results[1:]:
             assert result.distribution.pmf.tobytes() == results[0].distribution.pmf.tobytes()
             assert (result.objective, result.lower_bound) == (results[0].objective, results[0].lower_bound)
 
 
-LARGE = fd.GridBins(fd.DegradationSpace.preset("dense"))
 SQUARE = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("a", 0, 1, 100), fd.Axis.regular("b", 0, 1, 100)]))
 
 
 def samples_at_one_downsampling():
     rng = np.random.default_rng(0)
     return np.column_stack((rng.uniform(1, 2, 24), rng.uniform(10, 20, 24), np.full(24, 4)))
-
-
-def few_bins(bins, masses):
-    pmf = np.zeros(bins.n_bins)
-    pmf[list(masses)] = list(masses.values())
-    return fd.BinnedDistribution(bins, pmf)
 
 
 @pytest.mark.parametrize("tau", [10.0, 1.0, 0.1])

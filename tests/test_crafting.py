@@ -15,6 +15,7 @@ from problems_craft import random_problem, two_blobs
 from problems_grids import split_small_grids
 
 import fastdeg as fd
+from fastdeg.crafting import strategy
 from fastdeg.crafting.path import auto_tau as generalization
 from fastdeg.crafting.problem.arguments import build
 
@@ -169,9 +170,9 @@ def test_an_interrupt_ends_what_runs_side_by_side():
 
 
 @pytest.mark.parametrize("bins", ["paper", "grid", "centroids"])
-def test_without_generalization_the_target_is_the_answer_at_once(bins, monkeypatch):
+def test_without_generalization_the_target_is_the_answer_at_once(bins, use_strategy):
     if bins == "grid":
-        split_small_grids(monkeypatch)
+        split_small_grids(use_strategy)
     q = centroid_target(60) if bins == "centroids" else paper_target()
     result = craft_quietly(target=q, generalization=0.0)
     assert result.converged
@@ -276,11 +277,11 @@ def dense_target(n=2000):
 
 @pytest.mark.parametrize("tau", [0.0, 0.01, 0.3])
 @pytest.mark.parametrize("bounded", [False, True])
-def test_flow_and_plan_agree_on_a_grid(tau, bounded, monkeypatch):
+def test_flow_and_plan_agree_on_a_grid(tau, bounded, use_strategy):
     q = dense_target()
     options = {"upper": np.maximum(q.pmf * 0.8, 0.01)} if bounded else {}
     plan = craft_quietly(target=q, generalization=tau, **options)
-    split_small_grids(monkeypatch)
+    split_small_grids(use_strategy)
     flow = craft_quietly(target=q, generalization=tau, tol=1e-5, **options)
     assert plan.converged
     assert flow.converged
@@ -289,8 +290,8 @@ def test_flow_and_plan_agree_on_a_grid(tau, bounded, monkeypatch):
     assert abs(flow.objective - plan.objective) < 2e-5
 
 
-def test_flow_keeps_out_of_excluded_bins(monkeypatch):
-    split_small_grids(monkeypatch)
+def test_flow_keeps_out_of_excluded_bins(use_strategy):
+    split_small_grids(use_strategy)
     q = dense_target()
     prior = np.ones(q.n_bins)
     prior[::7] = 0
@@ -300,27 +301,26 @@ def test_flow_keeps_out_of_excluded_bins(monkeypatch):
     assert (result.distribution.pmf[::7] == 0).all()
 
 
-def test_same_bits_for_any_number_of_threads(monkeypatch):
-    split_small_grids(monkeypatch)
-    monkeypatch.setattr("fastdeg.crafting.grid.admm._FEW_CELLS", 0)  # threads even here
-    monkeypatch.setattr("fastdeg._threads.SMALL_WORK", 0)
-    q = dense_target()
-    results = [craft_quietly(target=q, generalization=0.1, max_iter=350, tol=0.0, threads=t) for t in (1, 2, 3, 7)]
+def test_same_bits_for_any_number_of_threads(use_strategy):
+    split_small_grids(use_strategy)
+    use_strategy(serial_cells=0)  # threads even here
+    bins = fd.GridBins(fd.DegradationSpace.preset("dense"))
+    q = fd.BinnedDistribution.from_samples(bins, bins.space.unstandardize(two_blobs(2000)), outside="clip")
+    results = [craft_quietly(target=q, generalization=0.1, max_iter=120, tol=0.0, threads=t) for t in (1, 2, 3, 7)]
     for result in results[1:]:
-        assert result.n_iter == 350
+        assert result.n_iter == 120
         assert result.distribution.pmf.tobytes() == results[0].distribution.pmf.tobytes()
         assert result.lower_bound == results[0].lower_bound
 
 
-def test_newton_in_the_moments_agrees_with_the_interior_point(monkeypatch):
+def test_newton_in_the_moments_agrees_with_the_interior_point():
     q = dense_target()
     for tau in (0.001, 0.1):
         interior = craft_quietly(target=q, generalization=tau, wasserstein_weight=0, tol=1e-9)
-        monkeypatch.setattr("fastdeg.crafting.solve.FEW_BINS", 10)
-        newton = craft_quietly(target=q, generalization=tau, wasserstein_weight=0, tol=1e-9)
+        with strategy.using(moment_newton_bins=10):
+            newton = craft_quietly(target=q, generalization=tau, wasserstein_weight=0, tol=1e-9)
         assert newton.converged
         assert abs(newton.objective - interior.objective) < 2e-9
-        monkeypatch.undo()
 
 
 def test_feature_space_moments():
@@ -340,8 +340,8 @@ def test_feature_space_moments():
         fd.craft(q, bin_moments=(means, covs))
 
 
-def test_progress_rises_and_an_interrupt_carries_the_best_point(monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.interior.method._ARC_STEPS", 0)  # as large problems: four steps at a time
+def test_progress_rises_and_an_interrupt_carries_the_best_point(use_strategy):
+    use_strategy(steps_of_arcs=0)  # as large problems: four steps at a time
     seen = []
     craft_quietly(target=paper_target(), generalization=0.1, progress=lambda done, message: seen.append(done))
     assert seen[-1] == 1
@@ -361,8 +361,8 @@ def test_progress_rises_and_an_interrupt_carries_the_best_point(monkeypatch):
     assert np.isfinite(best.gap)
 
 
-def test_warm_start_saves_iterations(monkeypatch):
-    split_small_grids(monkeypatch)
+def test_warm_start_saves_iterations(use_strategy):
+    split_small_grids(use_strategy)
     q = dense_target()
     cold = craft_quietly(target=q, generalization=3.0, tol=1e-5)
     warm = craft_quietly(target=q, generalization=3.0, tol=1e-5, warm_start=cold)
@@ -397,11 +397,11 @@ def centroid_target(n, seed=0):
 @pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cityblock", "chebyshev"])
 @pytest.mark.parametrize("tau", [0.0, 0.01, 0.3])
 @pytest.mark.parametrize("bounded", [False, True])
-def test_few_arcs_and_all_arcs_agree(metric, tau, bounded, monkeypatch):
+def test_few_arcs_and_all_arcs_agree(metric, tau, bounded, use_strategy):
     q = centroid_target(250)
     options = {"upper": np.maximum(q.pmf * 0.8, 0.008)} if bounded else {}
     few = craft_quietly(target=q, metric=metric, generalization=tau, tol=1e-7, **options)
-    monkeypatch.setattr("fastdeg.crafting.interior.multilevel.SMALL", 10**9)
+    use_strategy(arcs_at_once=10**9)
     every = craft_quietly(target=q, metric=metric, generalization=tau, tol=1e-7, **options)
     assert few.converged
     assert every.converged
@@ -410,40 +410,36 @@ def test_few_arcs_and_all_arcs_agree(metric, tau, bounded, monkeypatch):
     assert abs(few.objective - every.objective) <= 1e-7 * max(1, abs(every.objective))
 
 
-def test_few_arcs_suffice_on_the_way(monkeypatch):
-    from fastdeg.crafting.interior.method import InteriorPoint
+def test_few_arcs_suffice_on_the_way(use_strategy):
+    from fastdeg.crafting.interior.multilevel import MultilevelInteriorPoint
 
     seen = []
-    advance = InteriorPoint.advance
 
-    def counting(method, *args):
-        seen.append((method.problem.n_bins, len(method.arcs.sink)))
-        return advance(method, *args)
+    class Counting(MultilevelInteriorPoint):
+        def advance(self, *arguments):
+            seen.append(len(self.arcs.sink))
+            return super().advance(*arguments)
 
-    monkeypatch.setattr(InteriorPoint, "advance", counting)
-    q = centroid_target(400)
-    assert craft_quietly(target=q, generalization=0.1).converged
-    most = max(arcs for n_bins, arcs in seen if n_bins == 400)
-    assert most < 12 * 400  # of 400 × 400
-    assert seen[0][0] == 400 / 8
+    use_strategy(rows=(strategy.Row(Counting, "", "", ""),))
+    assert craft_quietly(target=centroid_target(400), generalization=0.1).converged
+    assert max(seen) < 12 * 400  # of 400 × 400
 
 
-def test_sparse_and_dense_laplacians_agree(monkeypatch):
+def test_sparse_and_dense_laplacians_agree(use_strategy):
     q = centroid_target(300)
     dense = craft_quietly(target=q, generalization=0.1, tol=1e-9)
-    monkeypatch.setattr("fastdeg.crafting.interior.newton_system._SPARSE", 10)
+    use_strategy(sparse_sinks=10)
     sparse = craft_quietly(target=q, generalization=0.1, tol=1e-9)
     assert dense.converged
     assert sparse.converged
     assert abs(sparse.objective - dense.objective) <= 1e-9
 
 
-def test_compiled_and_single_phases_agree(monkeypatch):
+def test_compiled_and_single_phases_agree():
     for q, bounds in ((paper_target(), {}), (centroid_target(150), {"upper": 0.05})):
         whole = craft_quietly(target=q, generalization=0.1, tol=1e-9, **bounds)
-        monkeypatch.setattr("fastdeg.crafting.interior.method._SMALL_SINKS", 0)
-        phases = craft_quietly(target=q, generalization=0.1, tol=1e-9, **bounds)
-        monkeypatch.undo()
+        with strategy.using(compiled_sinks=0):
+            phases = craft_quietly(target=q, generalization=0.1, tol=1e-9, **bounds)
         assert whole.converged
         assert phases.converged
         assert abs(whole.n_iter - phases.n_iter) <= 1
@@ -545,28 +541,28 @@ def test_entropic_prox_solves_its_equation():
         assert abs(step - w) <= (0.015 * residual**4 + 1e-15 * max(1, abs(x))) * w
 
 
-def test_given_bin_moments_are_no_business_of_the_flow(monkeypatch):
+def test_given_bin_moments_are_no_business_of_the_flow(use_strategy):
     q = dense_target()
     rng = np.random.default_rng(0)
     means, covs = rng.standard_normal((q.n_bins, 5)), np.broadcast_to(0.1 * np.eye(5), (q.n_bins, 5, 5))
     options = {"bin_moments": (means, covs), "target_moments": (q.pmf @ means, np.eye(5) / 2), "generalization": 0.1}
     plan = craft_quietly(target=q, **options)
-    split_small_grids(monkeypatch)
+    split_small_grids(use_strategy)
     assert craft_quietly(target=q, **options).objective == pytest.approx(plan.objective, abs=1e-6)
 
 
-def test_flow_on_a_line(monkeypatch):
+def test_flow_on_a_line(use_strategy):
     bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("a", 0, 3, 40)]))
     q = fd.BinnedDistribution(bins, np.random.default_rng(0).dirichlet(np.ones(40)))
     plan = craft_quietly(target=q, generalization=0.1)
-    split_small_grids(monkeypatch)
+    split_small_grids(use_strategy)
     flow = craft_quietly(target=q, generalization=0.1)
     assert flow.converged
     assert abs(flow.objective - plan.objective) < 2e-6
 
 
-def test_the_target_itself_is_certified_at_once_without_generalisation(monkeypatch):
-    split_small_grids(monkeypatch)
+def test_the_target_itself_is_certified_at_once_without_generalisation(use_strategy):
+    split_small_grids(use_strategy)
     q = dense_target()
     result = craft_quietly(target=q, generalization=0.0, tol=1e-12)
     assert result.converged
@@ -574,10 +570,10 @@ def test_the_target_itself_is_certified_at_once_without_generalisation(monkeypat
     np.testing.assert_allclose(result.distribution.pmf, q.pmf, atol=1e-15)
 
 
-def test_convexity_and_bound_on_a_grid(monkeypatch):
+def test_convexity_and_bound_on_a_grid(use_strategy):
     q = dense_target()
     rng = np.random.default_rng(0)
-    split_small_grids(monkeypatch)
+    split_small_grids(use_strategy)
     result = craft_quietly(target=q, generalization=0.1)
     prior = np.full(q.n_bins, 1 / q.n_bins)
 
@@ -643,8 +639,8 @@ def test_the_laplacian_is_diagonal_in_the_cosine_transform(shape):
         np.testing.assert_allclose(image, expected.ravel(), atol=1e-12)
 
 
-def test_time_limit_is_kept(monkeypatch):
-    split_small_grids(monkeypatch)
+def test_time_limit_is_kept(use_strategy):
+    split_small_grids(use_strategy)
     q = dense_target()
     craft_quietly(target=q, generalization=0.1, max_iter=50)  # compile
     start = time.perf_counter()
@@ -654,15 +650,14 @@ def test_time_limit_is_kept(monkeypatch):
     assert result.lower_bound <= result.objective
 
 
-def test_a_further_term_is_one_block_with_its_prox_and_its_bound(monkeypatch):
+def test_a_further_term_is_one_block_with_its_prox_and_its_bound(use_strategy):
     """A quadratic pull of one marginal towards given shares, added to the splitting from outside."""
     from fastdeg._threads import single_blas_thread
     from fastdeg.crafting.grid.admm import GridSplitting
     from fastdeg.crafting.grid.admm_blocks import Term
     from fastdeg.crafting.problem.arguments import build
     from fastdeg.crafting.problem.frechet_term_grid import RowQuadratics
-    from fastdeg.crafting.problem.problem import Solution
-    from fastdeg.crafting.solve import _certify
+    from fastdeg.crafting.solve import solve
 
     class Marginal(Term):
         def __init__(self, transport, axis, shares, strength):
@@ -683,7 +678,7 @@ def test_a_further_term_is_one_block_with_its_prox_and_its_bound(monkeypatch):
         def bound(self, slope):
             return -float(slope @ self.shares + (slope**2).sum() / (2 * self.strength))
 
-    split_small_grids(monkeypatch)
+    split_small_grids(use_strategy)
     q = dense_target()
     problem = build(q, None, None, None, 1.0, 1.0, None, None, None, None).problem.with_tau(0.05)
     transport = problem.transport
@@ -692,14 +687,14 @@ def test_a_further_term_is_one_block_with_its_prox_and_its_bound(monkeypatch):
     errors = []
     for strength in (0.1, 100.0):
         term = Marginal(transport, 0, shares, strength)
-        method = GridSplitting(problem, transport, further=[term])
-        solution = Solution(problem.prior, np.inf)
+
+        class WithTerm(GridSplitting):
+            def __init__(self, problem, run, term=term):
+                super().__init__(problem, run, [term])
+
+        use_strategy(rows=(strategy.Row(WithTerm, "", "", ""),))
         with single_blas_thread():
-            for _ in range(200):
-                _certify(solution, problem, method, 0.0)
-                if solution.closed(1e-6):
-                    break
-                method.advance(0.0, 50)
+            solution = solve(problem, tol=1e-6, max_iter=10_000)
         assert solution.closed(1e-6)
         assert solution.gap > -1e-12
         marginal = transport.embed(solution.p).reshape(n, -1).sum(axis=1)
@@ -716,8 +711,8 @@ def test_peak_memory_of_a_dense_grid_stays_below_half_a_gigabyte():
     assert row["peak"] < 0.5
 
 
-def test_an_interrupted_flow_carries_the_best_point_too(monkeypatch):
-    split_small_grids(monkeypatch)
+def test_an_interrupted_flow_carries_the_best_point_too(use_strategy):
+    split_small_grids(use_strategy)
     seen = []
 
     def interrupt(done, message):
@@ -736,8 +731,8 @@ def test_an_interrupted_flow_carries_the_best_point_too(monkeypatch):
     assert exact.lower_bound <= best.objective
 
 
-def test_a_flow_starts_from_that_of_a_near_generalization(monkeypatch):
-    split_small_grids(monkeypatch)
+def test_a_flow_starts_from_that_of_a_near_generalization(use_strategy):
+    split_small_grids(use_strategy)
     q = dense_target()
     near = craft_quietly(target=q, generalization=3.0)
     cold, warm = (craft_quietly(target=q, generalization=3.1, warm_start=start) for start in (None, near))

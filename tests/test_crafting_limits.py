@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_polish import LARGE, craft, few_bins
+from problems_craft import LARGE, craft, few_bins
 
 import fastdeg as fd
+from fastdeg.crafting.interior.method import InteriorPoint
 from fastdeg.crafting.problem.arguments import build
 from fastdeg.crafting.problem.bounded_simplex import linear_entropic_minimum
-from fastdeg.crafting.solve import _certify
+from fastdeg.crafting.strategy import Row
 
 PAPER = fd.GridBins(fd.DegradationSpace.preset("paper"))
 
@@ -79,11 +80,12 @@ def test_what_cannot_be_certified_is_feasible_and_not_converged():
     assert result.converged == (result.gap <= 1e-6 * max(1, result.objective))
 
 
-def test_an_interrupt_before_the_first_certificate_has_a_result(monkeypatch):
-    def interrupt(*_):
-        raise KeyboardInterrupt
+def test_an_interrupt_before_the_first_certificate_has_a_result(use_strategy):
+    class Interrupted(InteriorPoint):
+        def primal(self):
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr("fastdeg.crafting.solve._certify", interrupt)
+    use_strategy(rows=(Row(Interrupted, "", "", ""),))
     with pytest.raises(KeyboardInterrupt) as caught:
         craft(target=few_bins(PAPER, {10: 0.5, 11: 0.5}), generalization=0.1)
     result = caught.value.result
@@ -160,16 +162,20 @@ def test_many_moments_take_few_steps():
     assert result.n_iter <= 80
 
 
-def test_an_interrupt_of_the_search_for_a_generalization_has_a_result(monkeypatch):
+def test_an_interrupt_of_the_search_for_a_generalization_has_a_result(use_strategy):
     solves = []
 
-    def certify(solution, *arguments):
-        solves.extend([None] * (solution.n_iter == 0))  # the first certificate of a solve
-        _certify(solution, *arguments)
-        if len(solves) == 3 and solution.n_iter > 0:
-            raise KeyboardInterrupt
+    class Interrupted(InteriorPoint):
+        def __init__(self, problem, run):
+            super().__init__(problem, run)
+            solves.append(self)
 
-    monkeypatch.setattr("fastdeg.crafting.solve._certify", certify)
+        def residuals(self):
+            if len(solves) == 3 and self.gap < 0.01:
+                raise KeyboardInterrupt
+            return super().residuals()
+
+    use_strategy(rows=(Row(Interrupted, "", "", ""),))
     with pytest.raises(KeyboardInterrupt) as caught:
         craft(**many_moments(100, 8))
     assert np.isfinite(caught.value.result.gap)

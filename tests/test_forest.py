@@ -8,6 +8,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import cdist
 
 import fastdeg as fd
+from fastdeg.crafting import strategy
 from fastdeg.crafting.grid.forest import Forest, _with_exact_sums
 from fastdeg.crafting.problem.problem import GridTransport
 from fastdeg.kernels.crafting.forest import forest as kernels
@@ -101,13 +102,13 @@ def test_each_flow_runs_where_the_potential_rises_by_its_step():
             np.testing.assert_allclose(excess[basic.take(range(shape[axis] - 1), axis)], 0, atol=1e-12)
 
 
-def test_a_limit_of_visits_ends_the_pivots(monkeypatch):
-    monkeypatch.setattr("fastdeg.crafting.grid.forest._MOST_VISITS", 0)
+def test_a_limit_of_visits_ends_the_pivots():
     _, steps, tau, costs, target = random_grid_problem(7)
     forest = small_forest(steps, target, tau, random_grid_problem(7)[0])
     exponents = -np.log(len(costs)) - costs / tau
     forest.from_flows(np.zeros((len(steps), len(costs))), np.ones(len(steps)), exponents)
-    assert not forest.optimise(exponents)
+    with strategy.using(visits_per_cell=0):
+        assert not forest.optimise(exponents)
 
 
 def test_sums_of_rounded_masses_are_exact(rng):

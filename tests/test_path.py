@@ -5,15 +5,16 @@ import pytest
 from problems_craft import two_blobs
 
 import fastdeg as fd
+from fastdeg.crafting import strategy
 from fastdeg.crafting.path.curve import Mixtures
 
 
 @pytest.fixture
-def target(monkeypatch):
+def target():
     """On a grid that is solved by flows."""
-    monkeypatch.setattr("fastdeg.crafting.problem.arguments.LARGEST_PLAN", 0)
     axes = [fd.Axis.regular(name, 0, 1, n) for name, n in (("a", 8), ("b", 9), ("c", 10))]
-    return fd.BinnedDistribution.from_samples(fd.GridBins(fd.DegradationSpace(axes)), two_blobs(500))
+    with strategy.using(plan_arcs=0):
+        yield fd.BinnedDistribution.from_samples(fd.GridBins(fd.DegradationSpace(axes)), two_blobs(500))
 
 
 def test_the_path_is_the_same_on_one_thread_and_on_more(target):

@@ -227,10 +227,11 @@ def iterations(preset, count=10):
     """
     from fastdeg.crafting.grid.admm import GridSplitting
     from fastdeg.crafting.problem.arguments import build
+    from fastdeg.crafting.solve import Run
 
     w = grid(preset, 2_000, 0.1)
     problem = build(w.q, None, None, None, 1.0, 1.0, None, None, None, None).problem.with_tau(w.tau)
-    splitting = GridSplitting(problem, problem.transport)
+    splitting = GridSplitting(problem, Run())
     splitting.active_set = None  # iterations alone
     with single_blas_thread():
         splitting.advance(0.0, 50)

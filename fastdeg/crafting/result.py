@@ -11,7 +11,8 @@ import numpy as np
 from fastdeg._types import ByValue, Float
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.bounded_simplex import entropy_term
-from fastdeg.crafting.problem.problem import LARGEST_EXACT, Solution
+from fastdeg.crafting.problem.problem import Solution
+from fastdeg.crafting.strategy import current
 from fastdeg.distribution import BinnedDistribution
 
 NEAR = 0.01  # total variation below which two distributions count as the same
@@ -75,7 +76,7 @@ def finish(setup: Setup, tau: float, solution: Solution, tol: float, threads: in
     p = solution.p / solution.p.sum()
     weight = setup.wasserstein_weight
     transport = solution.transport if np.isfinite(solution.transport) else problem.transport.independent(p)
-    if weight > 0 and not solution.exact and problem.n_bins <= LARGEST_EXACT:
+    if weight > 0 and not solution.exact and problem.n_bins <= current().exact_bins:
         transport = problem.transport.exact(p, threads)
     frechet, kl = problem.frechet.value(p), entropy_term(p, problem.prior)
     objective = problem.frechet_weight * frechet + transport + problem.tau * kl

@@ -1,35 +1,38 @@
-"""The loop that all methods share: certificates, limits, progress, history."""
+"""The loop that all methods share: certificates, limits, progress, history. Which methods: see `strategy`."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from fastdeg._types import Progress
-from fastdeg.crafting.exact_cases import TargetItself
-from fastdeg.crafting.grid.active_set import ActiveSet
-from fastdeg.crafting.grid.admm import GridSplitting
-from fastdeg.crafting.grid.warm_start import WarmStart, near_target
-from fastdeg.crafting.interior import multilevel as levels
-from fastdeg.crafting.interior.method import InteriorPoint, Start
-from fastdeg.crafting.interior.moment_newton import MomentNewton
+from fastdeg.crafting import strategy
 from fastdeg.crafting.problem.bounded_simplex import project
-from fastdeg.crafting.problem.frechet_term import SMALL_RANK
-from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem, Solution
-from fastdeg.crafting.relaxation import Relaxation, without_bounds
+from fastdeg.crafting.problem.problem import Dual, Primal, Problem, Solution
 
-FEW_BINS = 2000  # up to here the interior-point method is as fast as Newton's in the moments, and sturdier
-MOST_AT_ONCE = 1_000_000  # up to here all arcs of a plan are worked on from the start where moments are many
-MOST_ARCS = 4_000_000  # up to here all arcs of a plan are tried where a few of them end in no solution
 _FINEST = 1e-13  # gap, relative, at which a method may be at its best
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a method may use: threads, a state to start from, and time until a deadline on `time.perf_counter`."""
+
+    threads: int | None = None
+    warm_start: Any = None
+    deadline: float = np.inf
 
 
 class Method(Protocol):
     """What the loop needs of a method."""
+
+    def __init__(self, problem: Problem, run: Run) -> None: ...
+
+    @staticmethod
+    def applies(problem: Problem, run: Run) -> bool:
+        """Return whether the method can solve the problem, and is one to try by the thresholds of the strategy."""
 
     @property
     def blank(self) -> bool:
@@ -70,9 +73,13 @@ def solve(
     """
     start = time.perf_counter()
     solution = Solution(project(problem.prior / problem.prior.sum(), problem.lower, problem.upper), np.inf)
+    run = Run(threads, warm_start, deadline)
     try:
-        for make in _methods(problem, threads, warm_start, deadline):
-            method = make()
+        for row in strategy.current().rows:
+            kind: type[Method] = row.resolve()
+            if not kind.applies(problem, run):
+                continue
+            method = kind(problem, run)
             while True:
                 over = solution.n_iter >= max_iter or time.perf_counter() > deadline
                 if over or not method.blank:
@@ -93,82 +100,6 @@ def solve(
         interrupt.solution = solution  # type: ignore[attr-defined]
         raise
     return solution
-
-
-def as_flow(problem: Problem) -> GridTransport | None:
-    """Return the transport as a flow where the methods for flows are the ones to use."""
-    transport = problem.transport
-    if isinstance(transport, GridTransport):
-        return transport
-    flow = transport.flow if transport.by_flow else None
-    if flow is None or not ActiveSet.applies(problem, flow):
-        return None
-    return flow if flow.exactly_solvable or near_target(problem, flow) else None
-
-
-def _methods(problem: Problem, threads: int | None, warm_start: Any, deadline: float) -> list[Callable[[], Method]]:
-    """Return the methods for a problem, in the order to try them: the next one where one can make no more steps."""
-    methods = _methods_with_bounds(problem, threads, warm_start, deadline)
-    if problem.tau == 0 and (q := TargetItself.target_of(problem)) is not None:
-        methods = [lambda: TargetItself(problem, q), *methods]
-    if not problem.bounded.any():
-        return methods
-    relaxed = without_bounds(problem)
-    flow = as_flow(relaxed)
-    if flow is None or not flow.exactly_solvable or not ActiveSet.applies(relaxed, flow):
-        return methods  # that would take as long without bounds
-
-    def relaxation() -> Method:
-        def solution(tol: float, max_iter: int) -> Solution:
-            return solve(relaxed, tol=tol, max_iter=max_iter, deadline=deadline, threads=threads, warm_start=warm_start)
-
-        return Relaxation(problem, solution)
-
-    return [relaxation, *methods]
-
-
-def _methods_with_bounds(
-    problem: Problem, threads: int | None, warm_start: Any, deadline: float
-) -> list[Callable[[], Method]]:
-    """Return the methods for a problem with its bounds."""
-    transport, flow = problem.transport, as_flow(problem)
-    by_flow: list[Callable[[], Method]] = []
-    if flow is not None:
-        on_edges = replace(problem, transport=flow)
-
-        def splitting() -> Method:
-            return GridSplitting(on_edges, flow, threads, warm_start, deadline=deadline)
-
-        def from_forest() -> Method:
-            return WarmStart(on_edges, flow, warm_start, threads, deadline)
-
-        by_flow = [splitting] if flow is transport or flow.exactly_solvable else []
-        if WarmStart.applies(on_edges, flow, warm_start):
-            by_flow = [from_forest, *by_flow]
-    if isinstance(transport, GridTransport):
-        return by_flow
-
-    def interior() -> Method:
-        return InteriorPoint(problem, transport, threads)
-
-    if by_flow:
-        return [*by_flow, interior]
-    if transport.absent and problem.tau > 0 and problem.n_bins > FEW_BINS:
-        return [lambda: MomentNewton(problem, threads), interior]
-
-    def coarse_to_fine() -> Method:
-        return InteriorPoint(problem, transport, threads, levels.multilevel_start(problem, transport, threads))
-
-    def warm() -> Method:
-        return InteriorPoint(problem, transport, threads, warm_start.on(transport))
-
-    methods: list[Callable[[], Method]] = [interior]
-    # with many moments the potentials of merged bins say little about those of their bins
-    most_at_once = levels.SMALL if problem.frechet.rank <= SMALL_RANK else MOST_AT_ONCE
-    if transport.geometry is not None and transport.costs.size > most_at_once:
-        methods = [coarse_to_fine, interior] if transport.costs.size <= MOST_ARCS else [coarse_to_fine]
-    fits = isinstance(warm_start, Start) and not transport.absent and warm_start.fits(problem, transport)
-    return [warm, *methods] if fits else methods
 
 
 def _certify(solution: Solution, problem: Problem, method: Method, seconds: float) -> None:

@@ -17,6 +17,7 @@ from fastdeg._types import Float
 from fastdeg.crafting.grid.admm_blocks import Flows, FlowTerms
 from fastdeg.crafting.grid.forest import MOST_AXES, Forest
 from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
+from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting import admm
 from fastdeg.kernels.crafting.forest import component_newton
 from fastdeg.kernels.transport.network.tree import Tree, copy_tree
@@ -30,6 +31,23 @@ _EXACT_ROUNDS = 3
 _FEW_PIVOTS = 500  # of an exact transport solve, from which on another one will not change much
 _FAR = 4.0  # ratio of two tau beyond which one's forest is no start for the other
 _FLAT = 1.0  # range of the potential over tau below which p depends so little on flows that those for a fixed p help
+
+
+def flow_of(problem: Problem) -> GridTransport | None:
+    """Return the transport as a flow where it is one, or the methods for flows are those to try first."""
+    transport = problem.transport
+    if isinstance(transport, GridTransport):
+        return transport
+    flow = transport.flow if transport.by_flow else None
+    if flow is None or not ActiveSet.applies(problem, flow):
+        return None
+    return flow if flow.exactly_solvable or near_target(problem, flow) else None
+
+
+def near_target(problem: Problem, transport: GridTransport) -> bool:
+    """Return whether tau does not reach far on the grid, so that the target's forest is nearly that of p."""
+    within = transport.reach(problem.tau) <= current().near_target_cells
+    return within and problem.tau <= transport.steps.sum()
 
 
 @dataclass(frozen=True)

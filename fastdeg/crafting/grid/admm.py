@@ -14,33 +14,31 @@ functions of p is one more `Term`: its prox, its cost and its bound.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
 
 from fastdeg._types import Float
 from fastdeg.crafting.exact_cases import TargetItself
-from fastdeg.crafting.grid.active_set import ActiveSet, ActiveSetSolution, ActiveSetState
+from fastdeg.crafting.grid.active_set import ActiveSet, ActiveSetSolution, ActiveSetState, flow_of
 from fastdeg.crafting.grid.admm_blocks import Flows, FlowTerms, Moments, Pmf, Term, reflect
 from fastdeg.crafting.grid.spectral import Projection, cosine_transform, laplacian_spectrum
 from fastdeg.crafting.problem.bounded_simplex import project
 from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
+from fastdeg.crafting.solve import Run
+from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting import admm
 
 _CHUNK = 25  # iterations between certificates, at first
 _LONGEST_CHUNK = 50
-# iterations before polishing, on few cells and on more: earlier, the flows tell too little, the more so on many
-_FIRST_ACTIVE_SET = 32, 50
 _BALANCE_AT = (5, 10, 18, 36)
 _BALANCE_EVERY = 50
-_FEW_CELLS = 50_000  # up to here the launch of threads costs as much as it saves
 
 
 def solves_serially(transport: GridTransport) -> bool:
     """Return whether a grid is so small that one thread does the work."""
-    return len(transport.target) <= _FEW_CELLS
+    return len(transport.target) <= current().serial_cells
 
 
 def useful_threads(transport: GridTransport, threads: int | None) -> int | None:
@@ -62,7 +60,7 @@ class SplittingState:
 
 @dataclass(frozen=True)
 class GridState:
-    """What a run can start from: where the splitting has ended, and the polishing."""
+    """What a run can start from: where the splitting has ended, and the active set."""
 
     splitting: SplittingState | None = None
     active_set: ActiveSetState | None = None
@@ -73,17 +71,12 @@ class GridSplitting:
 
     blank = False
 
-    def __init__(
-        self,
-        problem: Problem,
-        transport: GridTransport,
-        threads: int | None = None,
-        warm_start: Any = None,
-        further: Sequence[Term] = (),
-        deadline: float = np.inf,
-    ) -> None:
-        threads = useful_threads(transport, threads)
-        self.problem, self.transport, self.threads = problem, transport, threads
+    def __init__(self, problem: Problem, run: Run, further: Sequence[Term] = ()) -> None:
+        transport = flow_of(problem)
+        assert transport is not None
+        threads = useful_threads(transport, run.threads)
+        problem = replace(problem, transport=transport)
+        self.problem, self.transport, self.threads, warm_start = problem, transport, threads, run.warm_start
         start = project(problem.prior, problem.lower, problem.upper)
         state = warm_start if isinstance(warm_start, GridState) else GridState()
         terms = FlowTerms.of(problem, transport, state.active_set.terms if state.active_set else None)
@@ -101,9 +94,9 @@ class GridSplitting:
         self.potential = np.zeros(len(transport.target))
         self.active_set = None
         if not self.further and transport.exactly_solvable and ActiveSet.applies(problem, transport):
-            self.active_set = ActiveSet(problem, transport, terms, threads, deadline)
+            self.active_set = ActiveSet(problem, transport, terms, threads, run.deadline)
         self.solution: ActiveSetSolution | None = None
-        self.active_set_at = _FIRST_ACTIVE_SET[not solves_serially(transport)]
+        self.active_set_at = current().first_active_set[not solves_serially(transport)]
         self.n_iter = 0
         self._residuals = {"primal_residual": np.inf, "dual_residual": np.inf}
         before = state.splitting
@@ -111,6 +104,12 @@ class GridSplitting:
         if before is not None and not self.cold:
             self._restore(before)
         self._set_penalties()
+
+    @staticmethod
+    def applies(problem: Problem, run: Run) -> bool:
+        """Return whether the transport is a flow, and one that the active set does not solve alone."""
+        flow = flow_of(problem)
+        return flow is not None and (flow is problem.transport or flow.exactly_solvable)
 
     def _iterate(self) -> None:
         right, mismatch, reflected = self._reflect()
@@ -157,7 +156,7 @@ class GridSplitting:
     # what the solver's loop asks for
 
     def advance(self, enough: float, at_most: int) -> int:
-        """Make a chunk of iterations, and polish where it is time to."""
+        """Make a chunk of iterations, and try the active set where it is time to."""
         chunk = max(_CHUNK, self.n_iter // 8)
         if self.active_set is not None and self.n_iter < self.active_set_at:
             chunk = max(chunk, self.active_set_at - self.n_iter)  # a certificate before would tell nothing
@@ -171,8 +170,8 @@ class GridSplitting:
         return chunk
 
     def primal(self) -> Primal:
-        """Return a feasible p: the polished one with its exact cost, or with that of the flows once a Poisson solve
-        makes them feasible too."""
+        """Return a feasible p: that of the active set with its exact cost, or one with the cost of the flows, which a
+        Poisson solve makes feasible too."""
         problem, transport, flows = self.problem, self.transport, self.flows
         if self.solution is not None:
             return self.solution.primal

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastdeg._types import Float
 from fastdeg.crafting.problem.problem import GridTransport
+from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting.forest import forest as kernels
 from fastdeg.kernels.crafting.forest import initial_forest
 from fastdeg.kernels.crafting.forest.network_simplex import pivots
@@ -20,7 +21,6 @@ _SETTLED = 100  # rounds of dropping flows; each makes the trees fewer, or small
 _SMALL = 1e-3  # excess over the longest step below which it does not matter which arc enters first
 _TOLERANCE = 1e-13  # of the potential's rise, over the longest step
 _ROUNDING = 2.0**-46  # of the potential after many pivots, over the longest way
-_MOST_VISITS = 1_000  # of each cell on average, before pivoting gives up
 _AT_ONCE = 10_000_000  # visits of cells between looks at the keyboard: a third of a second
 
 
@@ -68,7 +68,7 @@ class Forest:
         """Pivot until flows and potential are optimal; False where that takes too long."""
         small, visited = _SMALL * float(self.steps.max()), 0
         unbalanced = self._all()
-        while visited < _MOST_VISITS * len(self.p) and time.perf_counter() < self.deadline:
+        while visited < current().visits_per_cell * len(self.p) and time.perf_counter() < self.deadline:
             if not any(self._balance(exponents, True, unbalanced) for _ in range(_SETTLED)):
                 return False
             visits, done = pivots(

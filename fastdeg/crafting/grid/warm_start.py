@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from fastdeg.crafting.grid.active_set import ActiveSet, ActiveSetSolution
+from fastdeg.crafting.grid.active_set import ActiveSet, ActiveSetSolution, flow_of, near_target
 from fastdeg.crafting.grid.admm import GridState, useful_threads
 from fastdeg.crafting.grid.admm_blocks import FlowTerms
-from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
-
-_NEAR_TARGET = 5_000.0  # cells within reach of tau up to which the forest of the target is the better start
+from fastdeg.crafting.problem.problem import Dual, Primal, Problem
+from fastdeg.crafting.solve import Run
 
 
 class WarmStart:
-    """Polishes, once, what the solution of a problem nearby has left behind, or else the target."""
+    """Solves, once, from the active set of a problem nearby, or else from that of the target."""
 
-    def __init__(
-        self, problem: Problem, transport: GridTransport, state: Any, threads: int | None, deadline: float
-    ) -> None:
-        self.problem, self.transport = problem, transport
+    def __init__(self, problem: Problem, run: Run) -> None:
+        transport = flow_of(problem)
+        assert transport is not None
+        self.problem, self.transport, state = replace(problem, transport=transport), transport, run.warm_start
         self.start = state if isinstance(state, GridState) else GridState()
         last = self.start.active_set
         self.near = last if last is not None and last.near(problem, transport) else None
         terms = FlowTerms.of(problem, transport, None if last is None else last.terms)
-        self.active_set = ActiveSet(problem, transport, terms, useful_threads(transport, threads), deadline)
+        self.active_set = ActiveSet(
+            self.problem, transport, terms, useful_threads(transport, run.threads), run.deadline
+        )
         self.solution: ActiveSetSolution | None = None
         self.tried = False
 
@@ -35,9 +35,10 @@ class WarmStart:
         return not self.tried
 
     @staticmethod
-    def applies(problem: Problem, transport: GridTransport, state: Any) -> bool:
-        """Return whether there is something to polish."""
-        if not ActiveSet.applies(problem, transport):
+    def applies(problem: Problem, run: Run) -> bool:
+        """Return whether the active set determines p, and one is nearly at hand."""
+        transport, state = flow_of(problem), run.warm_start
+        if transport is None or not ActiveSet.applies(problem, transport):
             return False
         if near_target(problem, transport):
             return True
@@ -49,19 +50,19 @@ class WarmStart:
         if self.tried:
             return 0
         self.tried = True
-        polish = self.active_set
-        self.solution = polish.from_target(enough) if self.near is None else polish.go_on(self.near, enough)
+        start = self.active_set
+        self.solution = start.from_target(enough) if self.near is None else start.go_on(self.near, enough)
         return int(self.solution is not None)
 
     def primal(self) -> Primal:
-        """Return the polished p with its cost, at first the prior with that of an independent plan."""
+        """Return the solution's p with its cost, at first the prior with that of an independent plan."""
         if self.solution is not None:
             return self.solution.primal
         p = self.problem.prior / self.problem.prior.sum()
         return Primal(p, self.transport.independent(p))
 
     def dual(self) -> Dual:
-        """Return the polished potential, at first that of no transport at all."""
+        """Return the solution's potential, at first that of no transport at all."""
         if self.solution is not None:
             return self.solution.dual
         return Dual(np.zeros(self.problem.n_bins), 0.0, self.problem.frechet.target_moments)
@@ -73,8 +74,3 @@ class WarmStart:
 
     def state(self) -> GridState:
         return replace(self.start, active_set=self.active_set.state() or self.start.active_set)
-
-
-def near_target(problem: Problem, transport: GridTransport) -> bool:
-    """Return whether tau does not reach far on the grid, so that the target's forest is nearly that of p."""
-    return transport.reach(problem.tau) <= _NEAR_TARGET and problem.tau <= transport.steps.sum()

@@ -26,15 +26,15 @@ from fastdeg._types import Float
 from fastdeg.crafting.interior.active_arcs import Arcs, all_arcs, distinct, small_slack, some_arcs
 from fastdeg.crafting.interior.newton_system import NewtonSystem
 from fastdeg.crafting.problem.bounded_simplex import project
-from fastdeg.crafting.problem.frechet_term import SMALL_RANK
 from fastdeg.crafting.problem.problem import Dual, PlanTransport, Primal, Problem
+from fastdeg.crafting.solve import Run
+from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting.interior import newton
 from fastdeg.kernels.crafting.interior import plan as kernels
 
 _WEIGHT_FLOOR = 0.5  # smallest weight of an arc, over the mean weight
 _WIDENED = 1e-11  # of the bounds: an interior even where they leave none; the projection of p makes up for it
-_STEPS = 4  # between certificates, at least, and
-_ARC_STEPS = 100_000  # arcs times steps; some arcs are priced with each certificate, all arcs are not
+_STEPS = 4  # between certificates, at least: some arcs are priced with each, all arcs are not
 _SAFELY = 0.8  # of the gap that is enough: the certificate's is a little larger than the method's own
 _CHUNK_SECONDS = 0.25
 _JOINING = 4  # arcs of a bin that may join at a time
@@ -42,7 +42,6 @@ _LOWERED = 0.05  # what φ is lowered by, at most, over the largest ground cost
 _WARM_GAP = 1e-3  # to start with from the solution of a similar problem, over the largest ground cost
 _STARTS = 4  # tries of a gap to start with
 _COLD_GAP = 0.1  # to start with from nothing, over the largest ground cost
-_SMALL_SINKS = 200  # up to here a step is compiled as a whole, where f has few moments too
 _SWEEPS = 2  # of the warm start, over the potentials of bins and sinks
 
 
@@ -71,15 +70,15 @@ class InteriorPoint:
 
     blank = False
 
-    def __init__(
-        self, problem: Problem, transport: PlanTransport, threads: int | None = None, start: Start | None = None
-    ) -> None:
-        self.problem, self.transport, self.threads = problem, transport, threads
+    def __init__(self, problem: Problem, run: Run, start: Start | None = None) -> None:
+        transport = problem.transport
+        assert isinstance(transport, PlanTransport)
+        self.problem, self.transport, self.threads = problem, transport, run.threads
         at = np.flatnonzero(problem.bounded)
         self.lower, self.upper = problem.lower - _WIDENED, problem.upper + _WIDENED
         self.bounds = newton.Bounds(at, self.lower[at], self.upper[at], np.empty(len(at)))
         frechet, n_sinks = problem.frechet, len(transport.masses)
-        self.small = frechet.rank <= SMALL_RANK and n_sinks <= _SMALL_SINKS
+        self.small = frechet.rank <= current().small_rank and n_sinks <= current().compiled_sinks
         if self.small:
             self.term, self.at = _compiled_term(problem)
         self.z: Float
@@ -88,6 +87,14 @@ class InteriorPoint:
         self.dual_residual = 0.0
         self._short_steps = 0
         self._warm_start(self._cold_start() if start is None else start)
+
+    @staticmethod
+    def applies(problem: Problem, run: Run) -> bool:
+        """Return whether the transport is a plan, of arcs that are not too many to try them all."""
+        transport = problem.transport
+        if not isinstance(transport, PlanTransport):
+            return False
+        return transport.geometry is None or transport.costs.size <= current().arcs_tried
 
     def _cold_start(self) -> Start:
         """Start from the prior, with potentials that make it stationary."""
@@ -204,7 +211,7 @@ class InteriorPoint:
     def advance(self, enough: float, at_most: int) -> int:
         """Make a few steps, fewer when the gap seems to be small enough; 0 when none is possible."""
         complete = self.arcs.complete
-        most = min(at_most, max(_STEPS, _ARC_STEPS // len(self.arcs.sink)) if complete else _STEPS)
+        most = min(at_most, max(_STEPS, current().steps_of_arcs // len(self.arcs.sink)) if complete else _STEPS)
         enough *= _SAFELY
         if self.small:
             made, self.gap, self.dual_residual, self._short_steps = newton.steps(
@@ -305,6 +312,21 @@ class InteriorPoint:
             return False
         self.gap = newton.move(graph, bounds, point, p, length, system.work)
         return True
+
+
+class WarmInteriorPoint(InteriorPoint):
+    """Starts from the solution of a similar problem, on its arcs."""
+
+    def __init__(self, problem: Problem, run: Run) -> None:
+        super().__init__(problem, run, run.warm_start.on(problem.transport))
+
+    @staticmethod
+    def applies(problem: Problem, run: Run) -> bool:
+        """Return whether there is one of as many bins, sinks and moments."""
+        start, transport = run.warm_start, problem.transport
+        if not isinstance(start, Start) or not isinstance(transport, PlanTransport) or transport.absent:
+            return False
+        return start.fits(problem, transport)
 
 
 def _compiled_term(problem: Problem) -> tuple[newton.Term, newton.At]:

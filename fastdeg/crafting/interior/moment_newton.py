@@ -16,6 +16,8 @@ from fastdeg.crafting.problem.bounded_simplex import project
 from fastdeg.crafting.problem.frechet_term import FrechetTerm
 from fastdeg.crafting.problem.frechet_term_grid import GridFrechetTerm
 from fastdeg.crafting.problem.problem import Dual, Primal, Problem
+from fastdeg.crafting.solve import Run
+from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting import row_quadratics as rows
 
 _CHUNK = 8  # steps between certificates
@@ -40,16 +42,21 @@ class MomentNewton:
 
     blank = False
 
-    def __init__(self, problem: Problem, threads: int | None = None) -> None:
+    def __init__(self, problem: Problem, run: Run) -> None:
         self.problem = problem
         self.phi = np.zeros(problem.n_bins)
         if isinstance(problem.frechet, GridFrechetTerm) and not problem.bounded.any():
-            self.minimum: Callable[[Float], Minimum] = _GridMinimum(problem, problem.frechet, threads)
+            self.minimum: Callable[[Float], Minimum] = _GridMinimum(problem, problem.frechet, run.threads)
         else:
             self.minimum = self._dense_minimum
         # the target's moments are where small taus lead to, and from where full steps do
         starts = [problem.frechet.target_moments, problem.frechet.moments(self._limit())]
         self.at = max((self.minimum(z) for z in starts if problem.frechet.inside(z)), key=lambda at: at.bound)
+
+    @staticmethod
+    def applies(problem: Problem, run: Run) -> bool:
+        """Return whether there is no transport, and p follows from the moments."""
+        return problem.transport.absent and problem.tau > 0 and problem.n_bins > current().moment_newton_bins
 
     def _limit(self) -> Float:
         return project(self.problem.prior, self.problem.lower, self.problem.upper)

@@ -13,9 +13,10 @@ from fastdeg._types import Float
 from fastdeg.crafting.interior.active_arcs import distinct, small_slack, some_arcs
 from fastdeg.crafting.interior.method import InteriorPoint, Start
 from fastdeg.crafting.problem.problem import Geometry, PlanTransport, Problem
+from fastdeg.crafting.solve import Run
+from fastdeg.crafting.strategy import current
 from fastdeg.kernels.transport.spatial import kd_order
 
-SMALL = 8_000  # arcs up to which all of them are worked on from the start
 _MERGED = 8  # bins, or sinks, in a cluster
 _FEW_SINKS = 64  # are not merged any further
 _MOST = 6  # arcs of a bin to begin with,
@@ -24,16 +25,35 @@ _COARSE_GAP = 1e-3  # that the coarse problem is solved to, over the largest gro
 _FIRST_GAP = 5e-2  # of the larger problem: what the potentials are wrong by
 
 
-def multilevel_start(problem: Problem, transport: PlanTransport, threads: int | None) -> Start | None:
-    """Return a start from a coarser problem; None for small problems and for costs without a geometry."""
+class MultilevelInteriorPoint(InteriorPoint):
+    """Starts from the solution of a coarser problem, on the arcs that its potentials choose."""
+
+    def __init__(self, problem: Problem, run: Run) -> None:
+        super().__init__(problem, run, _start(problem, run))
+
+    @staticmethod
+    def applies(problem: Problem, run: Run) -> bool:
+        """Return whether costs come from points, and arcs are many."""
+        transport, strategy = problem.transport, current()
+        if not isinstance(transport, PlanTransport) or transport.geometry is None:
+            return False
+        few_moments = problem.frechet.rank <= strategy.small_rank
+        most = strategy.arcs_at_once if few_moments else strategy.arcs_at_once_many_moments
+        return transport.costs.size > most
+
+
+def _start(problem: Problem, run: Run) -> Start | None:
+    """Return a start from a coarser problem; None where arcs are few."""
+    transport, threads = problem.transport, run.threads
+    assert isinstance(transport, PlanTransport)
     geometry = transport.geometry
-    if geometry is None or transport.costs.size <= SMALL:
+    if geometry is None or transport.costs.size <= current().arcs_at_once:
         return None
     n_sinks = len(geometry.sinks)
     bins = _clusters(geometry.bins, _MERGED)
     sinks = _clusters(geometry.sinks, _MERGED if n_sinks > _FEW_SINKS else 1)
     coarse, merged = _merge(problem, transport, geometry, bins, sinks)
-    method = InteriorPoint(coarse, merged, threads, multilevel_start(coarse, merged, threads))
+    method = InteriorPoint(coarse, run, _start(coarse, run))
     enough = _COARSE_GAP * transport.largest
     for _ in range(50):
         method.dual()  # lets arcs join

@@ -12,13 +12,13 @@ from scipy.sparse.linalg import splu
 
 from fastdeg._types import Float
 from fastdeg.crafting.interior.active_arcs import Arcs
+from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting.interior import newton
 from fastdeg.kernels.crafting.interior import plan as kernels
 
 Solve = Callable[[Float], Float]
 
 _ROWS_AT_ONCE = 65_536
-_SPARSE = 500  # sinks from which on a sparse Laplacian is factored as such
 _DROPPED = 1e-6  # entries of a sparse Laplacian below this share of both diagonals
 _NO_ROOT = np.zeros((0, 0))  # the factor U is at hand
 
@@ -34,7 +34,7 @@ class NewtonSystem:
     def __init__(self, arcs: Arcs, n_bounded: int, n_columns: int | None) -> None:
         self.arcs = arcs
         n_bins, n_sinks = len(arcs.first) - 1, arcs.n_sinks
-        self.sparse = n_sinks >= _SPARSE and 2 * arcs.pairs < n_sinks**2
+        self.sparse = n_sinks >= current().sparse_sinks and 2 * arcs.pairs < n_sinks**2
         self.work = newton.workspace(len(arcs.sink), n_bins, n_sinks, n_bounded, n_columns or 0)
         if n_columns is not None:
             self.root, self.matrix = np.empty((n_columns, n_columns)), np.empty((n_sinks, n_sinks))

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fastdeg._types import ByValue, Float
+from fastdeg.crafting.grid.active_set import flow_of
 from fastdeg.crafting.grid.admm import GridState
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.result import CraftResult
-from fastdeg.crafting.solve import as_flow
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.kernels.crafting.divergence import mixture_divergence
 from fastdeg.transport.metrics import obeys_triangle
@@ -227,7 +227,7 @@ def _prior_transport(setup: Setup, state: Any) -> float | None:
     if not needed or setup.wasserstein_weight == 0 or not obeys_triangle(setup.metric):
         return None
     prior = prior / prior.sum()
-    flow = as_flow(problem.with_tau(1.0))
+    flow = flow_of(problem.with_tau(1.0))
     if flow is None or not isinstance(state, GridState) or state.active_set is None:
         return problem.transport.exact(prior, setup.threads)
     return flow.exact(prior, setup.threads, near=state.active_set.tree)

@@ -7,12 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from fastdeg._types import Float
-from fastdeg.crafting.grid.active_set import ActiveSet
+from fastdeg.crafting.grid.active_set import ActiveSet, flow_of
 from fastdeg.crafting.path.auto_tau import limit, typical_tau
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.problem import GridTransport, Problem, Solution
 from fastdeg.crafting.result import NEAR, total_variation
-from fastdeg.crafting.solve import as_flow
 from fastdeg.transport.grid import solve_grid
 
 Solve = Callable[[float, float], Solution]
@@ -29,7 +28,7 @@ def upper(setup: Setup, solve: Solve) -> float:
     ``solve`` solves for a tau to a tolerance.
     """
     problem = setup.problem
-    flow = as_flow(problem.with_tau(1.0))
+    flow = flow_of(problem.with_tau(1.0))
     if flow is not None and ActiveSet.applies(problem.with_tau(1.0), flow):
         return _near_prior(problem, flow)
     end, tau = limit(problem), 12 * typical_tau(problem)
@@ -83,7 +82,7 @@ def _target(setup: Setup) -> Float | None:
 
 def _first_guess(problem: Problem) -> tuple[float, float]:
     """Return about where p leaves the target, and the slope there of the logarithm of how far in that of tau."""
-    flow = as_flow(problem.with_tau(1.0))
+    flow = flow_of(problem.with_tau(1.0))
     if flow is None:
         return typical_tau(problem) / 64, 1.0
     # exp(−step / tau) of the mass leaks to neighbours, a few for each bin: at tau = step / n that is e⁻ⁿ, of slope n

@@ -10,10 +10,10 @@ import numpy as np
 
 from fastdeg import _checks
 from fastdeg._types import Float, Progress
+from fastdeg.crafting.grid.active_set import flow_of
 from fastdeg.crafting.path import endpoints
 from fastdeg.crafting.path.warm_solver import WarmSolver
 from fastdeg.crafting.result import CraftResult
-from fastdeg.crafting.solve import as_flow as flow_of
 
 N_POINTS = 20
 

@@ -14,13 +14,9 @@ from fastdeg.bins import GridBins
 from fastdeg.crafting.problem.frechet_term import FrechetTerm
 from fastdeg.crafting.problem.frechet_term_grid import GridFrechetTerm
 from fastdeg.crafting.problem.problem import Geometry, GridTransport, PlanTransport, Problem
+from fastdeg.crafting.strategy import current
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.transport.metrics import find
-
-LARGEST_PLAN = 600_000  # arcs up to which a grid's transport is a plan between bins, not a flow along edges
-FEW_SINKS = 64  # up to here it is a plan on larger grids too,
-LARGEST_COSTS = 40_000_000  # where its ground costs fit in memory: 0.3 GB;
-MANY_BINS = 5_000  # beyond, flows are still the faster way where p follows from them
 
 
 @dataclass(frozen=True)
@@ -208,11 +204,11 @@ def _transport(
     on_edges, by_flow = None, False
     if isinstance(target.bins, GridBins) and metric == "cityblock":
         on_edges = GridTransport.on(*_axes(target.bins), weight, target.pmf, usable)
-        n_arcs = len(sinks) * len(usable)
-        plan = n_arcs <= LARGEST_PLAN or (len(sinks) <= FEW_SINKS and n_arcs <= LARGEST_COSTS)
+        n_arcs, limits = len(sinks) * len(usable), current()
+        plan = n_arcs <= limits.plan_arcs or (len(sinks) <= limits.plan_sinks and n_arcs <= limits.plan_costs)
         if flow and not plan:
             return on_edges, metric
-        by_flow = flow and (n_arcs > LARGEST_PLAN or len(usable) > MANY_BINS)
+        by_flow = flow and (n_arcs > limits.plan_arcs or len(usable) > limits.flow_bins)
     masses = target.pmf[sinks]
     if cost is not None:
         return PlanTransport(masses, given=np.ascontiguousarray(weight * costs[np.ix_(usable, sinks)].T)), metric

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._types import Float
+from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting import frechet_term as kernels
 
 _RANK_TOLERANCE = 1e-14
 _ROUNDING = 16 * float(np.finfo(float).eps)
-SMALL_RANK = 12  # up to here compiled loops over the moments are faster than products of matrices
 
 
 class FrechetTerm:
@@ -152,7 +152,7 @@ class FrechetTerm:
         k = self.rank
         if not k:
             return np.zeros(0), np.zeros((0, 0)), np.zeros(0)
-        if k <= SMALL_RANK:
+        if k <= current().small_rank:
             roots, vectors, turned = np.empty(k), np.empty((k, k)), np.empty(k)
             kernels.spectrum(z, roots, vectors, turned)
             return roots, vectors, turned
@@ -207,7 +207,7 @@ class FrechetTerm:
 
     def slope(self, roots: Float, vectors: Float, mean: Float) -> Float:
         """Return the gradient of −2 tr (Fᵀ Σ F)^½ in the moments, shape (r,)."""
-        if self.rank <= SMALL_RANK:
+        if self.rank <= current().small_rank:
             slope = np.empty(self.rank + len(self._rows))
             kernels.slope(roots, vectors, mean, slope)
             return slope
@@ -221,7 +221,7 @@ class FrechetTerm:
         if not k:
             return np.zeros((len(self.linear), 0))
         rows, columns = self._rows, self._columns
-        if k <= SMALL_RANK:
+        if k <= current().small_rank:
             stacked = self.moment_curvature(roots, vectors, mean)
             return self.first @ stacked[:k] + self.second @ stacked[k:]
         place = np.empty((k, k), np.intp)

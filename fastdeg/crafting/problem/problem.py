@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from fastdeg._types import Float
 from fastdeg.crafting.problem.bounded_simplex import entropy_term, linear_entropic_minimum
 from fastdeg.crafting.problem.frechet_term import FrechetTerm
+from fastdeg.crafting.strategy import current
 from fastdeg.distances.transport import emd
 from fastdeg.kernels.crafting.interior.plan import c_transform, row_transform
 from fastdeg.kernels.transport.network.tree import Tree, copy_tree
 from fastdeg.transport.grid import solve_grid
 from fastdeg.transport.metrics import METRICS, ground_costs
 
-LARGEST_EXACT = 100_000  # bins up to which transport on a grid is solved for exactly
-SINKS_BY_COSTS = 32  # up to here the transport solver is given costs rather than points
 PRICED_AT_ONCE = 64  # arcs of a c-transform that count as one elementary operation
 _ROUNDING = 16 * float(np.finfo(float).eps)
 
@@ -106,7 +105,7 @@ class PlanTransport:
         if self.flow is not None:
             return self.flow.exact(p, threads)
         geometry = self.geometry
-        if geometry is None or len(self.masses) <= SINKS_BY_COSTS or METRICS[geometry.metric].code is None:
+        if geometry is None or len(self.masses) <= current().sinks_by_costs or METRICS[geometry.metric].code is None:
             return float(emd(p, self.masses, cost=self.costs.T, threads=threads).value)
         if geometry.positions is None:
             result = emd(p, self.masses, geometry.bins, geometry.sinks, metric=geometry.metric, threads=threads)
@@ -154,6 +153,7 @@ class GridTransport:
     weight: float
     target: Float
     cells: NDArray[np.intp]
+    absent = False
 
     @classmethod
     def on(
@@ -199,7 +199,7 @@ class GridTransport:
     @property
     def exactly_solvable(self) -> bool:
         """Whether it is small enough for exact transport on the way."""
-        return len(self.target) <= LARGEST_EXACT
+        return len(self.target) <= current().exact_bins
 
     @cached_property
     def _in_order(self) -> bool:

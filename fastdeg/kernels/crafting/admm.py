@@ -237,7 +237,7 @@ def flow_relax(shape, steps, inverse_rates, relaxation, potential, flows):
     n_axes, n = len(shape), shape[-1]
     n_rows = flows.shape[1] // n
     for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
-        thresholds = steps[n_axes - 1, : n - 1] * inverse_rates[n_axes - 1]
+        lengths = steps[n_axes - 1]
         for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
             start = row * n
             level = potential[start : start + n]
@@ -256,7 +256,7 @@ def flow_relax(shape, steps, inverse_rates, relaxation, potential, flows):
             rate = inverse_rates[n_axes - 1]
             s, beyond = flows[n_axes - 1, start : start + n - 1], level[1:]
             for j in range(n - 1):
-                s[j] += relaxation * ((beyond[j] - level[j]) * rate - clipped(s[j], thresholds[j]))
+                s[j] += relaxation * ((beyond[j] - level[j]) * rate - clipped(s[j], lengths[j] * rate))
 
 
 @parallel_kernel(fastmath=REASSOCIATE)
