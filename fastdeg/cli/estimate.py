@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> None:
     bins = q.bins
     summary = {
         "format": runs.FORMAT,
-        "version": 1,
+        "version": runs.VERSION,
         "fastdeg": fd.__version__,
         "verb": "estimate",
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -14,6 +14,7 @@ from fastdeg._files import hidden_neighbour, replaced_file
 
 RUN_FILE = "run.json"
 FORMAT = "fastdeg.run"
+VERSION = 1  # of what a run folder holds
 
 
 @contextmanager
@@ -98,6 +99,10 @@ def read_summary(run: Path) -> dict[str, Any]:
         raise ValueError(f"{file}: expected JSON, got {error}") from None
     if not isinstance(summary, dict) or summary.get("format") != FORMAT:
         raise ValueError(f"{file}: expected the summary of a fastdeg run")
+    if summary.get("version") != VERSION:
+        raise ValueError(
+            f"{file}: of another kind than this version reads, written by fastdeg {summary.get('fastdeg')}"
+        )
     return summary
 
 

@@ -168,7 +168,7 @@ def summarize(
     bins = run.target.bins
     return {
         "format": runs.FORMAT,
-        "version": 1,
+        "version": runs.VERSION,
         "fastdeg": fd.__version__,
         "verb": verb,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
