@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FORMAT = "DegradationEstimator"
 VERSION = 2  # changes with what the features say: what was learned from others is of no use
 SAVED = ("downsampling", "noise", "interpolation", "n_samples", "patch_size", "random_state")  # beside the bins
+OLDER_NAMES = {"reading": "summarizer", "comb_reading": "jpeg_summarizer"}  # of 0.1.0, before the first dot
 OWN = ("degrade", "features")  # callables, which are not saved
 
 
@@ -55,6 +56,8 @@ def read_estimator(
             raise ValueError(f"{os.fspath(path)}: fitted with your own {name}: pass {name}= again")
         if name not in header["own"] and own[name] is not None:
             raise ValueError(f"{os.fspath(path)}: fitted without a {name} of your own: leave {name}= out")
+    split = [(*name.partition("."), value) for name, value in arrays.items()]
+    arrays = {f"{OLDER_NAMES.get(part, part)}{dot}{rest}": value for part, dot, rest, value in split}
     bins_arrays = {k.removeprefix("bins."): v for k, v in arrays.items() if k.startswith("bins.")}
     try:
         bins = bins_from_arrays(header["bins"] | bins_arrays)

@@ -17,7 +17,6 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from fastdeg._threads import worker_pool
 from fastdeg._types import Float
 from fastdeg.images.features import JPEG_EVIDENCE
 from fastdeg.images.inference.arrays import Arrays
@@ -59,7 +58,6 @@ class Trend(Arrays):
         rng: np.random.Generator,
         *,
         least_scale: float = 0.0,
-        threads: int = 1,
     ) -> tuple[Trend, Float32]:
         """Return the trend, and what it leaves of each fold where that was left out, in units of its spread."""
         count = max(1, min(N_LANDMARKS, len(given) // 10))
@@ -67,27 +65,15 @@ class Trend(Arrays):
         width = np.array(WIDTH / max(2 * float(given.var(axis=0).sum()), 1e-12))
         mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
         empty = cls(landmarks, width, mean, *(np.empty(0, np.float32),) * 2)
-        left = np.empty_like(x)
-
-        def sums(rows: NDArray[np.bool_]) -> tuple[Float32, Float32, Float, Float]:
-            design, centered = empty.design(given[rows]), x[rows]
-            centered -= mean
-            return design, centered, (design.T @ design).astype(np.float64), (design.T @ centered).astype(np.float64)
-
-        def remove(
-            rows: NDArray[np.bool_], design: Float32, centered: Float32, own_gram: Float, own_cross: Float
-        ) -> None:
-            others = (gram - own_gram, cross - own_cross) if len(each) > 1 else (gram, cross)
-            centered -= design @ scipy.linalg.solve(*others, assume_a="pos").astype(np.float32)
-            left[rows] = centered
-
-        each = [folds == k for k in np.unique(folds)]
-        with worker_pool(threads) as pool:
-            parts = list(pool.map(sums, each))
-            gram: Any = sum(part[2] for part in parts)
-            gram = gram + PENALTY * len(x) * np.eye(len(gram))
-            cross: Any = sum(part[3] for part in parts)
-            list(pool.map(remove, each, *zip(*parts, strict=True)))
+        design, left = empty.design(given), x - mean
+        folds_rows = [rows for rows, _ in held_out(folds)]
+        grams = [(design[rows].T @ design[rows]).astype(np.float64) for rows in folds_rows]
+        crosses = [(design[rows].T @ left[rows]).astype(np.float64) for rows in folds_rows]
+        gram: Any = sum(grams) + PENALTY * len(x) * np.eye(design.shape[1])
+        cross: Any = sum(crosses)
+        for rows, own_gram, own_cross in zip(folds_rows, grams, crosses, strict=True):
+            others = (gram - own_gram, cross - own_cross) if len(grams) > 1 else (gram, cross)
+            left[rows] -= design[rows] @ scipy.linalg.solve(*others, assume_a="pos").astype(np.float32)
         coefficients = scipy.linalg.solve(gram, cross, assume_a="pos").astype(np.float32)
         scale = np.maximum(left.std(axis=0), np.float32(max(least_scale, 1e-12)))
         left /= scale
@@ -172,7 +158,6 @@ class OutsideTest(Arrays):
         *,
         least_scale: float = 0.0,
         few: bool = False,
-        threads: int = 1,
     ) -> OutsideTest:
         """Learn from synthetic patches, of which the regressions said the summaries without having seen them.
 
@@ -194,7 +179,7 @@ class OutsideTest(Arrays):
             Whether the patches show the content of few photographs only.
         """
         given = np.clip(summaries, 0, 1)
-        trend, left = Trend.fit(features, given, folds, rng, least_scale=least_scale, threads=threads)
+        trend, left = Trend.fit(features, given, folds, rng, least_scale=least_scale)
         np.clip(left, -LARGEST_RESIDUAL, LARGEST_RESIDUAL, out=left)
         products = (left.T @ left) * (weights[:, None] * weights)
         n, count = len(weights), min(N_COMPONENTS, int(np.count_nonzero(weights)))
@@ -203,7 +188,7 @@ class OutsideTest(Arrays):
         spread, components = Spread.fit(left @ basis, given, folds)
         leading, whitening = whitened(components[:, :N_LEADING], folds)
         x, content = _by_content(components, features, given, missing)
-        content_trend, left = Trend.fit(x, content, folds, rng, threads=threads)
+        content_trend, left = Trend.fit(x, content, folds, rng)
         content_spread, scores = Spread.fit(left, content, folds)
         others, content_whitening = whitened(scores[:, :-1], folds)
         measures = _measures(leading, others, scores[:, -1], missing, beyond)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from fastdeg._types import Float
 from fastdeg.images.description import DescribedImages
 from fastdeg.images.features import JPEG_QUALITY, MANY_IMAGES, feature_weights, jpeg_qualities
+from fastdeg.images.inference.arrays import Arrays
 from fastdeg.images.inference.bin_nodes import BinNodes
 from fastdeg.images.inference.conformal import OutsideTest
 from fastdeg.images.inference.likelihood import Likelihood, Polynomial
@@ -33,7 +33,7 @@ NEIGHBORS = 300  # about so many synthetic patches make a bin's covariance
 
 
 @dataclass(frozen=True)
-class DegradationModel:
+class DegradationModel(Arrays):
     """What `DegradationEstimator.fit` learns.
 
     Attributes
@@ -105,7 +105,7 @@ class DegradationModel:
         outside = OutsideTest.fit(
             features[some], s[some], ~quantized[some] if jpeg_summarizer else None,
             _beyond(s[some], jpeg_summarizer or summarizer), tested_weights, folds[some], rng,
-            least_scale=least_scale / 3, few=n_images < MANY_IMAGES, threads=threads,
+            least_scale=least_scale / 3, few=n_images < MANY_IMAGES,
         )  # fmt: skip
         z, a = z[inside], a[inside, :N_LEADING]
         polynomial = Polynomial.of_degree(z.shape[1], 4, max(5, min(130, len(z) // 60)))
@@ -126,7 +126,7 @@ class DegradationModel:
             a.astype(np.float32),
         )
         # in the memory order that a file gives back, so that a loaded model computes the very same numbers
-        return cls.from_arrays({name: np.array(x, order="C") for name, x in model.to_arrays().items()})
+        return cls.from_arrays({name: np.array(x, order="C") for name, x in model.to_arrays().items()}, "")
 
     def summaries(self, images: DescribedImages) -> tuple[Summaries, Float]:
         """Return the summary statistics of photographs, and of each of their patches by the same regression."""
@@ -228,32 +228,8 @@ class DegradationModel:
         covariances[:, rows, columns] = covariances[:, columns, rows] = spread + local
         return means, covariances
 
-    def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all of it as named arrays."""
-        out: dict[str, NDArray[Any]] = {}
-        for name, value in vars(self).items():
-            if value is None:
-                continue
-            out |= value.to_arrays(f"{name}.") if name in _PARTS else {name: np.asarray(value)}
-        return out
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> DegradationModel:
-        """Rebuild from `to_arrays`."""
-        split = [(*name.partition("."), value) for name, value in arrays.items()]
-        arrays = {f"{_OLDER_NAMES.get(part, part)}{dot}{rest}": value for part, dot, rest, value in split}
-        given = {name.split(".")[0] for name in arrays}
-        parts: dict[str, Any] = {
-            name: kind.from_arrays(arrays, f"{name}.") if name in given else None for name, kind in _PARTS.items()
-        }
-        return cls(**parts | {n: arrays[n] for n in cls.__dataclass_fields__ if n not in parts})
-
 
 def _beyond(s: Float, summarizer: Summarizer) -> Float:
     """Return how many standard deviations summaries lie beyond the ranges of the space, (n,)."""
     inside = np.clip(s, 0, 1)
     return (np.abs(s - inside) / summarizer.likelihood.deviation(inside)).max(axis=1)
-
-
-_PARTS: dict[str, Any] = {"summarizer": Summarizer, "jpeg_summarizer": Summarizer, "outside": OutsideTest}
-_OLDER_NAMES = {"reading": "summarizer", "comb_reading": "jpeg_summarizer"}  # in files of 0.1.0

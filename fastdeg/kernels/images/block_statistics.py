@@ -51,46 +51,35 @@ L1, L2, L3, L4 = np.float32(1.4383793), np.float32(-0.6758807), np.float32(0.318
 def gather_blocks(plane, top, left, rows, columns, out):
     """Copy rows × columns blocks of 8 × 8 pixels that start at (top, left) into out (8, 8, rows * columns)."""
     for y in range(8):
-        t0, t1, t2, t3 = out[y, 0], out[y, 1], out[y, 2], out[y, 3]
-        t4, t5, t6, t7 = out[y, 4], out[y, 5], out[y, 6], out[y, 7]
-        for i in range(rows):
-            line = plane[top + 8 * i + y, left:]
-            n = i * columns
-            for j in range(columns):
-                t0[n + j], t1[n + j] = line[8 * j], line[8 * j + 1]
-                t2[n + j], t3[n + j] = line[8 * j + 2], line[8 * j + 3]
-                t4[n + j], t5[n + j] = line[8 * j + 4], line[8 * j + 5]
-                t6[n + j], t7[n + j] = line[8 * j + 6], line[8 * j + 7]
+        for x in range(8):
+            target = out[y, x]
+            for i in range(rows):
+                line = plane[top + 8 * i + y, left + x :]
+                for j in range(columns):
+                    target[i * columns + j] = line[8 * j]
 
 
 @kernel(fastmath=REASSOCIATE)
+def weighted_sum(lines, weights, out):
+    """Sum of eight lines (8, n), each times its weight."""
+    b0, b1, b2, b3 = weights[0], weights[1], weights[2], weights[3]
+    b4, b5, b6, b7 = weights[4], weights[5], weights[6], weights[7]
+    a0, a1, a2, a3, a4, a5, a6, a7 = lines[0], lines[1], lines[2], lines[3], lines[4], lines[5], lines[6], lines[7]
+    for k in range(out.shape[0]):
+        out[k] = (
+            b0 * a0[k] + b1 * a1[k] + b2 * a2[k] + b3 * a3[k] + b4 * a4[k] + b5 * a5[k] + b6 * a6[k] + b7 * a7[k]
+        )  # fmt: skip
+
+
+@kernel(inline="always")
 def block_dct(blocks, basis, work):
     """Replace blocks (8, 8, n) by their two-dimensional DCT; work has the same shape."""
-    n = blocks.shape[2]
     for y in range(8):
         for u in range(8):
-            b0, b1, b2, b3 = basis[u, 0], basis[u, 1], basis[u, 2], basis[u, 3]
-            b4, b5, b6, b7 = basis[u, 4], basis[u, 5], basis[u, 6], basis[u, 7]
-            a0, a1, a2, a3 = blocks[y, 0], blocks[y, 1], blocks[y, 2], blocks[y, 3]
-            a4, a5, a6, a7 = blocks[y, 4], blocks[y, 5], blocks[y, 6], blocks[y, 7]
-            out = work[y, u]
-            for k in range(n):
-                out[k] = (
-                    b0 * a0[k] + b1 * a1[k] + b2 * a2[k] + b3 * a3[k]
-                    + b4 * a4[k] + b5 * a5[k] + b6 * a6[k] + b7 * a7[k]
-                )  # fmt: skip
+            weighted_sum(blocks[y], basis[u], work[u, y])
     for u in range(8):
         for v in range(8):
-            b0, b1, b2, b3 = basis[v, 0], basis[v, 1], basis[v, 2], basis[v, 3]
-            b4, b5, b6, b7 = basis[v, 4], basis[v, 5], basis[v, 6], basis[v, 7]
-            a0, a1, a2, a3 = work[0, u], work[1, u], work[2, u], work[3, u]
-            a4, a5, a6, a7 = work[4, u], work[5, u], work[6, u], work[7, u]
-            out = blocks[v, u]
-            for k in range(n):
-                out[k] = (
-                    b0 * a0[k] + b1 * a1[k] + b2 * a2[k] + b3 * a3[k]
-                    + b4 * a4[k] + b5 * a5[k] + b6 * a6[k] + b7 * a7[k]
-                )  # fmt: skip
+            weighted_sum(work[u], basis[v], blocks[v, u])
 
 
 @kernel(fastmath=REASSOCIATE)

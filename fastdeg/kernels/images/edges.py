@@ -86,13 +86,16 @@ def steepest(steep, n, thresholds, counts):
 
 
 @kernel(fastmath=REASSOCIATE)
-def add_above(here, left, right, above, below, steep, t0, t1, t2, t3, out):
-    """Add squared gradients and absolute Laplacians, from pixels and their neighbours, to the sums (5, 2) of the
-    pixels whose class is at least each threshold, the fifth of which is 0."""
+def add_above(pixels, width, steep, thresholds, out):
+    """Add squared gradients and absolute Laplacians to the sums (5, 2) of the pixels whose class is at least each
+    threshold, the fifth of which is 0; pixels: flat, from the row above the first class to the row below the last."""
+    above, left, here = pixels, pixels[width - 1 :], pixels[width:]
+    right, below = pixels[width + 1 :], pixels[2 * width :]
+    t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
     zero = np.float32(0)
     g0, g1, g2, g3, g4 = zero, zero, zero, zero, zero
     c0, c1, c2, c3, c4 = zero, zero, zero, zero, zero
-    for k in range(here.shape[0]):
+    for k in range(steep.shape[0]):
         across, down = right[k] - left[k], below[k] - above[k]
         g = across * across + down * down
         c = abs(np.float32(4) * here[k] - (left[k] + right[k]) - (above[k] + below[k]))
@@ -102,30 +105,10 @@ def add_above(here, left, right, above, below, steep, t0, t1, t2, t3, out):
         m3, m4 = np.float32(rank >= t3), np.float32(rank >= 0)
         g0, g1, g2, g3, g4 = g0 + m0 * g, g1 + m1 * g, g2 + m2 * g, g3 + m3 * g, g4 + m4 * g
         c0, c1, c2, c3, c4 = c0 + m0 * c, c1 + m1 * c, c2 + m2 * c, c3 + m3 * c, c4 + m4 * c
-    out[0, 0] += g0
-    out[0, 1] += c0
-    out[1, 0] += g1
-    out[1, 1] += c1
-    out[2, 0] += g2
-    out[2, 1] += c2
-    out[3, 0] += g3
-    out[3, 1] += c3
-    out[4, 0] += g4
-    out[4, 1] += c4
-
-
-@kernel(inline="always")
-def sums_by_steepness(plane, width, steep, thresholds, out):
-    """Add up squared gradient and absolute Laplacian over the pixels from each threshold on, (5, 2); flat arrays."""
-    out[:] = 0
-    t0, t1, t2, t3 = thresholds[0], thresholds[1], thresholds[2], thresholds[3]
-    for start in range(0, steep.shape[0], CHUNK):
-        n = min(CHUNK, steep.shape[0] - start)
-        k = width + start  # the first row has no gradient
-        add_above(
-            plane[k : k + n], plane[k - 1 : k - 1 + n], plane[k + 1 : k + 1 + n], plane[k - width : k - width + n],
-            plane[k + width : k + width + n], steep[start : start + n], t0, t1, t2, t3, out,
-        )  # fmt: skip
+    gradients, laplacians = (g0, g1, g2, g3, g4), (c0, c1, c2, c3, c4)
+    for s in range(len(SHARES) + 1):
+        out[s, 0] += gradients[s]
+        out[s, 1] += laplacians[s]
 
 
 @kernel(inline="always")
@@ -150,7 +133,9 @@ def edge_statistics(plane, memory, out):
             source, target = (first, second) if level % 2 == 0 else (second, first)
             smooth(source, WIDE[level], DISTANCES[level], padded, target)
         x = plane if level == 0 else first if level % 2 == 1 else second
-        sums_by_steepness(x.reshape(-1), width, classes, thresholds, sums)
+        flat, sums[:] = x.reshape(-1), 0
+        for start in range(0, classes.shape[0], CHUNK):
+            add_above(flat[start:], width, classes[start : start + CHUNK], thresholds, sums)
         for s in range(len(SHARES) + 1):
             for q in range(2):
                 out[(level * (len(SHARES) + 1) + s) * 2 + q] = math.log(sums[s, q] / counts[s] + FLOOR)
