@@ -1,6 +1,7 @@
 """Recovery of the paper's settings from photographs inside packages, and of real photos from folders given as options.
 
-``python -m bench.recovery --clean DIR --references DIR`` measures recovery on folders, and asserts what has to hold.
+``python -m bench.recovery --clean DIR --references DIR --check`` measures recovery on folders and asserts what has to
+hold.
 """
 
 from __future__ import annotations

@@ -24,20 +24,11 @@ MAX_PER_CENTROID = 32
 
 @dataclass(frozen=True)
 class BinNodes:
-    """Equally weighted points within the bins, on standardised axes, those of one bin next to each other.
+    """Equally weighted points within the bins, on standardised axes, those of one bin next to each other."""
 
-    Attributes
-    ----------
-    points : ndarray, shape (K, d)
-    starts : ndarray of int, shape (N,)
-        First point of each bin.
-    cells : ndarray, shape (K, d)
-        Variances of a uniform distribution over the cell that a point stands for.
-    """
-
-    points: Float
-    starts: NDArray[np.int64]
-    cells: Float
+    points: Float  # (K, d)
+    starts: NDArray[np.int64]  # (N,), first point of each bin
+    cells: Float  # (K, d), variances of a uniform distribution over the cell that a point stands for
 
     @property
     def counts(self) -> NDArray[np.int64]:

@@ -2,8 +2,8 @@
 
 What the features of a patch should be follows from what the regressions say of it, and from what it shows: both are
 learned, as smooth functions. The measures are the Mahalanobis distances of what is left, before and after what the
-patch shows is allowed for; how clearly the comb of a JPEG quantisation is missing; and how far beyond the ranges of the
-space the regressions' word lies. Each is ranked among the same of synthetic patches whose content was left out.
+patch shows is allowed for; how clearly the multiples that JPEG quantises to are missing; and how far beyond the ranges
+of the space the regressions' word lies. Each is ranked among the same of synthetic patches whose content was left out.
 """
 
 from __future__ import annotations
@@ -113,37 +113,17 @@ class Spread(Arrays):
 
 @dataclass(frozen=True)
 class OutsideTest(Arrays):
-    """What synthetic patches look like, and how unlike the others those are whose content was left out.
+    """What synthetic patches look like, and how unlike the others those are whose content was left out."""
 
-    Attributes
-    ----------
-    trend : Trend
-        Of the features, given what the regressions say.
-    basis : ndarray, shape (F, K)
-        Principal components of what is left of them, weighted.
-    spread : Spread
-        Of these components.
-    whitening : ndarray, shape (N_LEADING, N_LEADING)
-        Of the leading components.
-    content_trend, content_spread : Trend, Spread
-        Of the other components and of the logarithm of the evidence for a comb, given the first components too.
-    content_whitening : ndarray
-        Of the other components.
-    measures : ndarray, shape (n, 4)
-        Of each synthetic patch.
-    shared : ndarray, shape ()
-        Share of the variance that the mean over a photograph's patches keeps.
-    """
-
-    trend: Trend
-    basis: Float32
-    spread: Spread
-    whitening: Float
-    content_trend: Trend
+    trend: Trend  # of the features, given the summaries
+    basis: Float32  # (F, K), principal components of what is left of them, weighted
+    spread: Spread  # of these components
+    whitening: Float  # of the leading ones
+    content_trend: Trend  # of the others and of the log-evidence for a JPEG quality, given the first components too
     content_spread: Spread
-    content_whitening: Float
-    measures: Float32
-    shared: Float
+    content_whitening: Float  # of the others
+    measures: Float32  # (n, 4), of each synthetic patch
+    shared: Float  # (), share of the variance that the mean over a photograph's patches keeps
 
     @classmethod
     def fit(
@@ -159,24 +139,11 @@ class OutsideTest(Arrays):
         least_scale: float = 0.0,
         few: bool = False,
     ) -> OutsideTest:
-        """Learn from synthetic patches, of which the regressions said the summaries without having seen them.
+        """Learn from synthetic patches, of which the regressions said the summaries (n, d) without having seen them.
 
-        Parameters
-        ----------
-        features : ndarray, shape (n, F)
-        summaries : ndarray, shape (n, d)
-        missing : ndarray of bool, shape (n,), or None
-            Patches that lack the comb of a JPEG quantisation; None where those of the space have none.
-        beyond : ndarray, shape (n,)
-            How far beyond the ranges of the space they lie.
-        weights : ndarray, shape (F,)
-            Of the features.
-        folds : ndarray of int, shape (n,)
-            Patches of the same content are in the same fold.
-        least_scale : float
-            Smaller differences between features mean nothing.
-        few : bool
-            Whether the patches show the content of few photographs only.
+        missing: which show no JPEG quality, None where those of the space show none; beyond: how far beyond the ranges
+        of the space they lie; weights: of the features; folds: patches of the same content are in the same one;
+        least_scale: smaller differences between features mean nothing; few: whether they show few photographs only.
         """
         given = np.clip(summaries, 0, 1)
         trend, left = Trend.fit(features, given, folds, rng, least_scale=least_scale)
@@ -230,8 +197,8 @@ class OutsideTest(Arrays):
         kept = np.sqrt(self.shared + (1 - self.shared) / np.bincount(owners, minlength=n))
         leading = group_means(components[:, :N_LEADING] @ self.whitening, owners, n) / kept[:, None]
         others = group_means(scores[:, :-1] @ self.content_whitening, owners, n) / kept[:, None]
-        comb = group_means(scores[:, -1:], owners, n) / kept[:, None]
-        measures = _measures(leading, others, comb[:, 0], missing, beyond / kept)
+        evidence = group_means(scores[:, -1:], owners, n) / kept[:, None]
+        measures = _measures(leading, others, evidence[:, 0], missing, beyond / kept)
         return smallest_rank_p_values(self.measures, measures.astype(np.float32))
 
 
@@ -270,10 +237,12 @@ def whitened(x: Float, folds: NDArray[np.int64]) -> tuple[Float, Float]:
     return out, whitening(sum(products) / len(x))
 
 
-def _measures(leading: Float, others: Float, comb: Float, missing: NDArray[np.bool_] | None, beyond: Float) -> Float:
-    """Return the four measures of patches or photographs, (n, 4); a comb that is not missing says nothing."""
+def _measures(
+    leading: Float, others: Float, evidence: Float, missing: NDArray[np.bool_] | None, beyond: Float
+) -> Float:
+    """Return the four measures of patches or photographs, (n, 4); a JPEG quality that is not missing says nothing."""
     distances = [(x**2).sum(axis=1) for x in (leading, others)]
-    return np.stack([*distances, np.where(False if missing is None else missing, -comb, -np.inf), beyond], axis=1)
+    return np.stack([*distances, np.where(False if missing is None else missing, -evidence, -np.inf), beyond], axis=1)
 
 
 def smallest_rank_p_values(calibration: Float32, observed: Float32) -> Float:

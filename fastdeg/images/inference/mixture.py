@@ -23,19 +23,10 @@ BATCH = 32  # resamples whose iterations run side by side
 
 @dataclass(frozen=True)
 class MixtureFit:
-    """Mixture weights of (nearly) maximum likelihood.
+    """Mixture weights of (nearly) maximum likelihood."""
 
-    Attributes
-    ----------
-    weights : ndarray, shape (N,)
-    log_likelihood : float
-        Mean over the images, relative to each image's best bin.
-    n_iter : int
-    converged : bool
-    """
-
-    weights: Float
-    log_likelihood: float
+    weights: Float  # (N,)
+    log_likelihood: float  # mean over the images, relative to each image's best bin
     n_iter: int
     converged: bool
 
@@ -52,17 +43,8 @@ def fit_mixture(
 
     With a grid's shape, each iteration mixes in the product of the marginals, as `INDEPENDENCE` more photos.
 
-    Parameters
-    ----------
-    log_likelihood : array of shape (n, N)
-        log p(image | bin).
-    prior : array of shape (N,)
-        Where the iteration starts; bins with zero mass stay at zero.
-    shape : tuple of int, optional
-        Of the grid of bins, in C order.
-    max_iter : int
-    tol : float
-        Stop where an iteration gains less in log-likelihood, summed over the images.
+    log_likelihood: log p(image | bin), (n, N); prior: (N,), where it starts: bins with zero mass stay at zero; shape:
+    of the grid of bins, in C order; tol: it stops where an iteration gains less in log-likelihood over all images.
     """
     likelihood = _scaled(log_likelihood)
     counts = np.ones((1, len(likelihood)))

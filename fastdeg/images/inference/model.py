@@ -34,33 +34,16 @@ NEIGHBORS = 300  # about so many synthetic patches make a bin's covariance
 
 @dataclass(frozen=True)
 class DegradationModel(Arrays):
-    """What `DegradationEstimator.fit` learns.
+    """What `DegradationEstimator.fit` learns."""
 
-    Attributes
-    ----------
-    summarizer : Summarizer
-        From features to summary statistics, without the JPEG quality that the quantisation shows.
-    jpeg_summarizer : Summarizer or None
-        The same with it, for photographs that show one; None where hardly any synthetic patch does.
-    outside : OutsideTest
-        Whether photographs lie outside the space.
-    expected : ndarray, (K, C)
-        Polynomial coefficients of the components given the parameters.
-    projection : ndarray, (C, D)
-        Discriminants: directions in which the parameters show best, unit variance within.
-    sample_points : ndarray, (n, d)
-        Synthetic patches: standardised parameters.
-    sample_components : ndarray, (n, C)
-    """
-
-    summarizer: Summarizer
-    jpeg_summarizer: Summarizer | None
-    outside: OutsideTest
-    expected: Float
+    summarizer: Summarizer  # from features to summary statistics, without the JPEG quality that quantisation shows
+    jpeg_summarizer: Summarizer | None  # with it, for photographs that show one; None: hardly any synthetic patch does
+    outside: OutsideTest  # whether photographs lie outside the space
+    expected: Float  # (K, C), coefficients of the components given the parameters
     expected_exponents: NDArray[np.int64]
-    projection: Float
-    sample_points: NDArray[np.float32]
-    sample_components: NDArray[np.float32]
+    projection: Float  # (C, D), discriminants: where the parameters show best, of unit variance within
+    sample_points: NDArray[np.float32]  # (n, d), standardised parameters of the synthetic patches
+    sample_components: NDArray[np.float32]  # (n, C)
 
     @classmethod
     def fit(

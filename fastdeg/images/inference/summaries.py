@@ -55,17 +55,8 @@ class Summarizer(Arrays):
 
 @dataclass(frozen=True)
 class Summaries:
-    """What is said of photographs.
+    """What is said of photographs."""
 
-    Attributes
-    ----------
-    values : ndarray, shape (n, d)
-        Of each photograph's patches together, in standardised parameters.
-    n_patches : ndarray of int, shape (n,)
-    quantized : ndarray of bool, shape (n,)
-        Those that show the JPEG quality by which they were quantised, which was used too.
-    """
-
-    values: Float
+    values: Float  # (n, d), of each one's patches together, in standardised parameters
     n_patches: NDArray[np.int64]
-    quantized: NDArray[np.bool_]
+    quantized: NDArray[np.bool_]  # those that show the JPEG quality by which they were quantised, which was used too

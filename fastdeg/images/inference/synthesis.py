@@ -36,26 +36,13 @@ UNCOMPRESSED_EVERY = 2  # patches: one more variant, never compressed, so that t
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Features of degraded patches.
+    """Features of degraded patches."""
 
-    Attributes
-    ----------
-    features : ndarray, shape (n, F)
-    parameters : ndarray, shape (n, d)
-        What each patch was degraded with.
-    groups : ndarray of int, shape (n,)
-        Which piece of clean content it came from: patches of different groups share no pixel.
-    uncompressed : ndarray of bool, shape (n,)
-        Patches beyond the space, never compressed, whose quality stands at the best of the space.
-    jittered : ndarray of bool, shape (n,)
-        Patches whose contrast and brightness are varied more than those of photographs are.
-    """
-
-    features: NDArray[np.float32]
-    parameters: NDArray[np.float64]
-    groups: NDArray[np.int64]
-    uncompressed: NDArray[np.bool_]
-    jittered: NDArray[np.bool_]
+    features: NDArray[np.float32]  # (n, F)
+    parameters: NDArray[np.float64]  # (n, d), what each was degraded with
+    groups: NDArray[np.int64]  # piece of clean content that each came from: different ones share no pixel
+    uncompressed: NDArray[np.bool_]  # beyond the space, never compressed, whose quality stands at the best of the space
+    jittered: NDArray[np.bool_]  # whose contrast and brightness are varied more than those of photographs are
 
 
 @dataclass(frozen=True)
