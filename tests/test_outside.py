@@ -124,7 +124,7 @@ def test_a_trend_does_not_see_the_fold_that_it_judges():
     assert (trend.scale > x.std(axis=0)).all()  # of noise, what is said of others' errors only adds to it
     assert (trend(x, given).std(axis=0) < left.std(axis=0)).all()
     x[:, 0] = np.cos(4 * given[:, 0]) + 0.01 * x[:, 0]
-    assert Trend.fit(x, given, np.arange(600) % 4, rng, threads=2)[0].scale[0] < 0.05
+    assert Trend.fit(x, given, np.arange(600) % 4, rng)[0].scale[0] < 0.05
 
 
 def test_whitening_does_not_see_the_fold_that_it_judges():
