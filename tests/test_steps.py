@@ -148,10 +148,11 @@ def test_synthesis_runs_the_plain_form_of_steps_before_it(added):
 def test_fast_forms_from_outside_agree_with_the_plain_ones(added, stage):
     added(Step("box blur", stage, (SIDE,), box, taps=box_taps))
 
-    def faded(pictures, settings, normal, rng):
-        return np.stack([fade(x, {"fading": 0, **s}, rng) for x, s in zip(pictures, settings, strict=True)])
+    def fast(picture, settings, normal, rng):
+        assert normal.shape == (2000, 3)
+        return fade(picture, settings, rng)
 
-    added(Step("fading", Stage.PROCESSING, (FADING,), fade, variants=faded))
+    added(Step("fading", Stage.PROCESSING, (FADING,), fade, fast=fast))
     image, rng = photographs()[1][:90, :120], np.random.default_rng(0)
     for settings in ({"blur_sigma": 1.5, "box_side": 5, "downsampling": 3}, {"box_side": 7, "downsampling": 2.5}):
         expected = chain.shrink(image.astype(np.float32), settings, rng)

@@ -92,10 +92,10 @@ def in_tones(low: NDArray[np.float32], tones: NDArray[np.float32]) -> NDArray[np
     As blur and downsampling are linear, this is what comes of the clean picture in these tones, but for what is
     limited to 0..255; the picture with contrast 1 and brightness 0 is not.
     """
-    out = np.repeat(low[None], len(tones), axis=0)
+    out = np.empty((len(tones), *low.shape), np.float32)
     for picture, (contrast, brightness) in zip(out, tones, strict=True):
+        np.multiply(low, contrast, out=picture)
         if contrast != 1 or brightness != 0:
-            picture *= contrast
             picture += np.float32(128) * (np.float32(1) - contrast) + brightness
             np.clip(picture, 0, 255, out=picture)
     return out
@@ -107,13 +107,16 @@ def corrupted_variants(
     """Return what `chain.corrupt` makes of pictures (n, H, W[, 3]) in RGB order, each with its own settings, in BGR."""
     n, height, width = pictures.shape[:3]
     acting = [step for step in halves()[1] if any(map(step.acts, settings))]
-    forms = [step.variants for step in acting if step.variants is not None]
+    forms = [step.fast for step in acting if step.fast is not None]
     x: Any = pictures
     if len(forms) < len(acting) or height * width > len(normal):
         x = np.stack([corrupt(picture, s, rng) for picture, s in zip(pictures, settings, strict=True)])
         forms = []
     if x.ndim == 4:
         x = cv2.cvtColor(x.reshape(n * height, width, 3), cv2.COLOR_RGB2BGR).reshape(x.shape)
-    for form in forms:
-        x = form(x, settings, normal, rng)
-    return to_uint8(x)
+    out = np.empty(x.shape, np.uint8)
+    for k, (picture, s) in enumerate(zip(x, settings, strict=True)):  # one at a time: it stays in the cache
+        for form in forms:
+            picture = form(picture, s, normal, rng)
+        out[k] = to_uint8(picture)
+    return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeAlias
@@ -16,7 +16,7 @@ from fastdeg.degradations.pixels import Image
 
 Settings: TypeAlias = Mapping[str, Any]  # what was given: parameters by name, "noise" and "interpolation"
 Taps: TypeAlias = Callable[[Settings], tuple[NDArray[Any], NDArray[Any]] | None]
-Variants: TypeAlias = Callable[[Image, Sequence[Settings], NDArray[np.float32], np.random.Generator], Image]
+Fast: TypeAlias = Callable[[Image, Settings, NDArray[np.float32], np.random.Generator], Image]
 
 
 class Stage(IntEnum):
@@ -63,9 +63,9 @@ class Step:
         return uint8 instead. ``settings`` holds what was given, by name and unchecked: see `Parameter.check`.
     taps : callable (settings) -> (taps along the rows, taps along the columns) or None, optional
         Fast form of a blur: its symmetric taps, None where it is not separable.
-    variants : callable (pictures, settings, normal, rng) -> pictures, optional
-        Fast form of a step after the downsampling, on (n, H, W[, 3]) in OpenCV's order BGR with n settings, float32 or
-        rounded to uint8; ``normal`` are standard normal numbers (m, 3) to cut noise from.
+    fast : callable (image, settings, normal, rng) -> image, optional
+        Fast form of a step after the downsampling, on pixels in OpenCV's order BGR, float32 or rounded to uint8;
+        ``normal`` are standard normal numbers (m, 3) to cut noise from.
 
     Examples
     --------
@@ -82,7 +82,7 @@ class Step:
     parameters: tuple[Parameter, ...]
     apply: Callable[[Image, Settings, np.random.Generator], Image]
     taps: Taps | None = None
-    variants: Variants | None = None
+    fast: Fast | None = None
 
     def acts(self, settings: Settings) -> bool:
         """Return whether the step changes something, given these settings."""

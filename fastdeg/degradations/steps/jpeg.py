@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -36,9 +35,8 @@ def _apply(x: Image, settings: Settings, rng: Any = None) -> Image:
     return jpeg_compress(to_uint8(x), settings["jpeg_quality"])
 
 
-def _variants(pictures: Image, settings: Sequence[Settings], normal: Any, rng: Any) -> Image:
-    pairs = zip(to_uint8(pictures), settings, strict=True)
-    return np.stack([_coded(x, s["jpeg_quality"]) if "jpeg_quality" in s else x for x, s in pairs])
+def _fast(x: Image, settings: Settings, normal: Any, rng: Any) -> Image:
+    return _coded(to_uint8(x), settings["jpeg_quality"]) if "jpeg_quality" in settings else x
 
 
 def _coded(stored: NDArray[np.uint8], quality: float) -> NDArray[np.uint8]:
@@ -50,4 +48,4 @@ def _coded(stored: NDArray[np.uint8], quality: float) -> NDArray[np.uint8]:
     return decoded
 
 
-STEP = Step("JPEG", Stage.COMPRESSION, (QUALITY,), _apply, variants=_variants)
+STEP = Step("JPEG", Stage.COMPRESSION, (QUALITY,), _apply, fast=_fast)

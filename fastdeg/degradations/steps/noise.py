@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -49,17 +47,13 @@ def _poisson(x: Image, settings: Settings, rng: np.random.Generator) -> Image:
     return x + _in_all_channels(difference, x)
 
 
-def _gaussian_variants(
-    pictures: Image, settings: Sequence[Settings], normal: NDArray[np.float32], rng: np.random.Generator
-) -> Image:
-    """Add noise that is cut out of ``normal`` at random places."""
-    n, height, width, *channels = pictures.shape
-    starts = rng.integers(len(normal) - height * width + 1, size=n)
-    noisy = np.empty(pictures.shape, np.float32)
-    for out, picture, start, s in zip(noisy, pictures, starts, settings, strict=True):
-        sample = normal[start : start + height * width, : channels[0] if channels else 1].reshape(out.shape)
-        np.multiply(sample, np.float32(SIGMA.check(s.get("noise_sigma", 0))), out=out)
-        out += picture
+def _gaussian_fast(x: Image, settings: Settings, normal: NDArray[np.float32], rng: np.random.Generator) -> Image:
+    """Add noise that is cut out of ``normal`` at a random place."""
+    pixels = x.shape[0] * x.shape[1]
+    start = rng.integers(len(normal) - pixels + 1)
+    sample = normal[start : start + pixels, : x.size // pixels].reshape(x.shape)
+    noisy = sample * np.float32(SIGMA.check(settings.get("noise_sigma", 0)))
+    noisy += x
     return noisy
 
 
@@ -72,4 +66,4 @@ def _in_all_channels(plane: Image, image: Image) -> Image:
 
 
 POISSON = Step("Poisson noise", Stage.NOISE, (SCALE,), _poisson)
-GAUSSIAN = Step("Gaussian noise", Stage.NOISE, (SIGMA,), _gaussian, variants=_gaussian_variants)
+GAUSSIAN = Step("Gaussian noise", Stage.NOISE, (SIGMA,), _gaussian, fast=_gaussian_fast)
