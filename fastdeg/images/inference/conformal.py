@@ -9,7 +9,6 @@ of the space the regressions' word lies. Each is ranked among the same of synthe
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from fastdeg._types import Float
 from fastdeg.images.features import JPEG_EVIDENCE
 from fastdeg.images.inference.arrays import Arrays
-from fastdeg.images.inference.likelihood import Polynomial, log_variances
+from fastdeg.images.inference.likelihood import LARGEST_RATIO, Polynomial, log_variances
 from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.regression import radial
 
@@ -34,6 +33,7 @@ WIDTH = 2.0  # of the radial functions: exponent per mean squared distance
 PENALTY = 1e-5
 LARGEST_RESIDUAL = 6.0  # of a feature: others are clipped
 LARGEST_SCORE = 8.0  # of a component
+LARGEST_LEVERAGE = 0.9
 SHRINKAGE = 0.02  # of the covariances, towards a multiple of the identity
 SHARED = 0.5  # share of the variance that the mean over a photograph's patches keeps, however many they are
 SHARED_OF_FEW = 0.75  # the same where clean images are few: they hardly show how photographs differ
@@ -66,7 +66,7 @@ class Trend(Arrays):
         mean = x.mean(axis=0, dtype=np.float64).astype(np.float32)
         empty = cls(landmarks, width, mean, *(np.empty(0, np.float32),) * 2)
         design, left = empty.design(given), x - mean
-        folds_rows = [rows for rows, _ in held_out(folds)]
+        folds_rows = [folds == k for k in np.unique(folds)]
         grams = [(design[rows].T @ design[rows]).astype(np.float64) for rows in folds_rows]
         crosses = [(design[rows].T @ left[rows]).astype(np.float64) for rows in folds_rows]
         gram: Any = sum(grams) + PENALTY * len(x) * np.eye(design.shape[1])
@@ -96,19 +96,25 @@ class Spread(Arrays):
     coefficients: Float  # (K, m)
 
     @classmethod
-    def fit(cls, x: NDArray[Any], given: Float, folds: NDArray[np.int64]) -> tuple[Spread, Float]:
-        """Return the spread, and x in units of the spread of the other folds."""
+    def fit(cls, x: NDArray[Any], given: Float) -> tuple[Spread, Float]:
+        """Return the spread, and each row of x in units of what the spread is where the row is left out.
+
+        Leaving it out takes a step of Fisher's scoring: the leverage of the row times its own part of the score.
+        """
         exponents = Polynomial.of_degree(given.shape[1], 2, max(5, len(x) // 60)).exponents
         basis, squares = Polynomial(exponents)(given), np.square(x, dtype=np.float64)
-        scores = np.empty_like(squares)
-        for rows, others in held_out(folds):
-            own = cls(exponents, log_variances(basis[others], squares[others], n_iter=8))
-            scores[rows] = own(x[rows], given[rows])
-        return cls(exponents, log_variances(basis, squares, n_iter=8)), scores
+        spread = cls(exponents, log_variances(basis, squares, n_iter=8))
+        leverage = np.clip(np.einsum("ij,ji->i", basis, np.linalg.pinv(basis)), 0, LARGEST_LEVERAGE)[:, None]
+        log_variance = basis @ spread.coefficients
+        own = np.minimum(squares / np.exp(np.clip(log_variance, -14, 6)), LARGEST_RATIO) - 1
+        return spread, _scaled(x, log_variance - leverage / (1 - leverage) * own)
 
     def __call__(self, x: NDArray[Any], given: Float) -> Float:
-        log_variance = Polynomial(self.exponents)(given) @ self.coefficients
-        return np.clip(x / np.exp(0.5 * np.clip(log_variance, -14, 6)), -LARGEST_SCORE, LARGEST_SCORE)
+        return _scaled(x, Polynomial(self.exponents)(given) @ self.coefficients)
+
+
+def _scaled(x: NDArray[Any], log_variance: Float) -> Float:
+    return np.clip(x / np.exp(0.5 * np.clip(log_variance, -14, 6)), -LARGEST_SCORE, LARGEST_SCORE)
 
 
 @dataclass(frozen=True)
@@ -152,11 +158,11 @@ class OutsideTest(Arrays):
         n, count = len(weights), min(N_COMPONENTS, int(np.count_nonzero(weights)))
         _, vectors = scipy.linalg.eigh(products, subset_by_index=(n - count, n - 1))
         basis = (weights[:, None] * vectors[:, ::-1]).astype(np.float32)
-        spread, components = Spread.fit(left @ basis, given, folds)
+        spread, components = Spread.fit(left @ basis, given)
         leading, whitening = whitened(components[:, :N_LEADING], folds)
         x, content = _by_content(components, features, given, missing)
         content_trend, left = Trend.fit(x, content, folds, rng)
-        content_spread, scores = Spread.fit(left, content, folds)
+        content_spread, scores = Spread.fit(left, content)
         others, content_whitening = whitened(scores[:, :-1], folds)
         measures = _measures(leading, others, scores[:, -1], missing, beyond)
         return cls(
@@ -210,14 +216,6 @@ def _by_content(
     evidence = np.zeros(len(given)) if missing is None else np.log1p(features[:, JPEG_EVIDENCE])
     others = np.column_stack([components[:, count:], evidence]).astype(np.float32)
     return others, np.hstack([given, np.clip(components[:, :count] / 2, -2, 2)])
-
-
-def held_out(folds: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Yield the rows of each fold, and those of the others; where there is one fold only, its own."""
-    labels = np.unique(folds)
-    for label in labels:
-        rows = folds == label
-        yield rows, ~rows if len(labels) > 1 else rows
 
 
 def whitened(x: Float, folds: NDArray[np.int64]) -> tuple[Float, Float]:

@@ -26,6 +26,7 @@ from fastdeg.images.inference.pooling import (
 LARGEST_POLYNOMIAL = 130  # terms
 LEAST_SHARED = 0.1  # share of the variance: patches of one photograph overlap
 LARGEST_DEVIATION = 3.0  # of a score, in what patches of one photograph are found to have in common
+LARGEST_RATIO = 9.0  # of a square to its expectation, in fits of log-variances
 N_NEIGHBORS = 8  # patches of the same photograph, degraded most alike, that tell it
 DEGREES_OF_FREEDOM = (3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
 
@@ -188,7 +189,7 @@ def log_variances(basis: Float, squares: Float, n_iter: int = 25) -> Float:
     level = np.log(squares.mean(axis=0) + floor)
     g = pseudo_inverse @ np.broadcast_to(level, squares.shape)
     for _ in range(n_iter):
-        ratio = np.minimum(squares / np.exp(np.clip(basis @ g, np.log(floor), 6)), 9.0)
+        ratio = np.minimum(squares / np.exp(np.clip(basis @ g, np.log(floor), 6)), LARGEST_RATIO)
         step = pseudo_inverse @ (ratio - 1)
         g = g + step
         if np.abs(step).max() < 1e-4:
