@@ -1,6 +1,5 @@
 """Importing the package is cheap: nothing heavy is loaded, nothing compiled."""
 
-import statistics
 import subprocess
 import sys
 
@@ -14,8 +13,8 @@ def run(code: str) -> str:
 
 
 def test_import_loads_no_heavy_package():
-    code = "import sys, fastdeg; print({'cv2', 'sklearn', 'matplotlib', 'rich', 'numba'} & set(sys.modules))"
-    assert run(code).strip() == "set()"
+    heavy = {"cv2", "sklearn", "matplotlib", "rich", "scipy", "numba", "numpy"}
+    assert run(f"import sys, fastdeg; print({heavy} & set(sys.modules))").strip() == "set()"
 
 
 def test_the_numerical_modules_load_no_image_or_plot_package():
@@ -24,15 +23,6 @@ def test_the_numerical_modules_load_no_image_or_plot_package():
         "print({'cv2', 'sklearn', 'matplotlib', 'rich'} & set(sys.modules))"
     )
     assert run(code).strip() == "set()"
-
-
-def test_import_takes_at_most_a_quarter_longer_than_numbas():
-    def seconds(module: str) -> float:
-        code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
-        return float(run(code))
-
-    ratio = statistics.median(seconds("fastdeg") / seconds("numba") for _ in range(5))
-    assert ratio <= 1.25
 
 
 def test_every_public_name_exists():
