@@ -110,6 +110,15 @@ def test_a_step_from_outside_is_an_axis_of_a_transform(added):
         assert (low != 100).mean() == pytest.approx(parameters["salt_and_pepper"], abs=0.03)
 
 
+def test_a_transform_says_what_is_missing_where_its_step_was_not_registered():
+    step = register(SALT_AND_PEPPER)
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.levels("salt_and_pepper", [0.1, 0.3])]))
+    transform = fd.DegradationTransform(fd.BinnedDistribution.uniform(bins), seed=0)
+    unregister(step)
+    with pytest.raises(TypeError, match=r"expected parameters among blur_sigma, .*, got 'salt_and_pepper'"):
+        transform(np.zeros((32, 32), np.uint8))
+
+
 def test_the_estimator_reads_a_step_from_outside(added):
     added(SALT_AND_PEPPER)
     space = fd.DegradationSpace(

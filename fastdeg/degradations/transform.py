@@ -90,7 +90,7 @@ class DegradationTransform:
         if self.degrade is not None:
             return self.degrade(check_image(image), parameters, rng), parameters
         known = registry.parameters()
-        used = {name: known[name].check(value) for name, value in parameters.items()}
+        used = {name: known[name].check(value) if name in known else value for name, value in parameters.items()}
         return degrade_by(image, used | {"noise": self.noise, "interpolation": self.interpolation}, rng), used
 
     def _generator(self) -> np.random.Generator:
