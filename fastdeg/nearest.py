@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.kernels.measure.nearest_cells import assign_cells, build_cells
-from fastdeg.kernels.measure.nearest_dense import assign_dense, pack_centers
+from fastdeg.kernels.measure.brute_force import assign_dense, pack_centers
+from fastdeg.kernels.measure.candidate_grid import assign_cells, build_cells
 
 MOST_AXES = 6  # with cells; above, lists of candidates are as long as the list of centres
 MOST_HALVINGS = 17  # of the box: 131,072 cells

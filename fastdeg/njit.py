@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg.kernels._jit import kernel
-from fastdeg.kernels.measure import binning, diversity, frechet, frechet_small, nearest_cells, nearest_dense
+from fastdeg.kernels.measure import binning, brute_force, candidate_grid, diversity, frechet, frechet_small
 from fastdeg.kernels.measure import moments as _moments
 from fastdeg.kernels.measure.binning import cell_index, regular_axes
+from fastdeg.kernels.measure.brute_force import pack_centers
+from fastdeg.kernels.measure.candidate_grid import build_cells
 from fastdeg.kernels.measure.diversity import most_diverse
 from fastdeg.kernels.measure.farthest import bucket_steps, make_buckets
 from fastdeg.kernels.measure.moments import merge_into
-from fastdeg.kernels.measure.nearest_cells import build_cells
-from fastdeg.kernels.measure.nearest_dense import pack_centers
 from fastdeg.kernels.transport.compiled import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
 
 __all__ = [
@@ -28,8 +28,8 @@ __all__ = [
     "update_nearest",
 ]  # fmt: skip
 
-assign_cells = nearest_cells.assign_cells.serial
-assign_dense = nearest_dense.assign_dense.serial
+assign_cells = candidate_grid.assign_cells.serial
+assign_dense = brute_force.assign_dense.serial
 assign_grid = binning.assign_grid.serial
 count_grid = binning.count_grid.serial
 distance_to_set = diversity.distance_to_set.serial

@@ -4,8 +4,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import fastdeg as fd
-from fastdeg.kernels.measure.nearest_cells import assign_cells
-from fastdeg.kernels.measure.nearest_dense import assign_dense
+from fastdeg.kernels.measure.brute_force import assign_dense
+from fastdeg.kernels.measure.candidate_grid import assign_cells
 from fastdeg.nearest import NearestCenter
 
 
