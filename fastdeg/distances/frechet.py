@@ -8,8 +8,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
-from fastdeg.kernels.measure.frechet import frechet_many
-from fastdeg.kernels.measure.frechet_small import ASYMMETRIC, INDEFINITE, MOST_AXES, NOT_FINITE, frechet_many_small
+from fastdeg._threads import thread_count
+from fastdeg.kernels.measure.frechet import frechet_block, frechet_many
+from fastdeg.kernels.measure.frechet_small import (
+    ASYMMETRIC,
+    BLOCK,
+    INDEFINITE,
+    MOST_AXES,
+    NOT_FINITE,
+    frechet_block_small,
+    frechet_many_small,
+)
 
 _PROBLEMS = {
     ASYMMETRIC: "a symmetric matrix",
@@ -125,8 +134,12 @@ def _many(
     if n_axes == 0:
         raise ValueError(f"{names[0]}: expected at least one axis, got none")
     out = np.empty(n, means.dtype)
-    function = frechet_many_small if n_axes <= MOST_AXES else frechet_many
-    wrong, status = function(means, covs, mean, cov, out, threads=threads, work=20 * n * n_axes**3)
+    small = n_axes <= MOST_AXES
+    if n <= BLOCK and thread_count(threads, 0):  # the same, with less to compile
+        wrong, status = (frechet_block_small if small else frechet_block)(means, covs, 0, n, mean, cov, out)
+    else:
+        function = frechet_many_small if small else frechet_many
+        wrong, status = function(means, covs, mean, cov, out, threads=threads, work=20 * n * n_axes**3)
     if wrong >= 0:
         where = names[2] if wrong == n else names[1] if n == 1 else f"{names[1]}[{wrong}]"
         raise ValueError(f"{where}: expected {_PROBLEMS[status]}, got one that is not")

@@ -78,3 +78,20 @@ def dot(a, b, count):
     for i in range(count):
         total += a[i] * b[i]
     return total
+
+
+@kernel
+def copy_transposed(samples, begin, end, columns):
+    """Write columns[k, i] = samples[begin + i, k]: what follows reads contiguous memory, and so is vectorised."""
+    n_axes = samples.shape[1]
+    block = samples[begin:end]
+    if n_axes == 3:  # one pass: the compiler turns it into loads and shuffles
+        c0, c1, c2 = columns[0], columns[1], columns[2]
+        for i in range(end - begin):
+            c0[i] = block[i, 0]
+            c1[i] = block[i, 1]
+            c2[i] = block[i, 2]
+    else:
+        for i in range(end - begin):
+            for k in range(n_axes):
+                columns[k, i] = block[i, k]

@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
-from fastdeg.kernels.linalg.columns import copy_columns
+from fastdeg.kernels.linalg.elementary import copy_transposed
 
 BLOCK = 1_024  # samples of a block: with three axes they fit the first cache level
 MOST_SLABS = 16  # of counts
@@ -101,7 +101,7 @@ def _sure_cells(block, grid, cells):
             lowest = min(lowest, flat)
         return lowest
     columns = np.empty((n_axes, n))
-    copy_columns(block, 0, n, columns)
+    copy_transposed(block, 0, n, columns)
     for i in range(n):
         cells[i] = 0
     for axis in range(n_axes):

@@ -16,6 +16,7 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
+from fastdeg.kernels.measure.diversity import squared_distance
 
 BLOCK = 4_096  # samples that one loop iteration of a parallel kernel handles
 SLACK = 1e-13  # of the squared distances: far above their rounding errors
@@ -38,17 +39,14 @@ def cell_counts(widths, n_halvings):
 
 
 @kernel
-def _filter(centers, items, begin, end, middle, half, squares, out, n_out):
-    """Append to ``out`` those of items[begin:end] that may be nearest in the cell; return the new length."""
+def _filter(centers, items, middle, half, squares, out, n_out):
+    """Append to ``out`` those of the items that may be nearest in the cell; return the new length."""
     n_axes = centers.shape[1]
     best = np.inf
-    nearest = begin
-    for i in range(begin, end):
-        square = 0.0
-        for k in range(n_axes):
-            difference = centers[items[i], k] - middle[k]
-            square += difference * difference
-        squares[i - begin] = square
+    nearest = 0
+    for i in range(items.shape[0]):
+        square = squared_distance(centers[items[i]], middle)
+        squares[i] = square
         if square < best:
             best = square
             nearest = i
@@ -56,9 +54,9 @@ def _filter(centers, items, begin, end, middle, half, squares, out, n_out):
     extent = 0.0
     for k in range(n_axes):
         extent += half[k] * half[k]
-    for i in range(begin, end):
+    for i in range(items.shape[0]):
         item = items[i]
-        square = squares[i - begin]
+        square = squares[i]
         difference = best - square
         for k in range(n_axes):
             difference += 2.0 * half[k] * abs(centers[item, k] - centers[reference, k])
@@ -127,7 +125,8 @@ def build_cells(centers, low, widths, n_halvings):
                 middle[k] = low[k] + (cell[k] + 0.5) * (widths[k] / counts[k])
             outer = index // inner
             parent = outer // 2 * inner + index % inner
-            n_out = _filter(centers, items, starts[parent], starts[parent + 1], middle, half, squares, out, n_out)
+            parents = items[starts[parent] : starts[parent + 1]]
+            n_out = _filter(centers, parents, middle, half, squares, out, n_out)
             new_starts[index + 1] = n_out
         starts = new_starts
         items = out[:n_out].copy()

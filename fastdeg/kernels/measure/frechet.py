@@ -15,8 +15,19 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
+from fastdeg.kernels.linalg.elementary import dot
 from fastdeg.kernels.linalg.singular_values import bidiagonal_nuclear_norm
-from fastdeg.kernels.measure.frechet_small import ASYMMETRIC, BLOCK, INDEFINITE, NOT_FINITE, TOLERANCE, VALID, combine
+from fastdeg.kernels.measure.diversity import squared_distance
+from fastdeg.kernels.measure.frechet_small import (
+    ASYMMETRIC,
+    BLOCK,
+    INDEFINITE,
+    NOT_FINITE,
+    TOLERANCE,
+    VALID,
+    combine,
+    first_wrong,
+)
 
 SMALLEST_PIVOT = 2.0**-1000
 
@@ -103,23 +114,15 @@ def factorise(matrix, factor):
     return n_axes, VALID
 
 
-@kernel(fastmath=REASSOCIATE)
-def _dot(a, b):
-    total = 0.0
-    for i in range(a.shape[0]):
-        total += a[i] * b[i]
-    return total
-
-
 @kernel
 def _reflector(x):
     """Overwrite x with v so that (I − 2 v vᵀ / vᵀv) x has the first component returned and zeros below; 0 for x = 0."""
-    norm = np.sqrt(_dot(x, x))
+    norm = np.sqrt(dot(x, x, len(x)))
     if not norm > 0.0:
         return 0.0
     alpha = -norm if x[0] > 0.0 else norm
     x[0] -= alpha
-    scale = np.sqrt(2.0 / _dot(x, x))
+    scale = np.sqrt(2.0 / dot(x, x, len(x)))
     for i in range(x.shape[0]):
         x[i] *= scale
     return alpha
@@ -172,7 +175,7 @@ def reduce_to_square(a, square):
         diagonal = _reflector(reflector)
         for i in range(r + 1, n_rows):
             target = a[i, r:]
-            inner = _dot(target, reflector)
+            inner = dot(target, reflector, len(reflector))
             for k in range(reflector.shape[0]):
                 target[k] -= inner * reflector[k]
             square[i, r] = target[0]
@@ -188,31 +191,42 @@ def nuclear_norm(a, work):
     return bidiagonal_nuclear_norm(diagonal, upper, work[5:])
 
 
-@kernel(inline="always")
-def frechet_to(mean, cov, target_mean, target_factor, target_rank, target_trace, scaled, factor, product, work):
-    """Squared distance to a factorised Gaussian, and what is wrong with the covariance."""
-    trace, status = scaled_copy(cov, scaled)
-    if status != VALID:
-        return np.nan, status
-    rank, status = factorise(scaled, factor)
-    if status != VALID:
-        return np.nan, status
-    rows, columns = min(rank, target_rank), max(rank, target_rank)
-    for r in range(rows):  # the transpose has the same norm
-        for s in range(columns):
-            product[r, s] = (
-                _dot(factor[r], target_factor[s]) if rank <= target_rank else _dot(factor[s], target_factor[r])
-            )
-    square = product[:rows, :rows]
-    if rows < columns:
-        square = scaled[:rows, :rows]
-        reduce_to_square(product[:rows, :columns], square)
-    norm = nuclear_norm(square, work) if rows > 0 else 0.0
-    squared_means = 0.0
-    for j in range(mean.shape[0]):
-        difference = np.float64(mean[j]) - target_mean[j]
-        squared_means += difference * difference
-    return combine(squared_means, trace, target_trace, norm), VALID
+@kernel
+def frechet_block(means, covs, begin, end, target_mean, target_cov, out):
+    """`frechet_many` for the Gaussians begin..end."""
+    n_axes = means.shape[1]
+    matrices = np.empty((4, n_axes, n_axes))
+    scaled, factor, product, target_factor = matrices[0], matrices[1], matrices[2], matrices[3]
+    vectors = np.empty((9, n_axes))
+    target_trace, problem = scaled_copy(target_cov, scaled)
+    target_rank = 0
+    if problem == VALID:
+        target_rank, problem = factorise(scaled, target_factor)
+    if problem != VALID:
+        return means.shape[0], problem
+    wrong = -1
+    for i in range(begin, end):
+        trace, status = scaled_copy(covs[i], scaled)
+        rank = 0
+        if status == VALID:
+            rank, status = factorise(scaled, factor)
+        if status != VALID:
+            out[i] = np.nan
+            if wrong < 0:
+                wrong, problem = i, status
+            continue
+        rows, columns = min(rank, target_rank), max(rank, target_rank)
+        less, more = (factor, target_factor) if rank <= target_rank else (target_factor, factor)
+        for r in range(rows):  # the transpose has the same norm
+            for s in range(columns):
+                product[r, s] = dot(less[r], more[s], n_axes)
+        square = product[:rows, :rows]
+        if rows < columns:
+            square = scaled[:rows, :rows]
+            reduce_to_square(product[:rows, :columns], square)
+        norm = nuclear_norm(square, vectors) if rows > 0 else 0.0
+        out[i] = combine(squared_distance(means[i], target_mean), trace, target_trace, norm)
+    return wrong, problem
 
 
 @parallel_kernel
@@ -221,32 +235,10 @@ def frechet_many(means, covs, target_mean, target_cov, out):
 
     Return (index of the first invalid covariance or −1, what is wrong with it); the target has index N.
     """
-    n, n_axes = means.shape
-    target_factor = np.empty((n_axes, n_axes))
-    target_scaled = np.empty((n_axes, n_axes))
-    target_trace, target_status = scaled_copy(target_cov, target_scaled)
-    target_rank = 0
-    if target_status == VALID:
-        target_rank, target_status = factorise(target_scaled, target_factor)
-    if target_status != VALID:
-        return n, target_status
-    n_blocks = (n + BLOCK - 1) // BLOCK
-    wrong = np.full(n_blocks, -1)
-    statuses = np.zeros(n_blocks, np.int64)
+    n = means.shape[0]
+    n_blocks = max(1, (n + BLOCK - 1) // BLOCK)
+    wrong, problems = np.empty(n_blocks, np.int64), np.empty(n_blocks, np.int64)
     for block in prange(n_blocks):
-        scaled = np.empty((n_axes, n_axes))
-        factor = np.empty((n_axes, n_axes))
-        product = np.empty((n_axes, n_axes))
-        work = np.empty((9, n_axes))
-        for i in range(block * BLOCK, min(n, (block + 1) * BLOCK)):
-            value, status = frechet_to(
-                means[i], covs[i], target_mean, target_factor, target_rank, target_trace, scaled, factor, product, work
-            )
-            out[i] = value
-            if status != VALID and wrong[block] < 0:
-                wrong[block] = i
-                statuses[block] = status
-    for block in range(n_blocks):
-        if wrong[block] >= 0:
-            return wrong[block], statuses[block]
-    return -1, 0
+        begin, end = block * BLOCK, min(n, (block + 1) * BLOCK)
+        wrong[block], problems[block] = frechet_block(means, covs, begin, end, target_mean, target_cov, out)
+    return first_wrong(wrong, problems)

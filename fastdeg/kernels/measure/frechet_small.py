@@ -15,6 +15,7 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
+from fastdeg.kernels.measure.diversity import squared_distance
 
 MOST_AXES = 3
 MOST_STEPS = 12
@@ -24,6 +25,24 @@ BLOCK = 64  # distances of one thread in a row
 # what is wrong with a covariance
 VALID, ASYMMETRIC, INDEFINITE, NOT_FINITE = 0, 1, 2, 3
 TOLERANCE = 1e-6  # of the trace; float32 covariances are right to 1e-7
+
+
+@kernel
+def diagonal_sum(matrix):
+    """Trace in float64."""
+    total = 0.0
+    for j in range(matrix.shape[0]):
+        total += matrix[j, j]
+    return total
+
+
+@kernel
+def first_wrong(wrong, problems):
+    """Index and problem of the first wrong covariance of several blocks, (−1, VALID) where there is none."""
+    for block in range(wrong.shape[0]):
+        if wrong[block] >= 0:
+            return wrong[block], problems[block]
+    return -1, VALID
 
 
 @kernel
@@ -119,7 +138,7 @@ def combine(squared_means, trace, target_trace, norm):
 
 
 @kernel
-def factor_of_few(cov, trace):
+def factor_small(cov, trace):
     """Factor of a covariance of up to three axes scaled to unit trace, and what is wrong with it."""
     n_axes = cov.shape[0]
     none = ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
@@ -154,32 +173,28 @@ def factor_of_few(cov, trace):
 
 
 @kernel
-def frechet_of_few(mean, cov, target_mean, target_rows, target_trace):
+def frechet_small(mean, cov, target_mean, target_rows, target_trace):
     """Squared distance to a Gaussian given by its factor, and what is wrong with the covariance."""
-    trace = 0.0
-    squared_means = 0.0
-    for j in range(cov.shape[0]):
-        trace += cov[j, j]
-        difference = np.float64(mean[j]) - target_mean[j]
-        squared_means += difference * difference
+    trace = diagonal_sum(cov)
     if not np.isfinite(trace):
         return np.nan, NOT_FINITE
-    rows, status = factor_of_few(cov, trace)
+    rows, status = factor_small(cov, trace)
     if status != VALID:
         return np.nan, status
+    squared_means = squared_distance(mean, target_mean)
     return combine(squared_means, trace, target_trace, nuclear_norm_small(rows, target_rows)), VALID
 
 
 @kernel
-def _block_of_few(means, covs, begin, end, target_mean, target_factor, target_trace, out):
-    wrong, problem = -1, VALID
-    rows = (
-        (target_factor[0, 0], target_factor[0, 1], target_factor[0, 2]),
-        (target_factor[1, 0], target_factor[1, 1], target_factor[1, 2]),
-        (target_factor[2, 0], target_factor[2, 1], target_factor[2, 2]),
-    )
+def frechet_block_small(means, covs, begin, end, target_mean, target_cov, out):
+    """`frechet_many_small` for the Gaussians begin..end."""
+    target_trace = diagonal_sum(target_cov)
+    rows, problem = factor_small(target_cov, target_trace)
+    if problem != VALID:
+        return means.shape[0], problem
+    wrong = -1
     for i in range(begin, end):
-        value, status = frechet_of_few(means[i], covs[i], target_mean, rows, target_trace)
+        value, status = frechet_small(means[i], covs[i], target_mean, rows, target_trace)
         out[i] = value
         if status != VALID and wrong < 0:
             wrong, problem = i, status
@@ -193,23 +208,9 @@ def frechet_many_small(means, covs, target_mean, target_cov, out):
     Return (index of the first invalid covariance or −1, what is wrong with it); the target has index N.
     """
     n = means.shape[0]
-    target_trace = 0.0
-    for j in range(target_cov.shape[0]):
-        target_trace += target_cov[j, j]
-    rows, problem = factor_of_few(target_cov, target_trace)
-    if problem != VALID:
-        return n, problem
-    target_factor = np.array(rows)
-    n_blocks = (n + BLOCK - 1) // BLOCK
-    wrong = np.full(n_blocks, -1)
-    problems = np.zeros(n_blocks, np.int64)
+    n_blocks = max(1, (n + BLOCK - 1) // BLOCK)
+    wrong, problems = np.empty(n_blocks, np.int64), np.empty(n_blocks, np.int64)
     for block in prange(n_blocks):
-        begin = block * BLOCK
-        end = min(n, begin + BLOCK)
-        wrong[block], problems[block] = _block_of_few(
-            means, covs, begin, end, target_mean, target_factor, target_trace, out
-        )
-    for block in range(n_blocks):
-        if wrong[block] >= 0:
-            return wrong[block], problems[block]
-    return -1, VALID
+        begin, end = block * BLOCK, min(n, (block + 1) * BLOCK)
+        wrong[block], problems[block] = frechet_block_small(means, covs, begin, end, target_mean, target_cov, out)
+    return first_wrong(wrong, problems)

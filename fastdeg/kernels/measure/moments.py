@@ -15,8 +15,7 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
-from fastdeg.kernels.linalg.columns import copy_columns
-from fastdeg.kernels.linalg.elementary import dot
+from fastdeg.kernels.linalg.elementary import copy_transposed, dot
 
 MAX_SLABS = 64
 SLAB_ROWS = 8_192  # at least
@@ -174,7 +173,7 @@ def _range_moments(x, weights, begin, end, mean, residual, scatter):
         inverse = 1.0 / block_total
         for i in range(count):
             shares[i] = own_weights[i] * inverse if weighted else inverse
-        copy_columns(x, start, start + count, columns)
+        copy_transposed(x, start, start + count, columns)
         for j in range(n_axes):
             block_mean[j], block_residual[j] = _centre(columns[j], count, shares)
             if weighted:
