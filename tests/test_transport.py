@@ -2,7 +2,6 @@
 
 import threading
 import time
-from itertools import pairwise
 
 import naive_transport as naive
 import numpy as np
@@ -14,23 +13,15 @@ from problems_transport import KINDS, METRICS, problem
 from scipy.spatial.distance import cdist
 
 import fastdeg as fd
-from fastdeg.kernels.transport.compiled import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
-from fastdeg.kernels.transport.cost_matrix import column_minima, start_dense
+from fastdeg.kernels.transport.cost_matrix import column_minima, greedy_basis_of_rows
+from fastdeg.kernels.transport.metrics import BLOCK, Points
+from fastdeg.kernels.transport.network.initial_basis import tree_of
 from fastdeg.kernels.transport.network.leaves import strip_leaf, strip_leaves, unstrip_leaf, unstrip_leaves
-from fastdeg.kernels.transport.network.pricing import keep_near, price
+from fastdeg.kernels.transport.network.pricing import Arcs, keep_near, no_columns, price
 from fastdeg.kernels.transport.network.simplex import FAR, OPTIMAL, search
-from fastdeg.kernels.transport.network.tree import (
-    NONE,
-    POSITION,
-    ROOT,
-    build_tree,
-    copy_tree,
-    new_tree,
-    refresh_potentials,
-    renumber,
-    restore_numbers,
-)
+from fastdeg.kernels.transport.network.tree import POSITION, ROOT, build_tree, new_tree, refresh_potentials
 from fastdeg.kernels.transport.spatial import block_points
+from fastdeg.njit import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
 
 
 def check(result, a, b, cost):
@@ -103,36 +94,6 @@ def test_several_levels_match_pot(n, m, d, metric, masses):
     check(fd.emd(a, b, x, y, metric=metric), a, b, cdist(x, y, metric))
 
 
-def test_renumbering_keeps_every_link_and_comes_back():
-    rng = np.random.default_rng(0)
-    n = 300
-    built, tree = new_tree(n), new_tree(n)
-    ends = np.arange(1, n), rng.integers(0, np.arange(1, n))
-    swap = rng.random(n - 1) < 0.5
-    tails, heads = (np.where(s, *ends).astype(np.uint32) for s in (swap, ~swap))
-    assert build_tree(built, tails, heads, rng.integers(1, 100, n - 1), rng.random(n - 1))
-    restore_numbers(built, rng.permutation(n).astype(np.uint32), tree)  # so that the root is not node 0
-    kept, place = copy_tree(tree), np.empty(n, np.uint32)
-    np.testing.assert_array_equal(kept.prev[kept.next], np.arange(n))
-    assert kept.info[ROOT] > 0
-    assert kept.parent[kept.info[ROOT]] == NONE
-    other, node_at = renumber(tree, place)
-    np.testing.assert_array_equal(node_at[place], np.arange(n))
-    for links in ("next", "prev"):
-        np.testing.assert_array_equal(node_at[getattr(other, links)], getattr(kept, links)[node_at])
-    below = kept.parent < n  # all but the root
-    np.testing.assert_array_equal(node_at[other.parent[place[below]]], kept.parent[below])
-    for values in ("size", "direction", "flow", "cost", "potential"):
-        np.testing.assert_array_equal(getattr(other, values), getattr(kept, values)[node_at])
-    assert node_at[other.info[ROOT]] == kept.info[ROOT]
-    assert (np.diff(other.size == 1) > 0).sum() == 1  # the leaves come last
-    for part in tree[:-1]:
-        part[:] = 0
-    restore_numbers(other, node_at, tree)
-    for part, before in zip(tree, kept, strict=True):
-        np.testing.assert_array_equal(part, before)
-
-
 @pytest.mark.parametrize("metric", METRICS)
 def test_pricing_finds_the_most_negative_arcs_of_each_row(metric):
     rng = np.random.default_rng(1)
@@ -144,17 +105,24 @@ def test_pricing_finds_the_most_negative_arcs_of_each_row(metric):
     least = np.column_stack((reduced.min(axis=1) - 1, np.sort(reduced, axis=1)))
     row, rank = np.arange(n), np.arange(n) % 8
     u = (least[row, rank] + least[row, rank + 1]) / 2 + tolerance  # rows with 0 to 7 negative arcs
-    arcs, costs, row_min = np.empty((n, n_keep), np.int64), np.empty((n, n_keep)), np.empty(n)
-    code = METRICS.index(metric)
+    found, code = no_columns(n, n_keep), METRICS.index(metric)
     points = block_points(x, np.arange(n)), block_points(y, np.arange(m))
-    found = price(code, *points, u, v, 0.0, tolerance, arcs, costs, row_min, threads=1)
+    count = price(code, *points, u, v, 0.0, tolerance, found, threads=1)
+    arcs, costs, row_min = found
     np.testing.assert_allclose(row_min, np.minimum(u, reduced.min(axis=1)), atol=1e-15)
     wanted = np.argsort(reduced, axis=1)[:, :n_keep]
     negative = np.take_along_axis(reduced, wanted, 1) - u[:, None] < -tolerance
     np.testing.assert_array_equal(arcs, np.where(negative, wanted, -1))
     np.testing.assert_allclose(costs[negative], np.take_along_axis(cost, wanted, 1)[negative], atol=1e-15)
     np.testing.assert_array_equal(negative.sum(axis=1), np.minimum(rank, n_keep))
-    assert found == negative.sum()
+    assert count == negative.sum()
+
+    first = Points(*(part[:1] for part in points[0]))  # a block of rows alone: the same, bit by bit
+    alone = no_columns(BLOCK, n_keep)
+    assert price(code, first, points[1], u[:BLOCK], v, 0.0, tolerance, alone, threads=1) == negative[:BLOCK].sum()
+    for part, whole in zip(alone, found, strict=True):
+        known = arcs[:BLOCK] >= 0 if whole is costs else ...
+        np.testing.assert_array_equal(part[known], whole[:BLOCK][known])
 
 
 def test_old_arcs_stay_while_they_are_near_to_entering():
@@ -168,38 +136,12 @@ def test_old_arcs_stay_while_they_are_near_to_entering():
     assert 0 < stay[:40].sum() < 40
     assert (reduced[:40][stay[:40]] > 0).any()
     wanted = [part[stay] for part in (tails, heads, costs)]
-    count = keep_near(tree, tails, heads, costs, 40, 60, 0.5)
-    for part, kept in zip((tails, heads, costs), wanted, strict=True):
-        np.testing.assert_array_equal(part[:count], kept)
+    for part, kept in zip(keep_near(tree, Arcs(tails, heads, costs), 40, 0.5), wanted, strict=True):
+        np.testing.assert_array_equal(part, kept)
     assert tree.info[POSITION] == stay[:40].sum()  # the next search begins with the new ones
 
 
-def test_the_other_side_is_priced_where_a_row_has_no_room_for_more(monkeypatch):
-    from fastdeg.transport import points as _points
-
-    calls, kernel = [], _points._price
-
-    def recorded(metric, x, y, u, v, threshold, *rest):
-        result = kernel(metric, x, y, u, v, threshold, *rest)
-        calls.append((threshold, result[0] > 0, bool((result[1][:, -1] >= 0).any())))
-        return result
-
-    monkeypatch.setattr(_points, "_price", recorded)
-    rng = np.random.default_rng(3)
-    for n, m in ((1500, 1500), (40, 3000)):
-        a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(m))
-        fd.emd(a, b, rng.random((n, 3)), rng.random((m, 3)), metric="sqeuclidean")
-    rounds = [
-        (filled, following[0] < 0)
-        for (threshold, found, filled), following in pairwise(calls)
-        if threshold == 0.0 and found
-    ]
-    assert all(filled == other_side for filled, other_side in rounds)
-    assert {filled for filled, _ in rounds} == {True, False}
-
-
-def test_pieces_and_renumbering_match_pot(monkeypatch):
-    monkeypatch.setattr("fastdeg.transport.network.RENUMBER_FROM", 0)
+def test_subtrees_match_pot():
     rng = np.random.default_rng(5)
     n = 4000
     x, y = rng.random((n, 3)), rng.random((n, 3))
@@ -245,12 +187,13 @@ def test_pivots_among_few_nodes_leave_no_rounding_behind():
     x = np.stack([c.ravel() for c in np.meshgrid(*axes, indexing="ij")], axis=1)
     cost = cdist(x[rng.choice(8000, 5, replace=False)], x, "cityblock")
     a, b = rng.dirichlet(np.ones(5)), np.full(8000, 1 / 8000)
-    v, tree = np.empty(8000), new_tree(8005)
+    v = np.empty(8000)
     column_minima(cost, v)
-    assert start_dense(cost, a, b, np.arange(5), v, tree)
+    tree, is_tree = tree_of(greedy_basis_of_rows(cost, a, b, np.arange(5), v))
+    assert is_tree
     tails, heads = np.repeat(np.arange(5, dtype=np.uint32), 8000), np.tile(np.arange(5, 8005, dtype=np.uint32), 5)
     largest = max(cost.max(), np.abs(tree.potential).max())
-    assert search(tree, tails, heads, cost.ravel(), cost.size, False, 1e-14 * largest, 1 << 28) == OPTIMAL
+    assert search(tree, Arcs(tails, heads, cost.ravel()), False, 1e-14 * largest, 1 << 28) == OPTIMAL
     assert np.abs(tree.potential).max() <= 2 * FAR * largest
     drifted = tree.potential.copy()
     refresh_potentials(tree)
@@ -479,18 +422,31 @@ def test_any_layout_and_no_mutation():
         np.testing.assert_array_equal(array, copy)
 
 
-def test_threads_do_not_change_the_result(monkeypatch):
-    monkeypatch.setattr("fastdeg.transport.points.PARALLEL_PAIRS", 0)
-    monkeypatch.setattr("fastdeg.transport.network.PARALLEL_NODES", 0)
+def test_threads_do_not_change_the_result():
     rng = np.random.default_rng(11)
-    n = 2500
+    n = 5200  # nodes enough for subtrees in parallel, pairs enough for pricing in parallel
     x, y = rng.random((n, 2)), rng.random((n, 2))
     a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(n))
-    results = [fd.emd(a, b, x, y, threads=threads) for threads in (1, 2, 3, 7)]
+    results = [fd.emd(a, b, x, y, threads=threads) for threads in (1, 2, 7)]
     for other in results[1:]:
         assert other.value == results[0].value
         assert other.n_pivots == results[0].n_pivots
         np.testing.assert_array_equal(other.potentials[0], results[0].potentials[0])
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_small_and_large_problems_agree(same):
+    rng = np.random.default_rng(16)
+    for metric in METRICS:  # a point far off, of no mass, takes the problem past what is solved by all arcs
+        x = rng.random((100, 3))
+        y = x if same else rng.random((100, 3))
+        a, b = rng.dirichlet(np.full(100, 0.3)), rng.dirichlet(np.full(100, 0.3))
+        small = fd.emd(a, b, x, None if same else y, metric=metric)
+        check(small, a, b, cdist(x, y, metric))
+        far = np.full((1, 3), 3.0)
+        more = np.append(x, far, axis=0), None if same else np.append(y, far, axis=0)
+        large = fd.emd(np.append(a, 0), np.append(b, 0), *more, metric=metric)
+        assert small.value == pytest.approx(large.value, rel=1e-12)
 
 
 def test_callable_from_compiled_code():

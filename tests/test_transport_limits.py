@@ -63,15 +63,3 @@ def test_a_result_is_pickled_with_its_plan():
         assert again.value == result.value
         assert (again.plan.toarray() == result.plan.toarray()).all()
         assert (again.potentials[0] == result.potentials[0]).all()
-
-
-def test_pricing_in_parts_changes_nothing(monkeypatch):
-    rng = np.random.default_rng(0)
-    a, b = rng.dirichlet(np.ones(300)), rng.dirichlet(np.ones(500))
-    x, y = rng.random((300, 4)), rng.random((500, 4))
-    whole = fd.emd(a, b, x, y)
-    monkeypatch.setattr("fastdeg.transport.points.PRICED_AT_ONCE", 1.0)  # a block of rows at a time
-    parts = fd.emd(a, b, x, y)
-    assert parts.value == whole.value
-    assert (parts.potentials[0] == whole.potentials[0]).all()
-    assert parts.n_pivots == whole.n_pivots

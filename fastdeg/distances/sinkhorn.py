@@ -16,6 +16,7 @@ from fastdeg.distances.transport import check_matrix, common_total, points_of
 from fastdeg.kernels.transport import sinkhorn as _kernels
 from fastdeg.transport.metrics import find, ground_costs
 
+AT_ONCE = 20_000_000  # entries of the kernel matrix scaled between two looks at interrupts: at most about 0.4 s
 PARALLEL_ENTRIES = 4_000_000  # entries of the kernel matrix from which on it is scaled in parallel
 
 
@@ -213,40 +214,14 @@ def _soft_transform(values: Float, kernels: list[Float], threads: int | None) ->
 
 
 def _iterate(
-    cost: Float,
-    a: Float,
-    b: Float,
-    reg: float,
-    tol: float,
-    max_iter: int,
-    threads: int | None,
+    cost: Float, a: Float, b: Float, reg: float, tol: float, max_iter: int, threads: int | None
 ) -> tuple[Float, Float, float, int]:
     """Potentials, marginal error and iterations for masses of sum one, all positive."""
-    n, m = cost.shape
-    transposed = np.ascontiguousarray(cost.T)
-    log_a, log_b = np.log(a), np.log(b)
-    state = _kernels.new_scaling(n, m)
-    work = n * m
-    threads = threads if work >= PARALLEL_ENTRIES else 1
-    n_iter = 0
+    state, transposed = _kernels.new_scaling(*cost.shape), np.ascontiguousarray(cost.T)
+    threads = threads if cost.size >= PARALLEL_ENTRIES else 1
+    n_iter, at_once = 0, max(1, AT_ONCE // cost.size)
     while n_iter < max_iter and not state.error[0] <= tol:
-        n_iter += 1
-        if state.fresh[0]:
-            _kernels.scale_rows(
-                state.matrix,
-                a,
-                state.row_scale,
-                state.column_scale,
-                state.slabs,
-                state.errors,
-                threads=threads,
-                work=work,
-            )
-            _kernels.finish_scaling(state, b, reg, tol)
-        else:  # one iteration in the log domain, from which the scalings start anew
-            _kernels.soft_transform(cost, state.g, log_a, reg, state.f, threads=threads, work=20 * work)
-            _kernels.soft_transform(transposed, state.f, log_b, reg, state.g, threads=threads, work=20 * work)
-            _kernels.gibbs_kernel(cost, state.f, state.g, reg, state.matrix, threads=threads, work=10 * work)
-            state.fresh[0] = True
+        some = min(at_once, max_iter - n_iter)
+        n_iter += _kernels.iterate(state, cost, transposed, a, b, reg, tol, some, threads=threads, work=cost.size)
     _kernels.absorb(state, reg)
     return state.f, state.g, float(state.error[0]), n_iter

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import ByValue, Float
-from fastdeg.kernels.transport.line import emd_sorted, emd_sorted_equal_masses
+from fastdeg.kernels.transport.line import emd_sorted
 from fastdeg.transport.grid import grid_plan, solve_grid
 from fastdeg.transport.metrics import Metric, find, ground_costs
 from fastdeg.transport.network import Solution, solve_matrix
@@ -186,7 +186,7 @@ def _swapped(pairs: _Pairs) -> _Pairs:
 
 def _unit(x: Float, y: Float) -> float:
     """Power of two to divide very large or very small coordinates by, so that their squares are ordinary numbers."""
-    largest = max(float(np.abs(p).max(initial=0.0)) for p in (x, y))
+    largest = max(float(np.abs(p).max(initial=0.0)) for p in ((x,) if y is x else (x, y)))
     return 1.0 if largest == 0 or 1e-60 < largest < 1e60 else math.ldexp(1.0, min(math.frexp(largest)[1], 1023))
 
 
@@ -286,7 +286,7 @@ def emd_grid(
             (solution.u, solution.v),
             solution.gap * total,
             solution.n_pivots,
-            lambda: _scaled(grid_plan(p, q, tree), total),
+            lambda: _scaled(grid_plan(p.reshape(-1), q.reshape(-1), tree), total),
         )
     points = np.stack([g.ravel() for g in np.meshgrid(*coordinates, indexing="ij")], axis=1)
     result = emd(a.ravel(), b.ravel(), points, metric=metric, threads=threads)
@@ -352,8 +352,10 @@ def emd_1d(
         if sample.size == 0:
             raise ValueError(f"{name}: expected at least one number, got none")
     p = _checks.number(p, "p", 1)
-    if a is None and b is None:
-        return _finite(emd_sorted_equal_masses(np.sort(x), np.sort(y), p))
+    if a is None and b is None:  # masses counted in integers, which is exact
+        common = math.gcd(x.size, y.size)
+        a, b = np.full(x.size, y.size / common), np.full(y.size, x.size / common)
+        return _finite(emd_sorted(np.sort(x), np.sort(y), a, b, p) / x.size * common / y.size)
     a = np.ones(x.size) if a is None else _checks.masses(a, "a", (x.size,))
     b = np.ones(y.size) if b is None else _checks.masses(b, "b", (y.size,))
     order_x, order_y = np.argsort(x), np.argsort(y)

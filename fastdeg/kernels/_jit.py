@@ -14,6 +14,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import numba
+import numba.extending
 import numpy as np
 
 from fastdeg._threads import numba_threads, thread_count
@@ -53,6 +54,19 @@ def parallel_kernel(function: Callable[..., Any] | None = None, *, fastmath: boo
     if function is None:
         return lambda f: parallel_kernel(f, fastmath=fastmath)
     return ParallelKernel(function, fastmath)
+
+
+def driver(function: Callable[..., Any] | None = None, *, compiled: Any = None) -> Any:
+    """Leave a function to Python, which sees interrupts between the kernels that it calls; kernels compile it.
+
+    ``compiled``: a kernel of the same arguments, which takes the function's place within other kernels.
+    """
+    if function is None:
+        return lambda f: driver(f, compiled=compiled)
+    body = function if compiled is None else getattr(compiled, "py_func", compiled)
+    numba.extending.overload(function, jit_options={"error_model": "numpy"}, strict=False)(lambda *args: body)
+    _digests[id(function)] = _digest(*_referenced(body.__code__, body.__globals__), *_code_parts(body.__code__))
+    return function
 
 
 class ParallelKernel:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
+from fastdeg.kernels._jit import driver
 from fastdeg.kernels.transport.grid import (
     COARSEST,
     balanced_integers,
@@ -18,18 +20,17 @@ from fastdeg.kernels.transport.grid import (
     lower_to_lipschitz,
     match_on_tree,
 )
+from fastdeg.kernels.transport.network.pricing import Arcs
 from fastdeg.kernels.transport.network.tree import Tree, new_tree, tree_flows
-from fastdeg.transport.network import Solution, n_pivots, optimise, optimise_pieces, rounding
-
-Floats = NDArray[np.float64]
+from fastdeg.transport.network import Solution, n_pivots, optimise, optimise_subtrees, rounding
 
 
 def solve_grid(
-    a: Floats,
-    b: Floats,
-    coordinates: Sequence[Floats],
+    a: Float,
+    b: Float,
+    coordinates: Sequence[Float],
     threads: int | None = None,
-    preference: Floats | None = None,
+    preference: Float | None = None,
     tree: Tree | None = None,
 ) -> tuple[Solution, Tree]:
     """Cityblock transport between arrays of masses a and b of the grid's shape, each of sum one; no checks.
@@ -46,58 +47,73 @@ def solve_grid(
     balanced_integers(supply, masses)
     sizes, along = np.array(shape), np.concatenate(coordinates)
     if tree is None:
-        tree = _solve_level(masses, sizes, along, threads, preference)
+        tree = solve_levels(masses, sizes, along, np.empty(0) if preference is None else preference, threads)
     else:
         carry(tree, masses)
-        tails, heads, costs = grid_edges(sizes, along)
-        optimise(tree, tails, heads, costs, tails.size, rounding(tree, float(costs.max())), undirected=True)
-    flow = np.empty(supply.size)
-    tree_flows(tree, supply.copy(), flow)
-    value = float((np.abs(flow) * tree.cost).sum())
-    u = -tree.potential
-    lower_to_lipschitz(u, sizes, along)
+        arcs = Arcs(*grid_edges(sizes, along))
+        optimise(tree, arcs, True, rounding(tree, float(arcs.costs.max())))
+    value, u = value_and_potentials(tree, supply, sizes, along)
     gap = max(0.0, value - float((u * supply).sum()))
     return _solution(value, u.reshape(shape), gap, n_pivots(tree)), tree
 
 
-def _solution(value: float, u: Floats, gap: float, pivots: int) -> Solution:
+def _solution(value: float, u: Float, gap: float, pivots: int) -> Solution:
     none = np.empty(0, np.int64)
     return Solution(value, u, -u, gap, pivots, none, none, np.empty(0))
 
 
-def grid_plan(a: Floats, b: Floats, tree: Tree) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """Sources, sinks and flows of the plan that follows the tree's flow."""
-    a, b = a.reshape(-1), b.reshape(-1)
+@driver
+def value_and_potentials(
+    tree: Tree, supply: Float, shape: NDArray[np.int64], coordinates: Float
+) -> tuple[float, Float]:
+    """Cost of the flow that the float supplies force on the tree, and potentials feasible for all pairs."""
+    flow = np.empty(supply.size)
+    tree_flows(tree, supply.copy(), flow)
+    u = -tree.potential
+    lower_to_lipschitz(u, shape, coordinates)
+    return float((np.abs(flow) * tree.cost).sum()), u
+
+
+@driver
+def grid_plan(a: Float, b: Float, tree: Tree) -> tuple[NDArray[np.int64], NDArray[np.int64], Float]:
+    """Sources, sinks and flows of the plan that follows the tree's flow, for masses in C order."""
     common = np.minimum(a, b)
     stay = np.flatnonzero(common)
     sources, sinks, flows = np.empty(a.size, np.int64), np.empty(a.size, np.int64), np.empty(a.size)
     count = match_on_tree(tree, a - b, sources, sinks, flows) if a.size > 1 else 0
     return (
-        np.concatenate([sources[:count], stay]),
-        np.concatenate([sinks[:count], stay]),
-        np.concatenate([flows[:count], common[stay]]),
+        np.concatenate((sources[:count], stay)),
+        np.concatenate((sinks[:count], stay)),
+        np.concatenate((flows[:count], common[stay])),
     )
 
 
-def _solve_level(
+@driver
+def solve_levels(
     masses: NDArray[np.int64],
     shape: NDArray[np.int64],
-    coordinates: Floats,
+    coordinates: Float,
+    preference: Float,
     threads: int | None,
-    preference: Floats | None = None,
 ) -> Tree:
-    """Optimal tree for integer masses of the grid's points."""
-    tails, heads, costs = grid_edges(shape, coordinates)
-    if preference is None and masses.size <= COARSEST:
-        preference = costs
-    elif preference is None:
-        merged, coarse_shape, middles = halve_grid(masses, shape, coordinates)
-        coarse = _solve_level(merged, coarse_shape, middles, threads)
-        preference = edge_preference(tails, heads, costs, shape, coordinates, coarse_shape, middles, coarse)
-    tree = new_tree(masses.size)
-    if not grid_tree(np.argsort(preference), tails, heads, costs, masses, tree):
-        raise AssertionError("transport: the first basis is not a spanning tree")
-    tolerance = rounding(tree, float(costs.max()))
-    optimise_pieces(tree, tails, heads, costs, tails.size, tolerance, threads, undirected=True)
-    optimise(tree, tails, heads, costs, tails.size, tolerance, undirected=True)
+    """Optimal tree for integer masses of the grid's points; without a preference (empty) from coarse to fine."""
+    levels = [(masses, shape, coordinates)]
+    while preference.size == 0 and levels[-1][0].size > COARSEST:
+        levels.append(halve_grid(levels[-1][0], levels[-1][1], levels[-1][2]))
+    tree = new_tree(1)
+    for depth in range(len(levels) - 1, -1, -1):
+        masses, shape, coordinates = levels[depth]
+        tails, heads, costs = grid_edges(shape, coordinates)
+        if depth < len(levels) - 1:
+            _, coarse_shape, middles = levels[depth + 1]
+            preference = edge_preference(tails, heads, costs, shape, coordinates, coarse_shape, middles, tree)
+        elif preference.size == 0:
+            preference = costs
+        tree = new_tree(masses.size)
+        if not grid_tree(np.argsort(preference), tails, heads, costs, masses, tree):
+            raise AssertionError("transport: the first basis is not a spanning tree")
+        if costs.size > 0:
+            arcs, tolerance = Arcs(tails, heads, costs), rounding(tree, costs.max())
+            optimise_subtrees(tree, arcs, True, tolerance, threads)
+            optimise(tree, arcs, True, tolerance)
     return tree

@@ -1,4 +1,4 @@
-"""From an optimal spanning tree to value, plan and certificate; transport with a given cost matrix."""
+"""Drivers of the network simplex, for Python and for compiled callers; transport with a given cost matrix."""
 
 from __future__ import annotations
 
@@ -7,67 +7,67 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
+from fastdeg.kernels._jit import driver, kernel
 from fastdeg.kernels.transport.cost_matrix import (
     column_minima,
+    greedy_basis_of_rows,
     price_columns,
     price_matrix,
     regrets,
     row_minima,
-    solve_with_all_arcs,
-    start_dense,
 )
-from fastdeg.kernels.transport.network.pricing import append_arcs, keep_near
-from fastdeg.kernels.transport.network.simplex import BUDGET, PAUSED, RENUMBER_FROM, UNBOUNDED, run_simplex, search
-from fastdeg.kernels.transport.network.subtrees import divide_tree, join_pieces, search_pieces, sort_arcs, take_pieces
+from fastdeg.kernels.transport.network.initial_basis import tree_of
+from fastdeg.kernels.transport.network.pricing import Arcs, Found, no_arcs, no_columns, with_found
+from fastdeg.kernels.transport.network.simplex import BUDGET, PAUSED, UNBOUNDED, search, search_to_the_end
+from fastdeg.kernels.transport.network.subtrees import (
+    divide_tree,
+    join_subtrees,
+    search_subtrees,
+    sort_arcs,
+    take_subtrees,
+)
 from fastdeg.kernels.transport.network.tree import PIVOTS, Tree, new_tree, read_plan
+from fastdeg.kernels.transport.small import solve_small
 
 TOLERANCE = 1e-14  # reduced costs below this share of the largest potential are rounding
-LEAST_DIVIDED = 3_000  # nodes from which on the tree is solved in pieces first
-FIRST_PIECE, PIECE_GROWTH = 400, 4  # nodes of the pieces
-PARALLEL_NODES = 10_000  # nodes from which on pieces run in parallel
+LEAST_DIVIDED = 3_000  # nodes from which on the tree is solved in subtrees first
+FIRST_SUBTREE, GROWTH = 400, 4  # nodes of the subtrees
+PARALLEL_NODES = 10_000  # nodes from which on subtrees are solved in parallel
 LARGE_TREE, LARGE_TREE_GROWTH = 20_000, 2  # large trees repay more rounds
-PIECES_BUDGET = 200_000_000  # nodes and arcs touched in one round over the pieces: about 0.5 s
+SUBTREES_BUDGET = 200_000_000  # nodes and arcs touched in one round over the subtrees: about 0.5 s
 ALL_ARCS = 10_000  # entries of a cost matrix up to which all are in the list from the start
 FIRST_ARCS = 6  # arcs of each point to begin with
 TALL = 32  # rows over columns from which on some of the rows tell where to start
 SAMPLED = 8  # rows for each of these
-NEAR = 3.0  # arcs with reduced costs up to so many times the most negative one stay in the list
 MOST_ROUNDS = 100
 PARALLEL_ENTRIES = 4_000_000  # entries from which on a matrix is priced in parallel
 
-Floats = NDArray[np.float64]
+NONE = np.empty((0, 0))
+
+Plan = tuple[float, NDArray[np.int64], NDArray[np.int64], Float]  # value, sources, sinks, flows
 
 
 class Solution(NamedTuple):
     """Optimal plan (sources, sinks, flows), its cost, potentials feasible for all pairs, gap, pivots."""
 
     value: float
-    u: NDArray[np.float64]
-    v: NDArray[np.float64]
+    u: Float
+    v: Float
     gap: float
     n_pivots: int
     sources: NDArray[np.int64]
     sinks: NDArray[np.int64]
-    flows: NDArray[np.float64]
+    flows: Float
 
 
-def optimise(
-    tree: Tree,
-    tails: NDArray[np.uint32],
-    heads: NDArray[np.uint32],
-    costs: NDArray[np.float64],
-    n_arcs: int,
-    tolerance: float,
-    *,
-    undirected: bool = False,
-) -> None:
+@driver(compiled=search_to_the_end)
+def optimise(tree: Tree, arcs: Arcs, undirected: bool, tolerance: float) -> None:
     """Run the simplex on the arcs to the end, in steps between which Python sees interrupts."""
-    step = run_simplex if tree.parent.size >= RENUMBER_FROM else search
-    while True:
-        status = step(tree, tails, heads, costs, n_arcs, undirected, tolerance, BUDGET)
-        check(status)
-        if status != PAUSED:
-            break
+    status = PAUSED
+    while status == PAUSED:
+        status = search(tree, arcs, undirected, tolerance, BUDGET)
+    check(status)
 
 
 def check(status: int) -> None:
@@ -76,50 +76,37 @@ def check(status: int) -> None:
         raise FloatingPointError("transport: a cycle without a limiting arc, the costs are beyond floating point")
 
 
-def optimise_pieces(
-    tree: Tree,
-    tails: NDArray[np.uint32],
-    heads: NDArray[np.uint32],
-    costs: NDArray[np.float64],
-    n_arcs: int,
-    tolerance: float,
-    threads: int | None,
-    *,
-    undirected: bool = False,
-) -> None:
-    """Pivots inside growing pieces of the tree, where they are cheap; small trees are left alone."""
+@kernel
+def _whole_tree_alone(tree, arcs, undirected, tolerance, threads):  # type: ignore[no-untyped-def]
+    return
+
+
+@driver(compiled=_whole_tree_alone)
+def optimise_subtrees(tree: Tree, arcs: Arcs, undirected: bool, tolerance: float, threads: int | None) -> None:
+    """Pivots inside growing subtrees, where they are cheap; small trees are left alone."""
     n_nodes = tree.parent.size
-    size = FIRST_PIECE if n_nodes >= LEAST_DIVIDED else n_nodes
-    growth = PIECE_GROWTH if n_nodes < LARGE_TREE else LARGE_TREE_GROWTH
+    size = FIRST_SUBTREE if n_nodes >= LEAST_DIVIDED else n_nodes
+    growth = GROWTH if n_nodes < LARGE_TREE else LARGE_TREE_GROWTH
     while growth * size < n_nodes:
-        piece, slot = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
-        first = divide_tree(tree, size, piece, slot)
-        own_tails, own_heads, own_costs = np.empty(n_arcs, np.uint32), np.empty(n_arcs, np.uint32), np.empty(n_arcs)
-        first_arc = sort_arcs(piece, slot, first, tails, heads, costs, n_arcs, own_tails, own_heads, own_costs)
-        pieces = new_tree(n_nodes)
+        label, slot = np.empty(n_nodes, np.int64), np.empty(n_nodes, np.int64)
+        first = divide_tree(tree, size, label, slot)
+        inside, first_arc = sort_arcs(label, slot, first, arcs)
+        subtrees = new_tree(n_nodes)
         infos = np.empty((first.size - 1, tree.info.size), np.int64)
-        take_pieces(tree, piece, slot, first, pieces, infos)
-        search_pieces(
-            pieces,
-            infos,
-            first,
-            own_tails,
-            own_heads,
-            own_costs,
-            first_arc,
-            undirected,
-            tolerance,
-            PIECES_BUDGET,
-            threads=threads if n_nodes >= PARALLEL_NODES else 1,
+        take_subtrees(tree, label, slot, first, subtrees, infos)
+        count = threads if n_nodes >= PARALLEL_NODES else 1
+        search_subtrees(
+            subtrees, infos, first, inside, first_arc, undirected, tolerance, SUBTREES_BUDGET, threads=count
         )
-        if not join_pieces(tree, piece, slot, first, pieces, infos):
-            raise AssertionError("transport: the pieces do not form a spanning tree")
+        if not join_subtrees(tree, slot, first, subtrees, infos):
+            raise AssertionError("transport: the subtrees do not form a spanning tree")
         size *= growth
 
 
+@driver
 def rounding(tree: Tree, largest_cost: float) -> float:
     """Reduced costs no larger than this are rounding."""
-    return TOLERANCE * max(largest_cost, float(tree.potential.max()), -float(tree.potential.min()))
+    return TOLERANCE * max(largest_cost, tree.potential.max(), -tree.potential.min())
 
 
 def n_pivots(tree: Tree) -> int:
@@ -127,76 +114,67 @@ def n_pivots(tree: Tree) -> int:
     return int(tree.info[PIVOTS])
 
 
-class Arcs:
-    """A list of arcs that grows."""
-
-    def __init__(self, n_sources: int, capacity: int) -> None:
-        self.n_sources = n_sources
-        self.tails = np.empty(capacity, np.uint32)
-        self.heads = np.empty(capacity, np.uint32)
-        self.costs = np.empty(capacity)
-        self.count = 0
-        self.n_new = 0  # the last arcs of the list, which no pivot has seen
-
-    def append(self, found: int, arcs: NDArray[np.int64], costs: Floats, *, transposed: bool) -> None:
-        """Add the arcs that pricing found; transposed: its rows were sinks."""
-        if self.count + found > self.tails.size:
-            capacity = 2 * self.tails.size + found
-            self.tails = np.resize(self.tails, capacity)
-            self.heads = np.resize(self.heads, capacity)
-            self.costs = np.resize(self.costs, capacity)
-        self.count = append_arcs(
-            arcs, costs, self.n_sources, transposed, self.tails, self.heads, self.costs, self.count
-        )
-        self.n_new += found
-
-    def keep_near(self, tree: Tree) -> None:
-        """Drop arcs far from entering the basis, in comparison with the new arcs; pricing sees all."""
-        n_old = self.count - self.n_new
-        self.count = keep_near(tree, self.tails, self.heads, self.costs, n_old, self.count, NEAR)
+@kernel
+def _price_on_one_thread(cost, u, v, limits, found, threads):  # type: ignore[no-untyped-def]
+    return price_matrix_serial(cost, u, v, limits[0], limits[1], found)
 
 
-def solve_matrix(a: Floats, b: Floats, cost: Floats, threads: int | None = None) -> Solution:
+price_matrix_serial = price_matrix.serial
+
+
+@driver(compiled=_price_on_one_thread)
+def _price(cost: Float, u: Float, v: Float, limits: tuple[float, float], found: Found, threads: int | None) -> int:
+    return int(price_matrix(cost, u, v, *limits, found, threads=threads))
+
+
+@driver
+def solve_rows(
+    a: Float, b: Float, cost: Float, order: NDArray[np.int64], v: Float, threads: int | None
+) -> tuple[Float, Float, int, Plan]:
+    """Potentials, pivots and plan; rows in the given order choose first columns by their potentials v."""
+    n, m = cost.shape
+    tree, is_tree = tree_of(greedy_basis_of_rows(cost, a, b, order, v))
+    if not is_tree:
+        raise AssertionError("transport: the first basis is not a spanning tree")
+    u = np.empty(n)
+    row_minima(cost, v, u)
+    by_row, by_column = no_columns(n, min(FIRST_ARCS, m)), no_columns(m, 1)
+    arcs = no_arcs(0)
+    found = _price(cost, u, v, (np.inf, -np.inf), by_row, threads)
+    tolerance = -np.inf
+    largest = max(cost.max(), -cost.min())  # without a copy of its size
+    for round_ in range(MOST_ROUNDS):
+        price_columns(cost, u, v, tolerance, by_column)
+        arcs = with_found(arcs, by_row, by_column, n)
+        tolerance = rounding(tree, largest)
+        before = tree.info[PIVOTS]
+        optimise_subtrees(tree, arcs, False, tolerance, 1)
+        optimise(tree, arcs, False, tolerance)
+        u, v = -tree.potential[:n], tree.potential[n:].copy()
+        found = _price(cost, u, v, (0.0, tolerance), by_row, threads)
+        if found == 0 or (round_ > 0 and tree.info[PIVOTS] == before):
+            break
+    return by_row.row_min, v, tree.info[PIVOTS], read_plan(tree, a, b)
+
+
+def solve_matrix(a: Float, b: Float, cost: Float, threads: int | None = None) -> Solution:
     """Transport of masses a to b, each of sum one, at the C-ordered costs; no checks.
 
     Low-overhead entry for repeated calls.
     """
     n, m = cost.shape
-    if n * m > ALL_ARCS and m > TALL * n:
+    if n * m <= ALL_ARCS:
+        return solution_of(a, b, *solve_small(a, b, NONE, NONE, cost, 0, False, TOLERANCE))
+    if m > TALL * n:
         there = solve_matrix(b, a, np.ascontiguousarray(cost.T), threads)
         return there._replace(u=there.v, v=there.u, sources=there.sinks, sinks=there.sources)
-    tree = new_tree(n + m)
-    u, v = np.empty(n), np.empty(m)
-    if n * m <= ALL_ARCS:
-        check(solve_with_all_arcs(cost, a, b, TOLERANCE, u, v, tree))
-        return finish(a, b, u, v, n_pivots(tree), *read_plan(tree, a, b))
-    if not start_dense(cost, a, b, _first_potentials(a, b, cost, threads, v), v, tree):
-        raise AssertionError("transport: the first basis is not a spanning tree")
-    threads = threads if n * m >= PARALLEL_ENTRIES else 1
-    row_minima(cost, v, u)
-    arcs = Arcs(n, (n + m) * 8)
-    columns, column_costs = np.empty((n, min(FIRST_ARCS, m)), np.int64), np.empty((n, min(FIRST_ARCS, m)))
-    row_min = np.empty(n)
-    rows, row_costs = np.empty((m, 1), np.int64), np.empty((m, 1))
-    found = price_matrix(cost, u, v, np.inf, -np.inf, columns, column_costs, row_min, threads=threads)
-    arcs.append(found, columns, column_costs, transposed=False)
-    arcs.append(price_columns(cost, u, v, -np.inf, rows, row_costs), rows, row_costs, transposed=True)
-    largest = max(float(cost.max()), -float(cost.min()))  # without a copy of its size
-    for round_ in range(MOST_ROUNDS):
-        tolerance = rounding(tree, largest)
-        before = n_pivots(tree)
-        optimise_pieces(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance, 1)
-        optimise(tree, arcs.tails, arcs.heads, arcs.costs, arcs.count, tolerance)
-        u, v = -tree.potential[:n], tree.potential[n:].copy()
-        found = price_matrix(cost, u, v, 0.0, tolerance, columns, column_costs, row_min, threads=threads)
-        if found == 0 or (round_ > 0 and n_pivots(tree) == before):
-            break
-        arcs.append(found, columns, column_costs, transposed=False)
-        arcs.append(price_columns(cost, u, v, tolerance, rows, row_costs), rows, row_costs, transposed=True)
-    return finish(a, b, row_min, v, n_pivots(tree), *read_plan(tree, a, b))
+    v = np.empty(m)
+    order = _first_potentials(a, b, cost, threads, v)
+    u, v, pivots, plan = solve_rows(a, b, cost, order, v, threads if n * m >= PARALLEL_ENTRIES else 1)
+    return solution_of(a, b, 0, pivots, u, v, plan)
 
 
-def _first_potentials(a: Floats, b: Floats, cost: Floats, threads: int | None, v: Floats) -> NDArray[np.int64]:
+def _first_potentials(a: Float, b: Float, cost: Float, threads: int | None, v: Float) -> NDArray[np.int64]:
     """Fill potentials of the columns to start from; return the order in which the rows choose by them.
 
     Where rows are many, the optimal potentials for a random sample of them are nearly those for all.
@@ -213,10 +191,9 @@ def _first_potentials(a: Floats, b: Floats, cost: Floats, threads: int | None, v
     return np.argsort(-regret, kind="stable")
 
 
-def finish(
-    a: Floats, b: Floats, u: Floats, v: Floats, pivots: int, value: float, *plan: NDArray[np.int64] | Floats
-) -> Solution:
-    """Solution with the gap between the value of a plan (sources, sinks, flows) and that of potentials."""
+def solution_of(a: Float, b: Float, status: int, pivots: int, u: Float, v: Float, plan: Plan) -> Solution:
+    """Solution with the gap between the value of a plan and that of potentials."""
+    check(status)
     # not "@": the threads of BLAS cost more than they save
-    gap = max(0.0, value - float((u * a).sum() + (v * b).sum()))
-    return Solution(value, u, v, gap, pivots, *plan)  # type: ignore[arg-type]
+    gap = max(0.0, plan[0] - float((u * a).sum() + (v * b).sum()))
+    return Solution(plan[0], u, v, gap, int(pivots), *plan[1:])

@@ -6,31 +6,22 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
-from fastdeg.kernels.transport.network.initial_basis import ship_row
-from fastdeg.kernels.transport.network.simplex import UNBOUNDED, integer_masses, search_to_the_end
-from fastdeg.kernels.transport.network.tree import build_tree
+from fastdeg.kernels.transport.network.initial_basis import no_shipments, ship_row
+from fastdeg.kernels.transport.network.simplex import integer_masses
 
 ROWS = 16  # rows of a block of the parallel loop
 SEGMENT = 64  # columns looked at together
 
 
 @kernel
-def start_dense(cost, a, b, order, v, tree):
-    """First basis for the cost matrix: each row in the given order ships to the open columns of least ``cost - v``."""
-    n, m = cost.shape
-    supply = np.empty(n, np.int64)
-    demand = np.empty(m, np.int64)
+def greedy_basis_of_rows(cost, a, b, order, v):
+    """Each row in the given order ships to the open columns of least ``cost - v``."""
+    supply, demand = np.empty(a.shape[0], np.int64), np.empty(b.shape[0], np.int64)
     integer_masses(a, b, supply, demand)
-    tails = np.empty(n + m, np.uint32)
-    heads = np.empty(n + m, np.uint32)
-    flows = np.empty(n + m, np.int64)
-    costs = np.empty(n + m)
-    open_sinks = np.arange(m)
-    n_open = m
-    n_arcs = 0
+    made = no_shipments(supply, demand)
     for i in order:
-        n_arcs, n_open = ship_row(cost[i], v, i, supply, demand, open_sinks, n_open, tails, heads, flows, costs, n_arcs)
-    return build_tree(tree, tails, heads, flows, costs)
+        ship_row(made, i, cost[i], v)
+    return made
 
 
 @kernel
@@ -70,21 +61,19 @@ def row_minima(cost, v, u):
 
 
 @parallel_kernel
-def price_matrix(cost, u, v, threshold, tolerance, arcs, arc_costs, row_min):
-    """For each row i the columns of least reduced cost ``cost - u_i - v_j``, if it is below ``-tolerance``.
-
-    Columns, costs and ``row_min[i] = min(threshold + u_i, min_j cost_ij - v_j)`` as `pricing.price` gives them.
-    """
+def price_matrix(cost, u, v, threshold, tolerance, found):
+    """For each row i the columns of least reduced cost ``cost - u_i - v_j``, as `pricing.price` finds them."""
     n = cost.shape[0]
-    found = np.zeros((n + ROWS - 1) // ROWS, np.int64)
-    for block in prange(found.shape[0]):
+    counts = np.zeros((n + ROWS - 1) // ROWS, np.int64)
+    for block in prange(counts.shape[0]):
         for i in range(block * ROWS, min(n, block * ROWS + ROWS)):
-            found[block] += _price_row(cost[i], u[i], v, threshold, tolerance, arcs[i], arc_costs[i], row_min, i)
-    return found.sum()
+            counts[block] += _price_row(cost[i], u[i], v, threshold, tolerance, i, found)
+    return counts.sum()
 
 
 @kernel
-def _price_row(row, u, v, threshold, tolerance, arcs, arc_costs, row_min, i):
+def _price_row(row, u, v, threshold, tolerance, i, found):
+    arcs, arc_costs = found.columns[i], found.costs[i]
     m = row.shape[0]
     n_keep = arcs.shape[0]
     kept = np.full(n_keep, threshold + u)
@@ -108,60 +97,31 @@ def _price_row(row, u, v, threshold, tolerance, arcs, arc_costs, row_min, i):
                 kept[k] = value
                 arcs[k] = j
                 limit = kept[n_keep - 1]
-    row_min[i] = kept[0]
-    found = 0
+    found.row_min[i] = kept[0]
+    count = 0
     for k in range(n_keep):
         if kept[k] < u - tolerance:
             arc_costs[k] = row[arcs[k]]
-            found += 1
+            count += 1
         else:
             arcs[k] = -1
-    return found
+    return count
 
 
 @kernel
-def price_columns(cost, u, v, tolerance, arcs, arc_costs):
-    """For each column the row of least reduced cost, if that is below ``-tolerance``; returns the number found."""
+def price_columns(cost, u, v, tolerance, found):
+    """For each column the row of least reduced cost, if that is below ``-tolerance``."""
     n, m = cost.shape
-    best = np.empty(m)
-    rows = np.full(m, -1)
+    best, rows = found.row_min, found.columns[:, 0]
     for j in range(m):
         best[j] = v[j] - tolerance
+        rows[j] = -1
     for i in range(n):
         for j in range(m):
             value = cost[i, j] - u[i]
             if value < best[j]:
                 best[j] = value
                 rows[j] = i
-    found = 0
     for j in range(m):
-        arcs[j, 0] = rows[j]
         if rows[j] >= 0:
-            arc_costs[j, 0] = cost[rows[j], j]
-            found += 1
-    return found
-
-
-@kernel
-def solve_with_all_arcs(cost, a, b, tolerance, u, v, tree):
-    """Optimal tree and potentials for a small matrix, all of whose arcs are in the list from the start.
-
-    ``tolerance``: reduced costs below this share of the largest cost or potential are rounding. Returns a status.
-    """
-    n, m = cost.shape
-    column_minima(cost, v)
-    if not start_dense(cost, a, b, np.arange(n), v, tree):
-        return UNBOUNDED
-    tails = np.empty(n * m, np.uint32)
-    heads = np.empty(n * m, np.uint32)
-    costs = np.empty(n * m)
-    for i in range(n):
-        for j in range(m):
-            tails[i * m + j] = i
-            heads[i * m + j] = n + j
-            costs[i * m + j] = cost[i, j]
-    largest = max(np.abs(costs).max(), np.abs(tree.potential).max())
-    status = search_to_the_end(tree, tails, heads, costs, False, tolerance * largest)
-    v[:] = tree.potential[n:]
-    row_minima(cost, v, u)
-    return status
+            found.costs[j, 0] = cost[rows[j], j]

@@ -30,34 +30,3 @@ def emd_sorted(x, y, a, b, p):
             if j == y.shape[0]:
                 return total
             left_b = b[j]
-
-
-@kernel
-def emd_sorted_equal_masses(x, y, p):
-    """``W_p^p`` of two sorted samples, each of equal masses; exact in the masses, which are counted in integers."""
-    n = x.shape[0]
-    m = y.shape[0]
-    total = 0.0
-    if n == m:
-        for i in range(n):
-            distance = abs(x[i] - y[i])
-            total += distance if p == 1 else distance * distance if p == 2 else distance**p
-        return total / n
-    i = 0
-    j = 0
-    left_a = m
-    left_b = n
-    while i < n and j < m:
-        distance = abs(x[i] - y[j])
-        cost = distance if p == 1 else distance * distance if p == 2 else distance**p
-        amount = min(left_a, left_b)
-        total += amount * cost
-        left_a -= amount
-        left_b -= amount
-        if left_a == 0:
-            i += 1
-            left_a = m
-        if left_b == 0:
-            j += 1
-            left_b = n
-    return total / n / m

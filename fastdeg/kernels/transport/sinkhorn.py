@@ -33,37 +33,6 @@ def _add_scaled(total, scale, row):
         total[j] += scale * row[j]
 
 
-@parallel_kernel
-def gibbs_kernel(cost, f, g, reg, out):
-    """``out = exp((f + g - cost) / reg)``."""
-    n, m = cost.shape
-    for block in prange((n + ROWS - 1) // ROWS):
-        for i in range(block * ROWS, min(n, block * ROWS + ROWS)):
-            for j in range(m):
-                out[i, j] = np.exp((f[i] + g[j] - cost[i, j]) / reg)
-
-
-@parallel_kernel
-def scale_rows(matrix, a, row_scale, column_scale, slabs, errors):
-    """One pass over the kernel matrix: ``row_scale = a / (K @ column_scale)``, then each block's ``row_scale @ K``.
-
-    ``errors``: each block's sum of |row marginal - a| before the rows were scaled.
-    """
-    n, m = matrix.shape
-    for block in prange((n + ROWS - 1) // ROWS):
-        slab = slabs[block]
-        for j in range(m):
-            slab[j] = 0.0
-        error = 0.0
-        for i in range(block * ROWS, min(n, block * ROWS + ROWS)):
-            row = matrix[i]
-            total = _dot(row, column_scale)
-            error += abs(row_scale[i] * total - a[i])
-            row_scale[i] = a[i] / total
-            _add_scaled(slab, row_scale[i], row)
-        errors[block] = error
-
-
 class Scaling(NamedTuple):
     """State of the iteration: potentials, the matrix ``exp((f + g - cost) / reg)``, scalings of its rows and columns.
 
@@ -148,17 +117,52 @@ def absorb(state, reg):
 
 
 @parallel_kernel
-def soft_transform(cost, g, log_a, reg, f):
-    """Sinkhorn update in the log domain: ``f_i = reg (log a_i - log sum_j exp((g_j - cost_ij) / reg))``."""
+def iterate(state, cost, transposed, a, b, reg, tol, n_iter):
+    """Iterate up to so many times for masses of sum one, all positive, or until the error is at most tol: how often.
+
+    An iteration in the log domain, by the rows of cost and of its transpose, comes first and after each absorption.
+    """
     n, m = cost.shape
-    for i in prange(n):
-        top = -np.inf
-        for j in range(m):
-            top = max(top, g[j] - cost[i, j])
-        total = 0.0
-        for j in range(m):
-            total += np.exp((g[j] - cost[i, j] - top) / reg)
-        f[i] = reg * (log_a[i] - np.log(total)) - top
+    f, g, matrix, errors = state.f, state.g, state.matrix, state.errors
+    row_scale, column_scale, slabs = state.row_scale, state.column_scale, state.slabs
+    done = 0
+    while done < n_iter and not state.error[0] <= tol:
+        done += 1
+        if state.fresh[0]:
+            for block in prange(errors.shape[0]):
+                slab = slabs[block]
+                for j in range(m):
+                    slab[j] = 0.0
+                error = 0.0
+                for i in range(block * ROWS, min(n, block * ROWS + ROWS)):
+                    total = _dot(matrix[i], column_scale)
+                    error += abs(row_scale[i] * total - a[i])
+                    row_scale[i] = a[i] / total
+                    _add_scaled(slab, row_scale[i], matrix[i])
+                errors[block] = error
+            finish_scaling(state, b, reg, tol)
+        else:
+            for i in prange(n):
+                f[i] = reg * np.log(a[i]) - _soft_maximum(cost[i], g, reg)
+            for j in prange(m):
+                g[j] = reg * np.log(b[j]) - _soft_maximum(transposed[j], f, reg)
+            for i in prange(n):
+                for j in range(m):
+                    matrix[i, j] = np.exp((f[i] + g[j] - cost[i, j]) / reg)
+            state.fresh[0] = True
+    return done
+
+
+@kernel
+def _soft_maximum(row, g, reg):
+    """``reg log sum_j exp((g_j - row_j) / reg)``."""
+    top = -np.inf
+    for j in range(row.shape[0]):
+        top = max(top, g[j] - row[j])
+    total = 0.0
+    for j in range(row.shape[0]):
+        total += np.exp((g[j] - row[j] - top) / reg)
+    return top + reg * np.log(total)
 
 
 @parallel_kernel

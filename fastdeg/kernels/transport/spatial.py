@@ -122,13 +122,14 @@ def cluster_sizes(n, m):
 
 
 @kernel
-def merge_clusters(points, masses, leaf, centres, sums):
-    """Merge each run of `leaf` points into its centre of mass (n_clusters, d) and its total mass."""
+def merge_clusters(points, masses, leaf):
+    """Centres of mass (n_clusters, d) of each run of `leaf` points, and their masses."""
     n, d = masses.shape[0], points.blocks.shape[1]
-    for c in range(sums.shape[0]):
+    n_clusters = (n + leaf - 1) // leaf
+    centres = np.zeros((n_clusters, d))
+    sums = np.empty(n_clusters, np.int64)
+    for c in range(n_clusters):
         total = 0
-        for k in range(d):
-            centres[c, k] = 0.0
         for i in range(c * leaf, min(n, c * leaf + leaf)):
             total += masses[i]
             for k in range(d):
@@ -136,3 +137,4 @@ def merge_clusters(points, masses, leaf, centres, sums):
         for k in range(d):
             centres[c, k] /= float(total)
         sums[c] = total
+    return centres, sums

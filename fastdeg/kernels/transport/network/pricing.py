@@ -6,21 +6,55 @@ already holds, so that only pairs near the optimal plan are evaluated.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
+from numpy.typing import NDArray
 
-from fastdeg.kernels._jit import kernel, parallel_kernel
+from fastdeg.kernels._jit import driver, kernel, parallel_kernel
 from fastdeg.kernels.transport.metrics import BLOCK, block_costs, box_cost, count_below, rows_near_box
 from fastdeg.kernels.transport.network.tree import POSITION
 
 FRONT = 4  # blocks of columns that are sorted by their bounds before the others
 
 
+class Found(NamedTuple):
+    """What pricing finds for each row, with room for K columns.
+
+    ``columns`` (n, K): those of least reduced cost, in ascending order, -1 where there are no more; ``costs``: theirs;
+    ``row_min``: the least ``cost - v``, or where it stopped looking.
+    """
+
+    columns: NDArray[np.int64]
+    costs: NDArray[np.float64]
+    row_min: NDArray[np.float64]
+
+
+class Arcs(NamedTuple):
+    """A list of arcs: the nodes that each runs from and to, and its cost."""
+
+    tails: NDArray[np.uint32]
+    heads: NDArray[np.uint32]
+    costs: NDArray[np.float64]
+
+
+@driver
+def no_columns(n, n_keep):
+    """Room for the columns of n rows."""
+    return Found(np.empty((n, n_keep), np.int64), np.empty((n, n_keep)), np.empty(n))
+
+
+@driver
+def no_arcs(n_arcs):
+    """Room for so many arcs."""
+    return Arcs(np.empty(n_arcs, np.uint32), np.empty(n_arcs, np.uint32), np.empty(n_arcs))
+
+
 @parallel_kernel
-def price(metric, x, y, u, v, threshold, tolerance, arcs, arc_costs, row_min):
+def price(metric, x, y, u, v, threshold, tolerance, found):
     """For each row i the columns j of least reduced cost ``cost - u_i - v_j``, if it is below ``-tolerance``.
 
-    ``arcs`` (n, K): columns, in ascending order of the reduced cost, -1 where there are no more; ``arc_costs``: costs.
     ``row_min[i] = min(threshold + u_i, min_j cost_ij - v_j)``, for a threshold of at least -tolerance. Returns the
     number of arcs found.
     """
@@ -33,18 +67,19 @@ def price(metric, x, y, u, v, threshold, tolerance, arcs, arc_costs, row_min):
         for t in range(BLOCK):
             v_blocks[q, t] = v[q * BLOCK + t] if q * BLOCK + t < m else -np.inf
             v_max[q] = max(v_max[q], v_blocks[q, t])
-    found = np.empty(x.blocks.shape[0], np.int64)
+    counts = np.empty(x.blocks.shape[0], np.int64)
     for p in prange(x.blocks.shape[0]):
-        found[p] = _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, arcs, arc_costs, row_min)
+        counts[p] = _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, found)
     total = 0
-    for p in range(found.shape[0]):
-        total += found[p]
+    for p in range(counts.shape[0]):
+        total += counts[p]
     return total
 
 
-@kernel(inline="always")
-def _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, arcs, arc_costs, row_min):
+@kernel(inline="always")  # a part of `price`, with its variables
+def _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, found):
     """Rows of block p of x."""
+    arcs, arc_costs, row_min = found
     n_keep = arcs.shape[1]
     xb, x_low, x_high = x.blocks, x.low, x.high
     yb, y_low, y_high = y.blocks, y.low, y.high
@@ -106,49 +141,52 @@ def _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, arcs
                     arcs[i, k] = q * BLOCK + t
                     arc_costs[i, k] = cost
                     limits[s] = kept[s, n_keep - 1]
-    found = 0
+    count = 0
     for s in range(rows):
         i = start + s
         row_min[i] = kept[s, 0]
         for k in range(n_keep):
             if kept[s, k] < u[i] - tolerance:
-                found += 1
+                count += 1
             else:
                 arcs[i, k] = -1
-    return found
+    return count
 
 
 @kernel
-def append_arcs(arcs, arc_costs, n_sources, transposed, tails, heads, costs, n_arcs):
-    """Put the arcs found behind the list's first ``n_arcs``; returns the new length. Transposed: rows are sinks."""
-    for i in range(arcs.shape[0]):
-        for k in range(arcs.shape[1]):
-            j = arcs[i, k]
-            if j < 0:
-                break
-            if transposed:
-                tails[n_arcs] = j
-                heads[n_arcs] = n_sources + i
-            else:
-                tails[n_arcs] = i
-                heads[n_arcs] = n_sources + j
-            costs[n_arcs] = arc_costs[i, k]
-            n_arcs += 1
-    return n_arcs
+def with_found(arcs, by_row, by_column, n_sources):
+    """The list with the arcs that pricing found for the rows (sources) and for the columns (sinks) behind it."""
+    n_arcs = arcs.costs.shape[0]
+    tails, heads, costs = no_arcs(n_arcs + by_row.columns.size + by_column.columns.size)
+    for e in range(n_arcs):  # a loop: an assignment to a slice costs a second of compilation
+        tails[e], heads[e], costs[e] = arcs.tails[e], arcs.heads[e], arcs.costs[e]
+    for side in range(2):
+        columns, column_costs = (by_row.columns, by_row.costs) if side == 0 else (by_column.columns, by_column.costs)
+        for i in range(columns.shape[0]):
+            for k in range(columns.shape[1]):
+                j = columns[i, k]
+                if j < 0:
+                    break
+                tails[n_arcs] = i if side == 0 else j
+                heads[n_arcs] = n_sources + (j if side == 0 else i)
+                costs[n_arcs] = column_costs[i, k]
+                n_arcs += 1
+    return Arcs(tails[:n_arcs], heads[:n_arcs], costs[:n_arcs])
 
 
 @kernel
-def keep_near(tree, tails, heads, costs, n_old, n_arcs, near):
+def keep_near(tree, arcs, n_old, near):
     """Drop those of the first ``n_old`` arcs whose reduced cost exceeds ``near`` times the others' largest violation.
 
-    Returns how many arcs are left; the next search begins with the new ones.
+    The next search begins with the new ones.
     """
+    tails, heads, costs = arcs
     potential = tree.potential
     worst = 0.0
-    for e in range(n_old, n_arcs):
+    for e in range(n_old, costs.shape[0]):
         worst = min(worst, costs[e] + potential[tails[e]] - potential[heads[e]])
     count = 0
-    for e in range(n_arcs):
+    for e in range(costs.shape[0]):
         if e == n_old:
             tree.info[POSITION] = count
         if e >= n_old or costs[e] + potential[tails[e]] - potential[heads[e]] <= -near * worst:
@@ -156,4 +194,4 @@ def keep_near(tree, tails, heads, costs, n_old, n_arcs, near):
             heads[count] = heads[e]
             costs[count] = costs[e]
             count += 1
-    return count
+    return Arcs(tails[:count], heads[:count], costs[:count])

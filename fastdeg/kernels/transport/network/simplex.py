@@ -20,8 +20,6 @@ from fastdeg.kernels.transport.network.tree import (
     TOUCHED,
     exchange,
     refresh_potentials,
-    renumber,
-    restore_numbers,
     sum_costs,
 )
 
@@ -31,46 +29,26 @@ BUDGET = 50_000_000  # nodes and arcs touched between two looks at interrupts: a
 # Pivots that move the root's part shift its potential, all in one direction where most nodes are leaves of a few ones.
 # Beyond so many times the largest cost or potential, its rounding would come near the tolerance.
 FAR = 8.0
-RENUMBER_FROM = 20_000  # nodes from which on the tree is kept in preorder in memory: smaller ones fit the cache
-RENUMBER_EVERY = 60  # nodes and arcs touched between two renumberings, over the number of nodes and arcs
 
 
 @kernel
-def run_simplex(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
-    """The same as `search`, with the nodes numbered anew in preorder now and then: for large trees."""
-    n_nodes = tree.parent.shape[0]
-    place = np.empty(n_nodes, np.uint32)
-    placed_tails = np.empty(n_arcs, np.uint32)
-    placed_heads = np.empty(n_arcs, np.uint32)
-    stretch = RENUMBER_EVERY * (n_nodes + n_arcs)
-    while True:
-        placed, node_at = renumber(tree, place)
-        for e in range(n_arcs):
-            placed_tails[e] = place[tails[e]]
-            placed_heads[e] = place[heads[e]]
-        status = search(placed, placed_tails, placed_heads, costs, n_arcs, undirected, tolerance, min(budget, stretch))
-        restore_numbers(placed, node_at, tree)
-        budget -= stretch
-        if status != PAUSED or budget <= 0:
-            return status
-
-
-@kernel
-def search_to_the_end(tree, tails, heads, costs, undirected, tolerance):
+def search_to_the_end(tree, arcs, undirected, tolerance):
     """The same as `search`, without pauses but for what these do against rounding."""
     status = PAUSED
     while status == PAUSED:
-        status = search(tree, tails, heads, costs, len(tails), undirected, tolerance, BUDGET)
+        status = search(tree, arcs, undirected, tolerance, np.int64(BUDGET))  # not a literal: that were another search
     return status
 
 
 @kernel
-def search(tree, tails, heads, costs, n_arcs, undirected, tolerance, budget):
+def search(tree, arcs, undirected, tolerance, budget):
     """Pivot on the most negative reduced cost of each block of arcs until none is below ``-tolerance``.
 
     Undirected: each arc may be used both ways. Goes round and round the list, from where it stood. Pauses after about
     ``budget`` nodes and arcs touched, so that the caller can look after interrupts. Potentials end refreshed.
     """
+    tails, heads, costs = arcs
+    n_arcs = costs.shape[0]
     parent, size, follow, before = tree.parent, tree.size, tree.next, tree.prev
     direction, flow, arc_cost, potential = tree.direction, tree.flow, tree.cost, tree.potential
     info = tree.info

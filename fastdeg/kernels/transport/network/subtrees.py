@@ -1,8 +1,8 @@
-"""Pivots inside connected pieces of the spanning tree, where they touch few nodes, all pieces at once.
+"""Pivots inside subtrees of the spanning tree, connected parts of it, where they touch few nodes, all at once.
 
-The cycle of an arc with both ends in one connected piece of the tree stays in the piece. So each piece, with the arcs
-between its own nodes, is a flow problem of its own whose pivots are pivots of the whole basis; the parts of the tree
-that hang on the piece move along with the nodes that they hang on. Arcs between pieces wait for another division.
+The cycle of an arc with both ends in one subtree stays in it. So each subtree, with the arcs between its own nodes, is
+a flow problem of its own whose pivots are pivots of the whole basis; what hangs on it moves along with the nodes that
+it hangs on. Arcs between subtrees wait for another division.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
+from fastdeg.kernels.transport.network.pricing import Arcs, no_arcs
 from fastdeg.kernels.transport.network.simplex import search
 from fastdeg.kernels.transport.network.tree import NONE, PIVOTS, ROOT, TOUCHED, Tree, build_tree
 
 
 @kernel
-def divide_tree(tree, least_size, piece, slot):
-    """Cut the tree into connected pieces of about ``least_size`` nodes or more.
+def divide_tree(tree, least_size, label, slot):
+    """Cut the tree into subtrees of about ``least_size`` nodes or more.
 
-    Fills the piece of each node and its slot: the pieces follow one another, each in preorder. Returns the first slot
-    of each piece, with the number of nodes behind the last.
+    Fills the number of each node's subtree, its label, and its slot: the subtrees follow one another, each in preorder.
+    Returns the first slot of each subtree, with the number of nodes behind the last.
     """
     n_nodes = tree.parent.shape[0]
     root = np.uint32(tree.info[ROOT])
@@ -28,114 +29,116 @@ def divide_tree(tree, least_size, piece, slot):
     top = np.zeros(n_nodes, np.bool_)
     top[root] = True
     x = tree.prev[root]
-    n_pieces = 1
+    n_subtrees = 1
     while x != root:
         if held[x] >= least_size:
             top[x] = True
-            n_pieces += 1
+            n_subtrees += 1
         else:
             held[tree.parent[x]] += held[x]
         x = tree.prev[x]
-    first = np.zeros(n_pieces + 1, np.int64)
+    first = np.zeros(n_subtrees + 1, np.int64)
     n_seen = 0
     x = root
     for _ in range(n_nodes):
         if top[x]:
-            piece[x] = n_seen
+            label[x] = n_seen
             n_seen += 1
             first[n_seen] = held[x]
         else:
-            piece[x] = piece[tree.parent[x]]
+            label[x] = label[tree.parent[x]]
         x = tree.next[x]
-    for k in range(n_pieces):
+    for k in range(n_subtrees):
         first[k + 1] += first[k]
-    fill = first[:n_pieces].copy()
+    fill = first[:n_subtrees].copy()
     x = root
     for _ in range(n_nodes):
-        slot[x] = fill[piece[x]]
-        fill[piece[x]] += 1
+        slot[x] = fill[label[x]]
+        fill[label[x]] += 1
         x = tree.next[x]
     return first
 
 
 @kernel
-def sort_arcs(piece, slot, first, tails, heads, costs, n_arcs, own_tails, own_heads, own_costs):
-    """Sort the arcs inside pieces by piece, their ends numbered within the piece; returns each piece's first arc."""
-    n_pieces = first.shape[0] - 1
-    first_arc = np.zeros(n_pieces + 1, np.int64)
+def sort_arcs(label, slot, first, arcs):
+    """The arcs inside subtrees, one subtree after the other, ends numbered within it; the first arc of each."""
+    tails, heads, costs = arcs
+    n_arcs = costs.shape[0]
+    n_subtrees = first.shape[0] - 1
+    first_arc = np.zeros(n_subtrees + 1, np.int64)
     for e in range(n_arcs):
-        k = piece[tails[e]]
-        if k == piece[heads[e]]:
+        k = label[tails[e]]
+        if k == label[heads[e]]:
             first_arc[k + 1] += 1
-    for k in range(n_pieces):
+    for k in range(n_subtrees):
         first_arc[k + 1] += first_arc[k]
-    fill = first_arc[:n_pieces].copy()
+    fill = first_arc[:n_subtrees].copy()
+    own_tails, own_heads, own_costs = no_arcs(first_arc[n_subtrees])
     for e in range(n_arcs):
-        k = piece[tails[e]]
-        if k == piece[heads[e]]:
+        k = label[tails[e]]
+        if k == label[heads[e]]:
             own_tails[fill[k]] = slot[tails[e]] - first[k]
             own_heads[fill[k]] = slot[heads[e]] - first[k]
             own_costs[fill[k]] = costs[e]
             fill[k] += 1
-    return first_arc
+    return Arcs(own_tails, own_heads, own_costs), first_arc
 
 
 @kernel
-def take_pieces(tree, piece, slot, first, pieces, infos):
-    """Copy the tree's nodes to their slots, parents and lists within each piece."""
+def take_subtrees(tree, label, slot, first, subtrees, infos):
+    """Copy the tree's nodes to their slots, parents and lists within each subtree."""
     n_nodes = tree.parent.shape[0]
     for k in range(first.shape[0] - 1):
         infos[k, :] = 0
     for s in range(n_nodes):
-        pieces.size[s] = 1
+        subtrees.size[s] = 1
     x = tree.prev[np.uint32(tree.info[ROOT])]
     for _ in range(n_nodes):
-        k = piece[x]
+        k = label[x]
         s = slot[x]
         start = first[k]
         count = first[k + 1] - start
         p = tree.parent[x]
         if s == start:
-            pieces.parent[s] = NONE
+            subtrees.parent[s] = NONE
         else:
-            pieces.parent[s] = slot[p] - start
-            pieces.size[slot[p]] += pieces.size[s]
-        pieces.next[s] = s + 1 - start if s + 1 - start < count else 0
-        pieces.prev[s] = s - 1 - start if s > start else count - 1
-        pieces.direction[s] = tree.direction[x]
-        pieces.flow[s] = tree.flow[x]
-        pieces.cost[s] = tree.cost[x]
-        pieces.potential[s] = tree.potential[x]
+            subtrees.parent[s] = slot[p] - start
+            subtrees.size[slot[p]] += subtrees.size[s]
+        subtrees.next[s] = s + 1 - start if s + 1 - start < count else 0
+        subtrees.prev[s] = s - 1 - start if s > start else count - 1
+        subtrees.direction[s] = tree.direction[x]
+        subtrees.flow[s] = tree.flow[x]
+        subtrees.cost[s] = tree.cost[x]
+        subtrees.potential[s] = tree.potential[x]
         x = tree.prev[x]
 
 
 @parallel_kernel
-def search_pieces(pieces, infos, first, tails, heads, costs, first_arc, undirected, tolerance, budget):
-    """Network simplex on each piece with its own arcs, each to its optimum or to its share of the budget."""
-    n_nodes = pieces.parent.shape[0]
+def search_subtrees(subtrees, infos, first, arcs, first_arc, undirected, tolerance, budget):
+    """Network simplex on each subtree with its own arcs, each to its optimum or to its share of the budget."""
+    n_nodes = subtrees.parent.shape[0]
     for k in prange(first.shape[0] - 1):
         start = first[k]
         end = first[k + 1]
-        piece = Tree(
-            pieces.parent[start:end],
-            pieces.size[start:end],
-            pieces.next[start:end],
-            pieces.prev[start:end],
-            pieces.direction[start:end],
-            pieces.flow[start:end],
-            pieces.cost[start:end],
-            pieces.potential[start:end],
+        subtree = Tree(
+            subtrees.parent[start:end],
+            subtrees.size[start:end],
+            subtrees.next[start:end],
+            subtrees.prev[start:end],
+            subtrees.direction[start:end],
+            subtrees.flow[start:end],
+            subtrees.cost[start:end],
+            subtrees.potential[start:end],
             infos[k],
         )
-        begin = first_arc[k]
-        n_arcs = first_arc[k + 1] - begin
-        share = budget * (end - start) // n_nodes
-        search(piece, tails[begin:], heads[begin:], costs[begin:], n_arcs, undirected, tolerance, share)
+        begin, stop = first_arc[k], first_arc[k + 1]
+        inside = Arcs(arcs.tails[begin:stop], arcs.heads[begin:stop], arcs.costs[begin:stop])
+        search(subtree, inside, undirected, tolerance, budget * (end - start) // n_nodes)
 
 
 @kernel
-def join_pieces(tree, piece, slot, first, pieces, infos):
-    """Put the pieces together again: their trees and the arcs between them, which have not changed."""
+def join_subtrees(tree, slot, first, subtrees, infos):
+    """Put the subtrees together again: their trees and the arcs between them, which have not changed."""
     n_nodes = tree.parent.shape[0]
     node_at = np.empty(n_nodes, np.uint32)
     for x in range(n_nodes):
@@ -148,15 +151,15 @@ def join_pieces(tree, piece, slot, first, pieces, infos):
     for k in range(first.shape[0] - 1):
         start = first[k]
         for s in range(start, first[k + 1]):
-            if pieces.parent[s] != NONE:
+            if subtrees.parent[s] != NONE:
                 x = node_at[s]
-                p = node_at[start + pieces.parent[s]]
-                tails[n_arcs] = x if pieces.direction[s] == 1 else p
-                heads[n_arcs] = p if pieces.direction[s] == 1 else x
-                flows[n_arcs] = pieces.flow[s]
-                costs[n_arcs] = pieces.cost[s]
+                p = node_at[start + subtrees.parent[s]]
+                tails[n_arcs] = x if subtrees.direction[s] == 1 else p
+                heads[n_arcs] = p if subtrees.direction[s] == 1 else x
+                flows[n_arcs] = subtrees.flow[s]
+                costs[n_arcs] = subtrees.cost[s]
                 n_arcs += 1
-        x = node_at[start]  # the node on which the piece hung on another one
+        x = node_at[start]  # the node on which the subtree hung on another one
         p = tree.parent[x]
         if p != NONE:
             tails[n_arcs] = x if tree.direction[x] == 1 else p

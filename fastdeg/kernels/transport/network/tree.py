@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.kernels._jit import kernel
+from fastdeg.kernels._jit import driver, kernel
 
 NONE = np.uint32(0xFFFFFFFF)  # no node; unsigned numbers of nodes spare each index a test of its sign
 
@@ -36,7 +36,7 @@ class Tree(NamedTuple):
     info: NDArray[np.int64]
 
 
-@kernel
+@driver
 def new_tree(n_nodes):
     """Arrays for a tree of ``n_nodes`` nodes."""
     return Tree(
@@ -343,60 +343,3 @@ def _rehang(
     before[entry] = anchor
     follow[last] = x
     before[x] = last
-
-
-@kernel
-def renumber(tree, place):
-    """The same tree with its nodes numbered in preorder, leaves last: what pivots touch lies in one stretch of memory.
-
-    Returns it with the node that stands at each place; ``place`` (the place of each node) is filled.
-    """
-    n_nodes = tree.parent.shape[0]
-    node_at = np.empty(n_nodes, np.uint32)
-    x = np.uint32(tree.info[ROOT])
-    inner = 0
-    outer = n_nodes
-    for _ in range(n_nodes):
-        x = tree.prev[x]
-        if tree.size[x] == 1:
-            outer -= 1
-            place[x] = outer
-            node_at[outer] = x
-    for _ in range(n_nodes):
-        if tree.size[x] > 1:
-            place[x] = inner
-            node_at[inner] = x
-            inner += 1
-        x = tree.next[x]
-    other = new_tree(n_nodes)
-    other.info[:] = tree.info
-    other.info[ROOT] = 0
-    for k in range(n_nodes):
-        x = node_at[k]
-        other.parent[k] = place[tree.parent[x]] if k > 0 else NONE
-        other.size[k] = tree.size[x]
-        other.next[k] = place[tree.next[x]]
-        other.prev[k] = place[tree.prev[x]]
-        other.direction[k] = tree.direction[x]
-        other.flow[k] = tree.flow[x]
-        other.cost[k] = tree.cost[x]
-        other.potential[k] = tree.potential[x]
-    return other, node_at
-
-
-@kernel
-def restore_numbers(renumbered, node_at, tree):
-    """Write a renumbered tree back under the nodes' own numbers."""
-    for k in range(node_at.shape[0]):
-        x = node_at[k]
-        p = renumbered.parent[k]
-        tree.parent[x] = node_at[p] if p != NONE else NONE
-        tree.size[x] = renumbered.size[k]
-        tree.next[x] = node_at[renumbered.next[k]]
-        tree.prev[x] = node_at[renumbered.prev[k]]
-        tree.direction[x] = renumbered.direction[k]
-        tree.flow[x] = renumbered.flow[k]
-        tree.cost[x] = renumbered.cost[k]
-        tree.potential[x] = renumbered.potential[k]
-    tree.info[:] = renumbered.info
-    tree.info[ROOT] = node_at[renumbered.info[ROOT]]

@@ -1,0 +1,89 @@
+"""Small transport problems in one compiled call: by a cost matrix, between points, or masses of the same points."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastdeg.kernels._jit import kernel
+from fastdeg.kernels.transport.cost_matrix import column_minima, greedy_basis_of_rows, row_minima
+from fastdeg.kernels.transport.metrics import block_pair_cost
+from fastdeg.kernels.transport.network.initial_basis import tree_of
+from fastdeg.kernels.transport.network.pricing import Arcs
+from fastdeg.kernels.transport.network.simplex import BUDGET, PAUSED, search
+from fastdeg.kernels.transport.network.tree import PIVOTS, read_plan
+
+
+@kernel
+def solve_small(a, b, x, y, cost, metric, common_stays, tolerance):
+    """Status, pivots, potentials u and v, plan (value, sources, sinks, flows) for masses a and b of sum one.
+
+    All arcs are in the list from the start. ``cost``: the matrix, without rows where points x and y are given. Common
+    mass stays where it is, if told so: for the same points under a metric. ``tolerance``: reduced costs below this
+    share of the largest cost or potential are rounding.
+    """
+    n, m = a.shape[0], b.shape[0]
+    rows, columns = np.empty(n, np.int64), np.empty(m, np.int64)
+    left_a, left_b = np.empty(n), np.empty(m)
+    n_rows, n_columns = 0, 0
+    moved, taken = 0.0, 0.0
+    for i in range(n):
+        left = a[i] - min(a[i], b[i]) if common_stays else a[i]
+        if left > 0 or not common_stays:
+            rows[n_rows] = i
+            left_a[n_rows] = left
+            moved += left
+            n_rows += 1
+    for j in range(m):
+        left = b[j] - min(a[j], b[j]) if common_stays else b[j]
+        if left > 0 or not common_stays:
+            columns[n_columns] = j
+            left_b[n_columns] = left
+            taken += left
+            n_columns += 1
+    given = cost.shape[0] > 0
+    x_blocks, y_blocks = x.reshape(x.shape[0], x.shape[1], 1), y.reshape(y.shape[0], y.shape[1], 1)
+    u, v = np.zeros(n), np.zeros(m)
+    sources, sinks, flows = np.empty(n + m, np.int64), np.empty(n + m, np.int64), np.empty(n + m)
+    status, pivots, value, count = 0, 0, 0.0, 0
+    if n_rows > 0 and n_columns > 0:
+        from_rows, largest = np.empty((n_rows, n_columns)), 0.0
+        tails, heads = np.empty(n_rows * n_columns, np.uint32), np.empty(n_rows * n_columns, np.uint32)
+        for i in range(n_rows):
+            for j in range(n_columns):
+                c = cost[i, j] if given else block_pair_cost(metric, x_blocks, rows[i], 0, y_blocks, columns[j], 0)
+                from_rows[i, j] = c
+                largest = max(largest, abs(c))
+                tails[i * n_columns + j] = i
+                heads[i * n_columns + j] = n_rows + j
+        mass_a, mass_b, w = left_a[:n_rows] / moved, left_b[:n_columns] / taken, np.empty(n_columns)
+        column_minima(from_rows, w)
+        tree, _ = tree_of(greedy_basis_of_rows(from_rows, mass_a, mass_b, np.arange(n_rows), w))
+        for k in range(n_rows + n_columns):
+            largest = max(largest, abs(tree.potential[k]))
+        arcs = Arcs(tails, heads, from_rows.reshape(n_rows * n_columns))
+        status = PAUSED
+        while status == PAUSED:
+            status = search(tree, arcs, tolerance < 0, tolerance * largest, np.int64(BUDGET))
+        pivots = tree.info[PIVOTS]
+        value, from_, to, amounts = read_plan(tree, mass_a, mass_b)
+        count = from_.shape[0]
+        for k in range(count):
+            sources[k], sinks[k], flows[k] = rows[from_[k]], columns[to[k]], amounts[k] * moved
+        value *= moved
+        for j in range(n_columns):
+            w[j] = tree.potential[n_rows + j]
+        if common_stays:  # 1-Lipschitz, so that (u, -u) is feasible for all pairs
+            for i in range(n):
+                u[i] = np.inf
+                for j in range(n_columns):
+                    u[i] = min(u[i], block_pair_cost(metric, x_blocks, i, 0, y_blocks, columns[j], 0) - w[j])
+            v = -u
+        else:
+            row_minima(from_rows, w, u)
+            v = w
+    if common_stays:
+        for i in range(n):
+            if min(a[i], b[i]) > 0:
+                sources[count], sinks[count], flows[count] = i, i, min(a[i], b[i])
+                count += 1
+    return status, pivots, u, v, (value, sources[:count], sinks[:count], flows[:count])
