@@ -17,13 +17,14 @@ MOST_HALVINGS = 17  # of the box: 131,072 cells
 class NearestCenter:
     """Exact nearest of the centres (N, d), by squared differences in float64, ties to the lowest index.
 
-    A table of cells is built once so many samples have been asked for that it pays.
+    A table of cells is built once ``cells_after`` samples have been asked for: by default when it pays.
     """
 
-    def __init__(self, centers: NDArray[np.float64]) -> None:
+    def __init__(self, centers: NDArray[np.float64], cells_after: float | None = None) -> None:
         self._centers = np.ascontiguousarray(centers)
         n = len(self._centers)
         self._n_halvings = min(MOST_HALVINGS, max(6, int(np.ceil(np.log2(n))) + 5))
+        self._cells_after = 2 ** (self._n_halvings - 1) if cells_after is None else cells_after
         self._samples_seen = 0
         self._cells: tuple[NDArray[Any], ...] | None = None
         self._packed: tuple[Any, ...] | None = None
@@ -33,7 +34,7 @@ class NearestCenter:
         n, n_axes = samples.shape
         out = np.empty(n, np.int64)
         self._samples_seen += n
-        if n_axes > MOST_AXES or (self._cells is None and self._samples_seen < 2 ** (self._n_halvings - 1)):
+        if n_axes > MOST_AXES or (self._cells is None and self._samples_seen < self._cells_after):
             self._dense(samples, out, threads)
             return out
         if self._cells is None:

@@ -4,20 +4,13 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import fastdeg as fd
-from fastdeg.kernels.measure.brute_force import assign_dense
-from fastdeg.kernels.measure.candidate_grid import assign_cells
 from fastdeg.nearest import NearestCenter
 
 
 def both(centers, samples):
-    """Labels through cells (forced) and through all centres."""
-    centers = np.asarray(centers, float)
-    search = NearestCenter(centers)
-    search._samples_seen = 10**9
-    yield search(samples)
-    out = np.empty(len(samples), np.int64)
-    search._dense(samples, out, 1)
-    yield out
+    """Labels through cells and through all centres."""
+    for cells_after in (0, np.inf):
+        yield NearestCenter(np.asarray(centers, float), cells_after)(samples)
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 4, 6, 7, 33])
@@ -112,24 +105,3 @@ def test_input_layouts():
     frozen.setflags(write=False)
     for variant in (np.asfortranarray(samples), np.repeat(samples, 2, axis=0)[::2], frozen, samples.tolist()):
         assert_array_equal(bins.assign(variant), expected)
-
-
-def test_kernels_are_callable_from_njit():
-    import numba
-
-    cells, dense = assign_cells.serial, assign_dense.serial
-    search = NearestCenter(np.arange(5.0)[:, None])
-    search._samples_seen = 10**9
-    samples = np.array([[0.2], [3.9]])
-    search(samples)
-    search._dense(samples, np.empty(2, np.int64), 1)
-
-    @numba.njit
-    def users(samples, centers, tables, packed):
-        first, second = np.empty(2, np.int64), np.empty(2, np.int64)
-        cells(samples, centers, *tables, first)
-        dense(samples, centers, *packed, second)
-        return first, second
-
-    for labels in users(samples, search._centers, search._cells, search._packed):
-        assert_array_equal(labels, [0, 4])

@@ -108,10 +108,11 @@ def check_counts(w, answers):
     labels = np.array([np.searchsorted(e, c, side="left") - 1 for e, c in zip(w.edges, w.x[:100_000].T, strict=True)])
     expected = np.ravel_multi_index(np.maximum(labels, 0), w.space.shape)
     np.testing.assert_array_equal(w.bins.assign(w.x[:100_000]), expected)
-    assert answers[OURS].sum() == len(w.x)
+    distribution = answers.pop(OURS)
+    assert distribution.n_samples == len(w.x)
     for counts in answers.values():
         # arithmetic cells (boost-histogram) may put a sample on an edge into the neighbour
-        assert np.abs(counts - answers[OURS]).sum() <= 1e-6 * len(w.x)
+        assert np.abs(counts / len(w.x) - distribution.pmf).sum() <= 1e-6
 
 
 GRID_RIVALS = (
@@ -122,9 +123,9 @@ GRID_RIVALS = (
 
 def grid_case(n, rivals=GRID_RIVALS):
     return Case(
-        name=f"histogram over 50 × 51 × 7 cells, n = {n:,}",
+        name=f"BinnedDistribution.from_samples, 50 × 51 × 7 cells, n = {n:,}",
         setup=lambda: grid_workload(n),
-        run=lambda w: w.bins.histogram(w.x),
+        run=lambda w: fd.BinnedDistribution.from_samples(w.bins, w.x),
         rivals=rivals,
         check=check_counts,
         bytes_read=n * 3 * 8,
@@ -390,11 +391,11 @@ CURVES = [
         lambda w: w.bins.assign(w.x, threads=w.threads),
     ),
     Curve(
-        "Histogram over threads (50 × 51 × 7 cells, n = 1,000,000)",
+        "BinnedDistribution.from_samples over threads (50 × 51 × 7 cells, n = 1,000,000)",
         "threads",
         THREADS,
         with_threads(lambda: grid_workload(1_000_000)),
-        lambda w: w.bins.histogram(w.x, threads=w.threads),
+        lambda w: fd.BinnedDistribution.from_samples(w.bins, w.x, threads=w.threads),
     ),
     Curve(
         "Weighted moments over threads (n = 1,000,000, d = 3)",
@@ -452,6 +453,11 @@ CURVES = [
 ]
 
 DATA = "import numpy as np, fastdeg as fd; x = np.random.default_rng(0).random((1_000, 3)); "
+BINS = (
+    "import numpy as np, fastdeg as fd; r = np.random.default_rng(0); images = r.random((200, 16)); "
+    "bins = fd.GridBins(fd.DegradationSpace.preset('paper')); samples = bins.space.unstandardize(r.random((200, 3))); "
+    "p = fd.BinnedDistribution(bins, r.dirichlet(np.ones(75))); "
+)
 FIRST_CALLS = [
     FirstCall("CentroidBins.assign", DATA + "fd.CentroidBins(x[:50]).assign(x)"),
     FirstCall(
@@ -464,4 +470,8 @@ FIRST_CALLS = [
     ),
     FirstCall("frechet_distance, d = 3", DATA + "fd.frechet_distance(x[0], np.eye(3), x[1], np.eye(3))"),
     FirstCall("farthest_points", DATA + "fd.farthest_points(x, 10)"),
+    FirstCall(
+        "degradation_distance, 75 bins", BINS + "fd.degradation_distance(p, fd.BinnedDistribution.uniform(bins))"
+    ),
+    FirstCall("select_references, 200 images", BINS + "fd.select_references(images, bins.assign(samples), p)"),
 ]
