@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -208,6 +209,8 @@ def test_missing_files_and_bad_options_are_refused(tmp_path, capsys):
         capsys, "craft", "--annotations", _without_files(table, tmp_path), "--images", tmp_path, *run
     )
     assert "--clean" in refused(capsys, "craft", "--references", tmp_path, *run)
+    assert "expected one of them" in refused(capsys, "craft", *run)
+    assert "expected one of them" in refused(capsys, "craft", "--references", tmp_path, "--annotations", table, *run)
     assert "no run.json" in refused(capsys, "report", tmp_path)
     (tmp_path / "bad.yaml").write_text("axes: [1, 2")
     assert "bad.yaml" in refused(capsys, "craft", "--annotations", table, "--space", tmp_path / "bad.yaml", *run)
@@ -354,6 +357,7 @@ def test_progress_shows_on_a_terminal(annotated_run, tmp_path):
 def test_the_page_shows_in_a_browser(annotated_run, tmp_path):
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
+        assert not os.environ.get("CI"), "expected a Chromium to look at the page with"
         pytest.skip("needs Chromium")
     page = (annotated_run / "run" / "report.html").read_text()
     assert not re.search(r"(src|href)=\"(?!data:)", page)

@@ -1,4 +1,7 @@
-"""The command line: ``fastdeg VERB``. A verb is a row of `VERBS`, its options, and a module with a function `run`."""
+"""The command line ``fastdeg VERB``: a verb is a row of `VERBS`, and a module of its name with a function `run`.
+
+Nothing heavy is imported before a verb runs, so that ``--help`` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,56 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 from fastdeg import __version__
-from fastdeg.cli import options as options_of
 
-# verb, whose module is fastdeg.cli.<verb>: its options, and what it does
+# verb: what it does, the options that it needs, and those that it takes
 VERBS = {
-    "demo": (options_of.demo, "play an application with known degradations, start to end"),
-    "craft": (options_of.craft, "craft p from reference photos and clean images, or from annotations"),
-    "estimate": (options_of.estimate, "find the degradation distribution of reference photos"),
-    "select": (options_of.select, "select representative and diverse references among the images of a folder"),
-    "report": (options_of.report, "show a run's table and write its HTML report again"),
-    "info": (options_of.info, "print versions, threads, threading layer, cache folder and the axes that are known"),
+    "demo": ("play an application with known degradations, start to end", "", "--output --force --seed"),
+    "craft": (
+        "craft p from reference photos and clean images, or from annotations",
+        "--output",
+        "--references --annotations --clean --images --space --downsampling --noise --n-bins --generalization "
+        "--n-references --n-neighbors --skip-bad --force",
+    ),
+    "estimate": (
+        "find the degradation distribution of reference photos",
+        "--references --clean",
+        "--space --downsampling --noise --skip-bad --output --force",
+    ),
+    "select": (
+        "select representative and diverse references among the images of a folder",
+        "RUN --images",
+        "--n-references --n-neighbors --skip-bad --output --force",
+    ),
+    "report": ("show a run's table and write its HTML report again", "RUN", ""),
+    "info": ("print versions, threads, threading layer, cache folder and the axes that are known", "", ""),
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "RUN": {"type": Path, "help": "run folder that demo, craft or estimate wrote"},
+    "--references": {"type": Path, "metavar": "DIR", "help": "folder of low-resolution photos"},
+    "--annotations": {"type": Path, "metavar": "CSV", "help": "table with one column per axis, instead of photos"},
+    "--clean": {"type": Path, "metavar": "DIR", "help": "folder of clean images, beside --references"},
+    "--images": {"type": Path, "metavar": "DIR", "help": "folder of images: of the column 'file', or to choose from"},
+    "--space": {"metavar": "PRESET|FILE", "help": "paper, dense, or a YAML file of axes that `fastdeg info` lists"},
+    "--downsampling": {"type": float, "metavar": "F", "help": "used where the space has none (default 4)"},
+    "--noise": {"choices": ("gray", "color"), "help": "kind of noise (default gray)"},
+    "--n-bins": {"type": int, "metavar": "N", "help": "k-means to N bins (with --annotations; default 100)"},
+    "--generalization": {"default": "auto", "metavar": "τ", "help": "weight of KL(p‖prior), or auto (default)"},
+    "--n-references": {"type": int, "default": 10, "metavar": "K", "help": "references to select (default 10)"},
+    "--n-neighbors": {"type": int, "default": 5, "metavar": "K", "help": "neighbours of the score (default 5)"},
+    "--skip-bad": {"action": "store_true", "help": "go on without unusable image files"},
+    "--seed": {"type": int, "default": 0, "help": "seed of the references and of the fit (default 0)"},
+    "--output": {
+        "type": Path,
+        "metavar": "PATH",
+        "help": "run folder to write (demo: the next of fastdeg-runs/), or CSV",
+    },
+    "--force": {"action": "store_true", "help": "replace an earlier run or table there"},
+    "--json": {"action": "store_true", "help": "print JSON for machines instead of tables"},
+    "--threads": {"type": int, "metavar": "N", "help": "threads of the kernels (numba's setting)"},
 }
 
 EXIT_BAD_INPUT = 2
@@ -63,9 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fastdeg {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb, (add_options, description) in VERBS.items():
+    for verb, (description, needed, taken) in VERBS.items():
         of_verb = verbs.add_parser(verb, help=description, description=description)
-        of_verb.add_argument("--json", action="store_true", help="print JSON for machines instead of tables")
-        of_verb.add_argument("--threads", type=int, metavar="N", help="threads of the kernels (numba's setting)")
-        add_options(of_verb)
+        for name in f"{needed} {taken} --json --threads".split():
+            more: dict[str, Any] = {"required": True} if name in needed and name != "RUN" else {}
+            of_verb.add_argument(*(["-o"] if name == "--output" else []), name, **OPTIONS[name], **more)
     return parser

@@ -28,6 +28,8 @@ def run(options: argparse.Namespace) -> None:
     generalization = _generalization(options.generalization)
     runs.check_run_folder(options.output, force=options.force)
     estimator = None
+    if (options.annotations is None) == (options.references is None):
+        raise ValueError("--references, --annotations: expected one of them")
     if options.annotations is not None:
         crafted, inputs = _craft_from_annotations(options, generalization)
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -34,12 +33,7 @@ def run(options: argparse.Namespace) -> None:
     q = inference.distribution
     bins = q.bins
     summary = {
-        "format": runs.FORMAT,
-        "version": runs.VERSION,
-        "fastdeg": fd.__version__,
-        "verb": "estimate",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "inputs": inputs,
+        **runs.summary_head("estimate", inputs),
         "n_bins": bins.n_bins,
         "n_samples": q.n_samples,
         "effective_bins": q.effective_bins(),

@@ -11,9 +11,9 @@ from fastdeg.runs import report
 
 def run(options: argparse.Namespace) -> None:
     """Show a run's table and write its HTML report again."""
-    summary = runs.read_summary(options.folder)
-    report.write_report(options.folder, options.folder / "report.html")
+    summary = runs.read_summary(options.RUN)
+    report.write_report(options.RUN, options.RUN / "report.html")
     if summary["verb"] == "estimate" and not options.json:
         console.print_estimate(summary)
         return
-    console.print_run(summary, options.folder, as_json=options.json)
+    console.print_run(summary, options.RUN, as_json=options.json)

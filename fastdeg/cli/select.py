@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> None:
     """Select references among the images of a folder, by the estimator and the distributions of an earlier run."""
     if options.output is not None and options.output.exists() and not options.force:
         raise ValueError(f"{options.output}: exists; pass --force to replace it, or choose another file")
-    estimator, target, crafted = _read_run(options.run)
+    estimator, target, crafted = _read_run(options.RUN)
     with console.progress_bar() as progress:
         photos = read_images(options.images, skip_bad=options.skip_bad, progress=progress)
     if not 1 <= options.n_references <= len(photos):
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
     summary: dict[str, Any] = {
         "fastdeg": fd.__version__,
         "verb": "select",
-        "inputs": {"run": str(options.run), "images": str(options.images), "n_images": len(photos)},
+        "inputs": {"run": str(options.RUN), "images": str(options.images), "n_images": len(photos)},
         "selection": selection_summary(selection),
         "references": rows,
         "notes": [*photos.notes, *photo_notes(inference, candidates.names)],

@@ -7,9 +7,11 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fastdeg import __version__
 from fastdeg._files import hidden_neighbour, replaced_file
 
 RUN_FILE = "run.json"
@@ -67,6 +69,13 @@ def numbered(parent: Path, stem: str) -> Path:
     while (parent / f"{stem}-{number:03d}").exists():
         number += 1
     return parent / f"{stem}-{number:03d}"
+
+
+def summary_head(verb: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what every run's summary begins with."""
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    head = {"format": FORMAT, "version": VERSION, "fastdeg": __version__, "verb": verb, "created": created}
+    return head | {"inputs": dict(inputs)}
 
 
 def write_json(path: Path, summary: Mapping[str, Any]) -> None:

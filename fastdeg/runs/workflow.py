@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,12 +166,7 @@ def summarize(
     result = run.result
     bins = run.target.bins
     return {
-        "format": runs.FORMAT,
-        "version": runs.VERSION,
-        "fastdeg": fd.__version__,
-        "verb": verb,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "inputs": dict(inputs),
+        **runs.summary_head(verb, inputs),
         "space": bins.space.to_dict() if bins.space else None,
         "n_bins": bins.n_bins,
         "n_samples": run.target.n_samples,
