@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import warnings
 
@@ -14,6 +15,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import fastdeg as fd
+from fastdeg.cli.photos import craft_from_photos
 from fastdeg.images.features import luma
 from fastdeg.images.inference import mixture, uncertainty
 from fastdeg.images.inference.bin_nodes import bin_nodes
@@ -378,6 +380,11 @@ def test_images_are_described_once():
     assert (len(described), repr(described)) == (3, f"DescribedImages(3 images, {asked[0]} patches)")
     np.testing.assert_array_equal(found[0], fitted.predict(images))
     np.testing.assert_array_equal(found[4].posterior, fitted.infer(images, outside_level=0).posterior)
+    asked.clear()  # what the command line does
+    options = argparse.Namespace(threads=1, n_references=2, n_neighbors=1)
+    with pytest.warns(UserWarning, match="no image can be called outside"):
+        craft_from_photos(fitted, dict(zip("abc", images, strict=True)), options, None, generalization=0.1)
+    assert asked == [len(described.owners)]
     with pytest.raises(ValueError, match="images: described by an estimator with another patch_size"):
         clone(fitted).set_params(patch_size=64).describe(described)
 

@@ -27,7 +27,7 @@ from fastdeg.images.inference import uncertainty
 from fastdeg.images.inference.bin_nodes import BinNodes, bin_nodes
 from fastdeg.images.inference.mixture import MixtureFit, fit_mixture, grid_shape, posterior
 from fastdeg.images.inference.model import DegradationModel
-from fastdeg.images.inference.photo_priors import blur_columns
+from fastdeg.images.inference.photo_priors import BLUR_AXES
 from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.results import Bootstrap, Identifiability, Inference, ReferenceCounts
 from fastdeg.images.inference.summaries import Summaries
@@ -164,7 +164,7 @@ class DegradationEstimator(BaseEstimator):
             self.model_ = DegradationModel.fit(
                 synthetic, self._space.standardize(synthetic.parameters), np.random.default_rng(seeds[1]),
                 n_images=len(images), own_features=self.features is not None,
-                by_lower_half=blur_columns(recipe.names), threads=thread_count(threads),
+                by_lower_half=np.isin(recipe.names, BLUR_AXES), threads=thread_count(threads),
             )  # fmt: skip
         self.n_images_ = len(images)
         self._nodes_cache: BinNodes | None = None

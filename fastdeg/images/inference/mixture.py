@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._threads import single_blas_thread
 from fastdeg._types import Float
 from fastdeg.bins import Bins, GridBins
 
@@ -109,20 +110,21 @@ def _expectation_maximization(
     share = INDEPENDENCE / (INDEPENDENCE + totals[:, None])  # of the product of the marginals
     found, values = np.empty_like(weights), np.full(len(counts), -np.inf)
     n_iter = np.full(len(counts), -max_iter)
-    for iteration in range(1, max_iter + 1):
-        density = np.maximum(weights @ likelihood.T, 1e-300)  # (B, n)
-        new = (counts * np.log(density)).sum(axis=1) / totals
-        marginals = None if shape is None else _product_of_marginals(weights, shape)
-        weights *= (counts / density) @ likelihood
-        weights /= weights.sum(axis=1, keepdims=True)
-        if marginals is not None:
-            weights += share * (marginals - weights)
-        running, gains = n_iter < 0, (new - values) * totals
-        values[running] = new[running]
-        stopped = running & (gains < tol) & (iteration > 1)
-        found[stopped], n_iter[stopped] = weights[stopped], iteration
-        if (n_iter > 0).all():
-            return found, values, n_iter
+    with single_blas_thread():
+        for iteration in range(1, max_iter + 1):
+            density = np.maximum(weights @ likelihood.T, 1e-300)  # (B, n)
+            new = (counts * np.log(density)).sum(axis=1) / totals
+            marginals = None if shape is None else _product_of_marginals(weights, shape)
+            weights *= (counts / density) @ likelihood
+            weights /= weights.sum(axis=1, keepdims=True)
+            if marginals is not None:
+                weights += share * (marginals - weights)
+            running, gains = n_iter < 0, (new - values) * totals
+            values[running] = new[running]
+            stopped = running & (gains < tol) & (iteration > 1)
+            found[stopped], n_iter[stopped] = weights[stopped], iteration
+            if (n_iter > 0).all():
+                return found, values, n_iter
     found[n_iter < 0] = weights[n_iter < 0]
     return found, values, n_iter
 

@@ -42,24 +42,17 @@ def out_of_focus(x: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     return np.asarray(cv2.blendLinear(x, blurred, in_focus, 1 - in_focus), np.uint8)
 
 
-def blur_columns(names: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which of the axes say how much a picture is blurred, (d,)."""
-    return np.array([name in BLUR_AXES for name in names])
-
-
-def noise_columns(names: Sequence[str]) -> NDArray[np.bool_]:
-    """Return which of the axes say how noisy a picture is, (d,)."""
-    return np.array([name == NOISE_AXIS for name in names])
-
-
 def appearances(parameters: Float, names: Sequence[str]) -> list[tuple[float, Float]]:
     """Return what degraded photographs look like: shares, and the parameters that look the same in an ideal one.
 
     Variances of Gaussian blurs add up: a soft photograph with a blur of σ is a sharp one with a stronger blur. So do
     those of texture and noise.
     """
-    kinds = [(blur_columns(names), WHOLLY, WHOLLY_SIGMA), (noise_columns(names), TEXTURED, TEXTURE_SIGMA)]
-    kinds = [kind for kind in kinds if kind[0].any()]
+    kinds = [
+        (np.isin(names, axes), share, sigmas)
+        for axes, share, sigmas in ((BLUR_AXES, WHOLLY, WHOLLY_SIGMA), (NOISE_AXIS, TEXTURED, TEXTURE_SIGMA))
+        if np.isin(names, axes).any()
+    ]
     found = [(1 - sum(share for _, share, _ in kinds), parameters)]
     for columns, share, sigmas in kinds:
         for sigma in sigmas:

@@ -32,13 +32,10 @@ def bootstrap(log_likelihood: Float, bins: Bins, n_resamples: int, level: float,
     shape = grid_shape(bins)
     weights = bootstrap_mixtures(log_likelihood, bins.volumes, n_resamples, rng, shape=shape)
     estimate = fit_mixture(log_likelihood, bins.volumes, shape=shape).weights
-    tail = (1 - level) / 2
-    marginals = []
-    for k, name in enumerate(bins.names):
-        samples = np.stack([bins.marginal(w, k) for w in weights])
-        ends = np.quantile(samples, [tail, 1 - tail], axis=0)
-        rounded = np.clip(np.stack([bins.marginal(estimate, k), *ends]).round(9), 0, 1)  # 9: no dust of rounding
-        marginals.append(MarginalIntervals(name, *rounded))
+    marginals = [  # 9 digits: no dust of rounding
+        MarginalIntervals(name, *np.clip(np.stack([bins.marginal(estimate, k), *ends]).round(9), 0, 1))
+        for k, (name, ends) in enumerate(zip(bins.names, _intervals(weights, bins, level), strict=True))
+    ]
     return Bootstrap(weights, tuple(marginals), level)
 
 
@@ -46,17 +43,18 @@ def reference_counts(
     log_likelihood: Float, bins: Bins, counts: Sequence[int], n_resamples: int, level: float, rng: np.random.Generator
 ) -> ReferenceCounts:
     """Return the mean interval width of each axis' marginal, for resamples of each size."""
-    tail = (1 - level) / 2
-    widths = np.empty((len(counts), len(bins.names)))
-    for i, count in enumerate(counts):
-        weights = bootstrap_mixtures(
-            log_likelihood, bins.volumes, n_resamples, rng, shape=grid_shape(bins), n_images=count
-        )
-        for k in range(len(bins.names)):
-            samples = np.stack([bins.marginal(w, k) for w in weights])
-            low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
-            widths[i, k] = (high - low).mean()
-    return ReferenceCounts(np.asarray(counts), widths, bins.names)
+    shape, widths = grid_shape(bins), []
+    for n in counts:
+        weights = bootstrap_mixtures(log_likelihood, bins.volumes, n_resamples, rng, shape=shape, n_images=n)
+        widths.append([(high - low).mean() for low, high in _intervals(weights, bins, level)])
+    return ReferenceCounts(np.asarray(counts), np.array(widths).reshape(len(counts), len(bins.names)), bins.names)
+
+
+def _intervals(weights: Float, bins: Bins, level: float) -> list[Float]:
+    """Return the lower and upper ends that hold the level's share of each axis' marginals, (2, bins of the axis)."""
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    marginals = [np.stack([bins.marginal(w, k) for w in weights]) for k in range(len(bins.names))]
+    return [np.quantile(samples, ends, axis=0) for samples in marginals]
 
 
 def identifiability(
