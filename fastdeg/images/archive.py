@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,6 @@ from fastdeg._files import read_archive, write_archive
 from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.images.inference.model import DegradationModel
 
-if TYPE_CHECKING:
-    from fastdeg.images.estimator import DegradationEstimator
-
 FORMAT = "DegradationEstimator"
 VERSION = 2  # changes with what the features say: what was learned from others is of no use
 SAVED = ("downsampling", "noise", "interpolation", "n_samples", "patch_size", "random_state")  # beside the bins
@@ -23,19 +21,21 @@ OLDER_NAMES = {"reading": "summarizer", "comb_reading": "jpeg_summarizer"}  # of
 OWN = ("degrade", "features")  # callables, which are not saved
 
 
-def write_estimator(path: str | os.PathLike[str], estimator: DegradationEstimator) -> None:
-    """Write a fitted estimator."""
-    state = estimator.bins.to_arrays()
+def write_estimator(
+    path: str | os.PathLike[str], arguments: Mapping[str, Any], model: DegradationModel, n_images: int
+) -> None:
+    """Write a fitted estimator; arguments: those of its constructor."""
+    state = arguments["bins"].to_arrays()
     arrays: dict[str, NDArray[Any]] = {f"bins.{k}": v for k, v in state.items() if isinstance(v, np.ndarray)}
     header = {
         "bins": {k: v for k, v in state.items() if not isinstance(v, np.ndarray)},
         "version": VERSION,
         "fastdeg": __version__,
-        "n_images": estimator.n_images_,
-        "own": [name for name in OWN if getattr(estimator, name) is not None],
-        "parameters": {name: getattr(estimator, name) for name in SAVED},
+        "n_images": n_images,
+        "own": [name for name in OWN if arguments[name] is not None],
+        "parameters": {name: arguments[name] for name in SAVED},
     }
-    write_archive(path, FORMAT, header, arrays | estimator.model_.to_arrays())
+    write_archive(path, FORMAT, header, arrays | model.to_arrays())
 
 
 def read_estimator(

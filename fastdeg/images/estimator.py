@@ -327,7 +327,7 @@ class DegradationEstimator(BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a ``.npz`` file (no pickles); own callables are not saved."""
         self._check_fitted()
-        write_estimator(path, self)
+        write_estimator(path, self.get_params(deep=False), self.model_, self.n_images_)
 
     @classmethod
     def load(
