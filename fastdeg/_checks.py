@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdeg._types import Float
+
 PMF_TOLERANCE = 1e-9
 INDEFINITE = 1e-9  # of a matrix's largest entry: an eigenvalue below minus that is more than rounding
 
@@ -66,7 +68,7 @@ def by_name(value: Any, name: str, columns: Sequence[str]) -> Any:
     return value[list(columns)]
 
 
-def covariances(value: ArrayLike, name: str, shape: Sequence[int | str]) -> NDArray[np.float64]:
+def covariances(value: ArrayLike, name: str, shape: Sequence[int | str]) -> Float:
     """Return matrices (..., d, d) as a new float64 array; refuse asymmetric and indefinite ones, but for rounding.
 
     What the rounding to float32 made indefinite comes back semidefinite.
@@ -109,7 +111,7 @@ def _item(name: str, index: int, items: NDArray[Any]) -> str:
     return f"{name}[{index}]" if len(items) > 1 else name
 
 
-def masses(value: ArrayLike, name: str, shape: Sequence[int | str] = ("N",)) -> NDArray[np.float64]:
+def masses(value: ArrayLike, name: str, shape: Sequence[int | str] = ("N",)) -> Float:
     """Return finite, non-negative masses with a positive total, as float64."""
     array = float_array(value, name, shape)
     if array.size and array.min() < 0:
@@ -121,7 +123,7 @@ def masses(value: ArrayLike, name: str, shape: Sequence[int | str] = ("N",)) -> 
     return array
 
 
-def weights(value: ArrayLike, name: str, count: int | str, *, finite: bool = True) -> NDArray[np.float64]:
+def weights(value: ArrayLike, name: str, count: int | str, *, finite: bool = True) -> Float:
     """Return weights >= 0, of which only the ratios matter: neither tiny nor huge ones shall spoil the sums."""
     array = float_array(value, name, (count,), finite=finite)
     if array.size and not array.min() >= 0:
@@ -131,7 +133,7 @@ def weights(value: ArrayLike, name: str, count: int | str, *, finite: bool = Tru
     return array / largest if 0 < largest < 1e-100 or 1e100 < largest < np.inf else array
 
 
-def pmf(value: ArrayLike, name: str, n_bins: int | None = None) -> NDArray[np.float64]:
+def pmf(value: ArrayLike, name: str, n_bins: int | None = None) -> Float:
     """Return a probability mass function as float64, renormalised when near to sum one and refused otherwise.
 
     Near: within 1e-9, or what the precision allows in which the value is given.

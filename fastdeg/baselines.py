@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fastdeg import _checks
+from fastdeg._types import Float
 from fastdeg.distribution import BinnedDistribution
 
 
@@ -41,7 +42,7 @@ def mixture(q: BinnedDistribution, prior: BinnedDistribution, weight: float) -> 
     return BinnedDistribution(q.bins, (1 - weight) * q.pmf + weight * prior.pmf)
 
 
-def closed_form_weights(distances: ArrayLike, alpha: float = 25) -> NDArray[np.float64]:
+def closed_form_weights(distances: ArrayLike, alpha: float = 25) -> Float:
     """Return bin weights ∝ exp((1 − d)^alpha) − 1 over min-max scaled distances d, scored bin by bin.
 
     The way of the known re-implementation of the paper: each bin's distance to the references stands alone, so it

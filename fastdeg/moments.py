@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
-from fastdeg._types import ByValue
+from fastdeg._types import ByValue, Float
 from fastdeg.kernels.measure import moments as _kernels
 
 
@@ -29,13 +29,13 @@ class Moments(ByValue):
         Σ w (x − mean)(x − mean)ᵀ, (d, d) or (N, d, d).
     """
 
-    weight: NDArray[np.float64]
-    mean: NDArray[np.float64]
-    residual: NDArray[np.float64]
-    scatter: NDArray[np.float64]
+    weight: Float
+    mean: Float
+    residual: Float
+    scatter: Float
 
     @property
-    def covariance(self) -> NDArray[np.float64]:
+    def covariance(self) -> Float:
         """Population covariance (``ddof`` 0): scatter over weight, 0 where the weight is 0."""
         weight = self.weight[..., None, None]
         return np.divide(self.scatter, weight, out=np.zeros_like(self.scatter), where=weight > 0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._types import Float
 from fastdeg.kernels.measure.brute_force import assign_dense, pack_centers
 from fastdeg.kernels.measure.candidate_grid import assign_cells, build_cells
 
@@ -20,7 +21,7 @@ class NearestCenter:
     A table of cells is built once ``cells_after`` samples have been asked for: by default when it pays.
     """
 
-    def __init__(self, centers: NDArray[np.float64], cells_after: float | None = None) -> None:
+    def __init__(self, centers: Float, cells_after: float | None = None) -> None:
         self._centers = np.ascontiguousarray(centers)
         n = len(self._centers)
         self._n_halvings = min(MOST_HALVINGS, max(6, int(np.ceil(np.log2(n))) + 5))

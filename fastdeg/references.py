@@ -274,7 +274,7 @@ def _candidates(
     taken: NDArray[np.bool_],
     images_left: NDArray[np.int64],
     supported: NDArray[np.bool_],
-    away: NDArray[np.float64],
+    away: Float,
 ) -> NDArray[np.int64]:
     """Free images of the nearest occupied bins, all of those equally near."""
     usable = (images_left > 0) & supported

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
-from fastdeg._types import ByValue
+from fastdeg._types import ByValue, Float
 from fastdeg.runs.folder import read_csv
 from fastdeg.space import DegradationSpace
 
@@ -27,7 +26,7 @@ class Annotations(ByValue):
         The column ``file``, where the table has one.
     """
 
-    parameters: NDArray[np.float64]
+    parameters: Float
     files: tuple[str, ...] | None
 
 

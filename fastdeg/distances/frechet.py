@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
 from fastdeg._threads import thread_count
+from fastdeg._types import Float
 from fastdeg.kernels.measure.frechet import frechet_block, frechet_many
 from fastdeg.kernels.measure.frechet_small import (
     ASYMMETRIC,
@@ -125,8 +126,8 @@ def frechet_distances(
 def _many(
     means: NDArray[Any],
     covs: NDArray[Any],
-    mean: NDArray[np.float64],
-    cov: NDArray[np.float64],
+    mean: Float,
+    cov: Float,
     names: tuple[str, str, str],
     threads: int | None,
 ) -> NDArray[Any]:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdeg._types import Float
 from fastdeg.degradations.pixels import check_image, to_float, to_uint8
 from fastdeg.kernels.images.block_statistics import BASIS, N_STATISTICS, SHIFT, planes_features, zero_shares
 from fastdeg.kernels.images.detail import N_STATISTICS as N_DETAIL_STATISTICS
@@ -35,7 +36,7 @@ TESTED_EDGE_WEIGHT = 4.0  # the same in the test of what is outside: as much as 
 TESTED_DETAIL_WEIGHT = 1.0  # more hides a second compression
 
 
-def feature_weights(n_images: int, *, jpeg: bool = False, tested: bool = False) -> NDArray[np.float64]:
+def feature_weights(n_images: int, *, jpeg: bool = False, tested: bool = False) -> Float:
     """Return the weights of the features, (N_FEATURES,), in a fit on so many clean images: those of the DCT alone for
     few; with the quality that JPEG's quantisation shows, or without; or those in the test of what is outside."""
     edges, detail = (TESTED_EDGE_WEIGHT, TESTED_DETAIL_WEIGHT) if tested else (EDGE_WEIGHT, DETAIL_WEIGHT)
@@ -47,9 +48,7 @@ def feature_weights(n_images: int, *, jpeg: bool = False, tested: bool = False) 
     )
 
 
-def jpeg_qualities(
-    features: NDArray[np.float32], owners: NDArray[np.int64], n: int
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+def jpeg_qualities(features: NDArray[np.float32], owners: NDArray[np.int64], n: int) -> tuple[NDArray[np.bool_], Float]:
     """Return which of n images show the comb of a JPEG quantisation, and the quality it gives, each (n,).
 
     owners: which image each row of the features is a patch of. What one patch leaves in doubt the others may tell.

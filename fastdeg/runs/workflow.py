@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import fastdeg as fd
 from fastdeg import baselines
-from fastdeg._types import ByValue, Progress
+from fastdeg._types import ByValue, Float, Progress
 from fastdeg.bins import Bins
 from fastdeg.crafting.path.curve import TradeoffPath
 from fastdeg.crafting.problem.bounded_simplex import entropy_term
@@ -50,8 +50,8 @@ class Candidates(ByValue):
     """
 
     names: tuple[str, ...]
-    embeddings: NDArray[np.float64]
-    parameters: NDArray[np.float64]
+    embeddings: Float
+    parameters: Float
     labels: NDArray[np.int64]
     images: Sequence[NDArray[Any]] | None = None
 

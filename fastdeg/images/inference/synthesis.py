@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._threads import single_opencv_thread, worker_pool
-from fastdeg._types import Progress
+from fastdeg._types import Float, Progress
 from fastdeg.degradations.chain import Degradation, corrupt
 from fastdeg.degradations.fast import corrupted_variants, in_tones, noise_pool, shrink_at_once, shrink_by_area
 from fastdeg.degradations.pixels import check_image, to_float, to_uint8
@@ -39,7 +39,7 @@ class Synthetic:
     """Features of degraded patches."""
 
     features: NDArray[np.float32]  # (n, F)
-    parameters: NDArray[np.float64]  # (n, d), what each was degraded with
+    parameters: Float  # (n, d), what each was degraded with
     groups: NDArray[np.int64]  # piece of clean content that each came from: different ones share no pixel
     uncompressed: NDArray[np.bool_]  # beyond the space, never compressed, whose quality stands at the best of the space
     jittered: NDArray[np.bool_]  # whose contrast and brightness are varied more than those of photographs are
@@ -80,7 +80,7 @@ def pieces_of(images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
 
 def synthesize(
     images: Sequence[NDArray[Any]],
-    draw: Callable[[int, np.random.Generator], NDArray[np.float64]],
+    draw: Callable[[int, np.random.Generator], Float],
     recipe: Recipe,
     n_samples: int,
     seed: np.random.SeedSequence,
@@ -101,7 +101,7 @@ def synthesize(
     normal = noise_pool(recipe.noise, recipe.patch_size, np.random.default_rng(for_pool))
     jobs = list(enumerate(seeds))
 
-    def work(job: tuple[int, np.random.SeedSequence]) -> tuple[Described, NDArray[np.float64], int]:
+    def work(job: tuple[int, np.random.SeedSequence]) -> tuple[Described, Float, int]:
         k, child = job
         rng = np.random.default_rng(child)
         piece = k % len(pieces)
@@ -167,13 +167,13 @@ def _after_downsampling() -> set[str]:
 
 def _samples(
     piece: NDArray[Any],
-    draw: Callable[[int, np.random.Generator], NDArray[np.float64]],
+    draw: Callable[[int, np.random.Generator], Float],
     recipe: Recipe,
     normal: NDArray[np.float32],
     jittered: NDArray[np.bool_],
     uncompressed: bool,
     rng: np.random.Generator,
-) -> tuple[Described, NDArray[np.float64]]:
+) -> tuple[Described, Float]:
     """Return features of variants of a patch, and of one never compressed if asked for, and parameters."""
     parameters = draw(len(jittered) + uncompressed, rng)
     shared = [k for k, name in enumerate(recipe.names) if name not in _after_downsampling()]
