@@ -120,3 +120,40 @@ def test_one_thread_is_one_thread_in_all_that_crafting_calls():
     command = [sys.executable, "-c", textwrap.dedent(script)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "nobody asked numba for threads"
+
+
+def test_a_child_forked_while_another_thread_crafts_has_its_own_limits():
+    script = """
+        import os, threading
+        import fastdeg as fd
+        import scipy.linalg
+        from threadpoolctl import threadpool_info, threadpool_limits
+
+        bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 5)]))
+        q = fd.BinnedDistribution(bins, [0.0, 0.25, 0.5, 0.25, 0.0])
+        threadpool_limits(2, user_api="blas")
+        inside, over = threading.Event(), threading.Event()
+
+        def wait(*_):
+            inside.set()
+            over.wait()
+
+        def blas():
+            return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+        other = threading.Thread(target=fd.craft, args=(q,), kwargs={"generalization": 0.1, "progress": wait})
+        other.start()
+        inside.wait()
+        child = os.fork()
+        if child == 0:
+            seen = []
+            fd.craft(q, generalization=0.1, progress=lambda *_: seen.append(blas()))
+            os._exit(0 if seen[0] == {1} and blas() == {2} else 1)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        over.set()
+        other.join()
+        print(code, blas())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    assert done.stdout.strip() == "0 {2}"
