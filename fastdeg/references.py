@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import ByValue, Float
+from fastdeg.distances.frechet import frechet_of_factors
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.kernels.measure.diversity import distance_to_set, most_diverse, update_nearest
 from fastdeg.kernels.measure.farthest import bucket_steps, farthest_steps, make_buckets
@@ -301,11 +302,7 @@ def _moment_distance(chosen: Float, everything: Float) -> float:
     mean = chosen.mean(axis=0)
     factors = [rows / np.sqrt(len(rows)) for rows in (chosen - mean, everything)]
     factors = [np.linalg.qr(rows, mode="r") if len(chosen) > rows.shape[1] else rows for rows in factors]
-    root, whole_root = (float(np.linalg.norm(factor)) for factor in factors)
-    share = 1.0
-    if root > 0 and whole_root > 0:
-        share = np.linalg.svd((factors[0] / root) @ (factors[1] / whole_root).T, compute_uv=False).sum()
-    return float(mean @ mean + (root - whole_root) ** 2 + 2 * root * whole_root * (1 - min(share, 1.0)))
+    return frechet_of_factors(mean, *factors)
 
 
 def _index_array(value: ArrayLike, name: str, count: int) -> NDArray[np.int64]:

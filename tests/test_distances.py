@@ -36,7 +36,10 @@ def test_transport_is_over_standardised_centres(bins, default, metric):
     value = fd.degradation_distance(p, q, frechet_weight=0, metric=metric)
     np.testing.assert_allclose(value, expected, rtol=1e-9)
     both = fd.degradation_distance(p, q, wasserstein_weight=2.0, metric=metric)
+    scales = bins.scales()
+    moments = [(mean / scales, cov / np.outer(scales, scales)) for mean, cov in (p.moments(), q.moments())]
     frechet = fd.degradation_distance(p, q, wasserstein_weight=0)
+    np.testing.assert_allclose(frechet, fd.frechet_distance(*moments[0], *moments[1]), rtol=1e-9)
     np.testing.assert_allclose(both, frechet + 2 * expected, rtol=1e-9)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastdeg import _checks
+from fastdeg._types import Float
 from fastdeg.bins import GridBins
-from fastdeg.distances.frechet import frechet_distance
+from fastdeg.distances.frechet import frechet_of_factors
 from fastdeg.distances.transport import emd, emd_grid
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.transport.metrics import find
@@ -63,9 +66,8 @@ def degradation_distance(
         scales = bins.scales()
         (mean_p, cov_p), (mean_q, cov_q) = p.moments(), q.moments()
         squares = scales[:, None] * scales
-        distance += frechet_weight * frechet_distance(
-            mean_p / scales, cov_p / squares, mean_q / scales, cov_q / squares
-        )
+        factors = _factor(cov_p / squares), _factor(cov_q / squares)
+        distance += frechet_weight * frechet_of_factors((mean_p - mean_q) / scales, *factors)
     metric = find(metric, "cityblock" if isinstance(bins, GridBins) else "euclidean").name
     if wasserstein_weight > 0 and isinstance(bins, GridBins) and metric == "cityblock":
         along = [(axis.centers - axis.low) / s for axis, s in zip(bins.space.axes, bins.scales(), strict=True)]
@@ -77,3 +79,9 @@ def degradation_distance(
         result = emd(p.pmf[sources], q.pmf[sinks], x[sources], x[sinks], metric=metric)
         distance += wasserstein_weight * float(result.value)
     return distance
+
+
+def _factor(covariance: Float) -> Float:
+    """Return f with fᵀf the covariance."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
