@@ -133,7 +133,7 @@ def craft(
     _checks.progress(progress)
     solver = WarmSolver(setup, Limits.checked(time_limit, tol, max_iter, threads), warm_start)
     with single_blas_thread():
-        result = solver.result(solver.tau(generalization), progress)
+        result = solver.result(solver.tau(generalization, progress), progress)
     warn_of_extremes(setup, result)
     return result
 

@@ -17,6 +17,8 @@ from fastdeg.crafting.problem.problem import PlanTransport, Solution
 from fastdeg.crafting.result import CraftResult, finish
 from fastdeg.crafting.solve import solve
 
+_SEARCH = 0.9  # share of the search for tau, as progress is told
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -49,13 +51,23 @@ class WarmSolver:
         self.last: tuple[float, Solution] | None = None  # tau and solution
         self.deadline: float | None = None  # of all solves together; else each has its own
 
-    def tau(self, generalization: float | str) -> float:
-        """Return the number that ``generalization`` stands for."""
-        if isinstance(generalization, str):
-            _checks.choice(generalization, "generalization", ("auto",))
-            self.deadline = deadline = time.perf_counter() + self.limits.seconds
-            return automatic(self.setup, self.roughly, lambda: time.perf_counter() > deadline)
-        return _checks.number(generalization, "generalization", 0)
+    def tau(self, generalization: float | str, progress: Progress | None) -> float:
+        """Return the number that ``generalization`` stands for; of a search, progress is told to nine tenths."""
+        if not isinstance(generalization, str):
+            return _checks.number(generalization, "generalization", 0)
+        _checks.choice(generalization, "generalization", ("auto",))
+        self.deadline = deadline = time.perf_counter() + self.limits.seconds
+
+        def told(done: float, message: str) -> None:
+            if progress is not None:
+                progress(_SEARCH * done, message)
+
+        def roughly(tau: float, told: Progress) -> Solution:
+            return self.roughly(tau, progress=told)
+
+        tau, solution = automatic(self.setup, roughly, lambda: time.perf_counter() > deadline, told)
+        self.state, self.last = solution.state, (tau, solution)
+        return tau
 
     def roughly(self, tau: float, coarse: float = 1e-5, progress: Progress | None = None) -> Solution:
         """Solve well enough to choose tau by; ``coarse`` is the tolerance on grids."""
@@ -64,6 +76,12 @@ class WarmSolver:
 
     def result(self, tau: float, progress: Progress | None) -> CraftResult:
         """Solve to the tolerance."""
+        if progress is not None and self.deadline is not None:  # after a search
+            whole = progress
+
+            def progress(done: float, message: str) -> None:
+                whole(_SEARCH + (1 - _SEARCH) * done, message)
+
         return self._finish(tau, self._solve(tau, self.limits.tol, progress))
 
     def _finish(self, tau: float, solution: Solution) -> CraftResult:
@@ -71,7 +89,8 @@ class WarmSolver:
 
     def _solve(self, tau: float, tol: float, progress: Progress | None) -> Solution:
         limits = self.limits
-        if self.last is not None and self.last[0] == tau and self.last[1].closed(tol):
+        late = self.deadline is not None and time.perf_counter() > self.deadline
+        if self.last is not None and self.last[0] == tau and (late or self.last[1].closed(tol)):
             known = self.last[1]
             if progress is not None:
                 progress(1.0, f"gap {known.gap:.1e} after {known.n_iter} iterations")
