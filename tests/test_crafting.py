@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,28 +115,6 @@ def test_auto_generalization_reaches_the_evidence_radius():
     assert wider.terms["frechet"] + wider.terms["wasserstein"] > result.terms["frechet"] + result.terms["wasserstein"]
 
 
-@pytest.mark.parametrize("samples", [24, 300])
-@pytest.mark.parametrize("weights", [(1.0, 1.0), (0.5, 0.0), (0.0, 2.0)])
-def test_the_evidence_radius_is_a_quantile_of_distances_of_resamples(samples, weights, monkeypatch):
-    q = paper_target(samples)
-    target = build(q, None, None, None, *weights, None, None, None, None)
-    resamples = np.random.default_rng(0).multinomial(samples, q.pmf[q.pmf > 0], size=generalization.N_RESAMPLES)
-    distances = []
-    for counts in resamples:
-        pmf = np.zeros(q.n_bins)
-        pmf[q.pmf > 0] = counts / samples
-        resample, options = fd.BinnedDistribution(q.bins, pmf), {"wasserstein_weight": weights[0]}
-        options |= {"frechet_weight": weights[1], "metric": "cityblock"}
-        distances.append(fd.degradation_distance(resample, q, **options))
-    expected = np.quantile(distances, 0.9)
-    assert expected > 0
-    for few in (0, 10**9):
-        monkeypatch.setattr(generalization, "_FEW", few)
-        for threads in (1, 2):
-            found = generalization.evidence_radius(replace(target, threads=threads))
-            assert found == pytest.approx(expected, rel=1e-9)
-
-
 @pytest.mark.parametrize("samples", [24, 300, None])
 def test_auto_generalization_is_the_largest_that_the_evidence_allows(samples):
     q = paper_target(samples or 24)
@@ -153,20 +130,6 @@ def test_auto_generalization_is_the_largest_that_the_evidence_allows(samples):
 
     assert within(0.999 * largest)
     assert not within(1.002 * largest)
-
-
-def test_an_interrupt_ends_what_runs_side_by_side():
-    def interrupted(number):
-        if number == 3:
-            raise KeyboardInterrupt
-        time.sleep(0.02)
-        return number
-
-    start = time.perf_counter()
-    with pytest.raises(KeyboardInterrupt):
-        generalization._in_threads(interrupted, range(1000), 2)
-    assert time.perf_counter() - start < 5
-    assert generalization._in_threads(float, range(7), 2) == list(range(7))
 
 
 @pytest.mark.parametrize("bins", ["paper", "grid", "centroids"])

@@ -17,10 +17,10 @@ from fastdeg.transport.metrics import ground_costs, obeys_triangle
 from fastdeg.transport.network import solve_matrix
 
 N_RESAMPLES = 200
-N_EXACT, N_EXACT_OF_MANY = 20, 2  # resamples with an exact transport, and where it is a flow on a whole grid
+N_EXACT, EXACT_BINS = 20, 50_000  # resamples with an exact transport, and the bins between which they move mass
 QUANTILE = 0.9
 KL_SHARE = 0.7
-_MOST_ARCS = 4_000_000  # of a cost matrix for the transport from a resample
+_MOST_ARCS = 1_000_000  # of a cost matrix for the transport from a resample
 _BLOCK = 1_000_000  # masses of resamples at a time
 _RADIUS_DONE = 0.2  # share of the search for tau, as progress is told
 _PRECISION = 1e-3  # of log tau
@@ -83,8 +83,8 @@ def evidence_radius(setup: Setup, late: Callable[[], bool] = lambda: False, told
     evidence.
 
     W is found for the first few resamples only. For the others it follows by linear regression on the sum of the
-    earth mover's distances along each coordinate, whose correlation with W is 0.95 and more. Once it is ``late``, of
-    as many resamples as are known by then.
+    earth mover's distances along each coordinate, whose correlation with W is about 0.95. Once it is ``late``, of as
+    many resamples as are known by then.
     """
     n_samples, problem, weight = setup.target.n_samples, setup.problem, setup.wasserstein_weight
     if n_samples is None or (problem.frechet_weight == 0 and weight == 0):
@@ -98,58 +98,71 @@ def evidence_radius(setup: Setup, late: Callable[[], bool] = lambda: False, told
     frechet, along_axes, first = np.empty(0), np.empty(0), np.empty((0, len(support)))
     while len(frechet) < N_RESAMPLES and not (len(frechet) and late()):
         size = min(max(_BLOCK // len(support), 1), N_RESAMPLES - len(frechet))
-        shares = rng.multinomial(n_samples, target, size=size) / n_samples
+        shares = _resamples(rng, n_samples, target, size)
         frechet = np.append(frechet, problem.frechet_weight * problem.frechet.values(support, shares))
         along_axes = np.append(along_axes, weight * _transport_along_axes(shares - target, centers))
         first = np.concatenate((first, shares[: N_EXACT - len(first)]))
         told(_RADIUS_DONE / 2 * len(frechet) / N_RESAMPLES, f"{len(frechet)} resamples of the target")
     if weight == 0:
         return float(np.quantile(frechet, QUANTILE))
-    exact = np.empty(0)
+    exact, n_bins = np.empty(0), 0.0
     for shares in first:
-        moved, few = _transport_to_target(setup, shares, target, support, centers)
-        exact = np.append(exact, weight * moved)
+        moved, between = _transport_to_target(setup, shares, target, support, centers)
+        exact, n_bins = np.append(exact, weight * moved), n_bins + between
         told(_RADIUS_DONE / 2 * (1 + len(exact) / N_EXACT), f"transport from resample {len(exact)} to the target")
-        if late() or (len(exact) == N_EXACT_OF_MANY and not few):
+        if n_bins >= EXACT_BINS or late():
             break
-    if len(exact) < 4:
-        return float((frechet[: len(exact)] + exact).max())
-    known = along_axes[: len(exact)]
-    slope = float(np.cov(known, exact)[0, 1] / max(known.var(ddof=1), 1e-300))
-    fit = exact.mean() + slope * (along_axes - known.mean())
-    errors = (exact - fit[: len(exact)]) * np.sqrt(len(exact) / (len(exact) - 2))
-    return float(np.quantile((frechet + fit)[:, None] + errors, QUANTILE))
+    known, slope, errors = along_axes[: len(exact)], 1.0, np.zeros(1)  # large shifts add to W what they do along axes
+    if len(exact) >= N_EXACT // 2:
+        slope = float(np.cov(known, exact)[0, 1] / max(known.var(ddof=1), 1e-300))
+        errors = exact - exact.mean() - slope * (known - known.mean())
+        errors *= np.sqrt(len(exact) / (len(exact) - 2))
+    fit = frechet + exact.mean() + slope * (along_axes - known.mean())
+    return float(np.quantile(fit[:, None] + errors, QUANTILE))
+
+
+def _resamples(rng: np.random.Generator, n_samples: int, target: Float, count: int) -> Float:
+    """Return the shares of ``count`` resamples."""
+    if n_samples > len(target):
+        return rng.multinomial(n_samples, target, size=count) / n_samples
+    cumulated = target.cumsum()
+    drawn = np.searchsorted(cumulated / cumulated[-1], rng.random((count, n_samples)), side="right")
+    return np.array([np.bincount(row, minlength=len(target)) for row in drawn]) / n_samples
 
 
 def _transport_along_axes(surplus: Float, centers: Float) -> Float:
     """Return the sum of the earth mover's distances along each coordinate, for each row of differences of masses."""
     total = np.zeros(len(surplus))
     for x in centers.T:
-        order = np.argsort(x)
-        total += np.abs(np.cumsum(surplus[:, order], axis=1)[:, :-1]) @ np.diff(x[order])
+        levels, at = np.unique(x, return_inverse=True)
+        marginals = np.array([np.bincount(at, row) for row in surplus])
+        total += np.abs(np.cumsum(marginals, axis=1)[:, :-1]) @ np.diff(levels)
     return total
 
 
 def _transport_to_target(
     setup: Setup, shares: Float, target: Float, support: NDArray[np.intp], centers: Float
-) -> tuple[float, bool]:
-    """Return the earth mover's distance from a resample to the target, and whether a cost matrix told it."""
+) -> tuple[float, float]:
+    """Return the earth mover's distance from a resample to the target, and between how many bins mass is moved; ∞ where
+    that is a flow on the whole grid, which takes as long as many others."""
     supply, demand = shares, target
     if obeys_triangle(setup.metric):  # what both have in common stays where it is
         supply, demand = np.maximum(shares - target, 0.0), np.maximum(target - shares, 0.0)
     source, sink = np.flatnonzero(supply), np.flatnonzero(demand)
     if not len(source) or not len(sink):
-        return 0.0, True
+        return 0.0, 0.0
     if len(source) * len(sink) > _MOST_ARCS:
         resample = np.zeros(len(setup.usable))
         resample[support] = shares
-        return setup.problem.transport.exact(resample, 1) / setup.wasserstein_weight, False
+        return setup.problem.transport.exact(resample, 1) / setup.wasserstein_weight, np.inf
     if setup.cost is not None:
         cost = setup.cost[np.ix_(support[source], support[sink])]
     else:
         cost = ground_costs(centers[source], centers[sink], setup.metric)
     moved = float(supply.sum())
-    return moved * solve_matrix(supply[source] / moved, demand[sink] / demand.sum(), cost, 1).value, True
+    return moved * solve_matrix(supply[source] / moved, demand[sink] / demand.sum(), cost, 1).value, len(source) + len(
+        sink
+    )
 
 
 def typical_tau(problem: Problem) -> float:
