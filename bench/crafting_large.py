@@ -1,25 +1,21 @@
-"""Large grids with the city-block metric: ``python -m bench.crafting_large [--seconds S] [--dense] [--growth]``.
+"""Large grids with the city-block metric: ``python -m bench.crafting_large [--seconds S] [--dense]``.
 
 Prints for each target and tau, each in a process of its own, the seconds from the call to certified gaps of 1e-4 and
-1e-6, the iterations, and the process' peak memory. ``--dense`` takes the grid of 17,850 bins. ``--growth`` prints the
-time of an iteration of the splitting on grids that differ in their last axis, and the exponent of its growth.
+1e-6, the iterations, and the process' peak memory. ``--dense`` takes the grid of 17,850 bins.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import time
 import warnings
 from typing import Any
 
-import numpy as np
-
 import fastdeg as fd
-from bench.cases.crafting import grid, iterate, iterations, ours
+from bench.cases.crafting import grid, ours
 from bench.machine import peak_memory
 
 KINDS: tuple[Any, ...] = (24, 2_000, "dense")
@@ -46,39 +42,16 @@ def measure(preset: str, kind: Any, tau: float, seconds: float) -> dict[str, Any
     }
 
 
-def growth() -> None:
-    """Print the median time of an iteration by the number of bins."""
-    print("| bins | iteration | for each bin |\n|---|---|---|")
-    sizes, times = [], []
-    for n_last in (5, 9, 17, 33, 66):
-        w = iterations(n_last, count=5)
-        iterate(w)
-        rounds = []
-        for _ in range(7):
-            start = time.perf_counter()
-            iterate(w)
-            rounds.append((time.perf_counter() - start) / w.count)
-        sizes.append(w.splitting.problem.n_bins)
-        times.append(statistics.median(rounds))
-        print(f"| {sizes[-1]:,} | {times[-1] * 1e3:.2f} ms | {times[-1] / sizes[-1] * 1e9:.1f} ns |", flush=True)
-    exponent = np.polyfit(np.log(sizes), np.log(times), 1)[0]
-    print(f"\nTime of an iteration ∝ (bins)^{exponent:.2f}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m bench.crafting_large", description=(__doc__ or "").split("\n\n")[0]
     )
     parser.add_argument("--seconds", type=float, default=120.0, help="limit for each")
     parser.add_argument("--dense", action="store_true", help="the grid of 17,850 bins")
-    parser.add_argument("--growth", action="store_true", help="time of an iteration by the number of bins")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(measure(*json.loads(options.one), options.seconds)))
-        return
-    if options.growth:
-        growth()
         return
     preset = "dense" if options.dense else "large"
     print("| q | τ | 10⁻⁴ | 10⁻⁶ | iterations | gap | peak memory |\n|---|---|---|---|---|---|---|")

@@ -87,3 +87,16 @@ def test_the_ends_of_the_mixtures():
     assert mixtures.matching(0.0, 0.5) == (1.0, 0.0)
     assert mixtures.matching(9.0, 0.5) == (0.0, mixtures.largest_kl)
     assert Mixtures(q, np.array([0.0, 0.5, 0.5]), None).matching(1.0, 0.5)[0] == 1.0
+
+
+@pytest.mark.parametrize("bins", ["one bin", "centroids", "grid"])
+def test_a_path_that_goes_nowhere_asks_for_numbers(bins):
+    bins = {
+        "one bin": fd.CentroidBins([[0.0]]),
+        "centroids": fd.CentroidBins(np.random.default_rng(0).random((6, 2))),
+        "grid": fd.GridBins(fd.DegradationSpace([fd.Axis.regular("a", 0, 1, 8)])),
+    }[bins]
+    q = fd.BinnedDistribution.uniform(bins)
+    with pytest.raises(ValueError, match="generalizations: expected numbers, since a path has no ends"):
+        fd.tradeoff_path(q)
+    assert len(fd.tradeoff_path(q, [0.1, 1.0]).results) == 2

@@ -8,9 +8,7 @@ from types import SimpleNamespace as Workload
 import numpy as np
 
 import fastdeg as fd
-from bench import machine
 from bench.case import OURS, Case, FirstCall, Rival
-from fastdeg._threads import single_blas_thread
 
 UNIT_CUBE = fd.DegradationSpace([fd.Axis.regular(name, 0, 1, 10) for name in "abc"])
 
@@ -218,48 +216,48 @@ CASES += [  # all kinds and taus, with iterations and the peak of memory: python
 ]
 
 
-def iterations(preset, count=10):
-    """A splitting past its first iterations, the bytes that one iteration must move, and as many in an array.
-
-    Of each cell, in float64 (the large grid's right-hand side and λ in float32 at first): s, y (read and written), q,
-    the d flows and the right-hand side in the prox of p with the divergence; one read and one write in each transform;
-    λ, y and s (read and written) in the update of p; λ and the d flows (read and written) in that of the flows.
-    """
-    from fastdeg.crafting.grid.admm import GridSplitting
-    from fastdeg.crafting.problem.arguments import build
-    from fastdeg.crafting.solve import Run
-
-    w = grid(preset, 2_000, 0.1)
-    problem = build(w.q, None, None, None, 1.0, 1.0, None, None, None, None).problem.with_tau(w.tau)
-    splitting = GridSplitting(problem, Run())
-    splitting.active_set = None  # iterations alone
-    with single_blas_thread():
-        splitting.advance(0.0, 50)
-    d, n_cells, size = len(problem.transport.shape), problem.n_bins, splitting.potential.itemsize
-    per_cell = (32 + 8 * d + size) + 4 * size + (24 + size) + (16 * d + size)
-    rows = np.ones(count * per_cell * n_cells // 8 // 8)  # an eighth, read eight times: memory is not the question
-    return Workload(splitting=splitting, count=count, rows=rows, bytes=count * per_cell * n_cells)
+def automatic(w):
+    w.tau = "auto"
+    return ours(w)
 
 
-def iterate(w):
-    with single_blas_thread():
-        w.splitting.advance(0.0, w.count)
-    return w.splitting
+def with_tau(w):
+    w.found = automatic(w).generalization
+    return w
 
 
-def read_as_many(w):
-    return sum(machine.read(w.rows) for _ in range(8))
+def at_the_tau_found(w):
+    w.tau = w.found
+    return ours(w)
 
 
-CASES += [
+def check_search(w, answers):
+    """Both are certified, and the search finds the same tau again."""
+    assert all(result.converged for result in answers.values()), answers
+    assert answers[OURS].generalization == w.found
+
+
+SHAPES = [
+    ("75 bins", lambda kind: grid("paper", kind, None), (24, 2_000, "dense")),
+    *(
+        (f"{n:,} centroids", lambda kind, n=n: centroids(n, kind, 0.1), (24, 2_000, "dense"))
+        for n in (100, 300, 1_000, 3_000)
+    ),
+    ("17,850 bins", lambda kind: grid("dense", kind, None), (24, 2_000, "dense")),
+    ("1,178,100 bins", lambda kind: grid("large", kind, None), (24,)),
+]
+CASES += [  # what `craft` does without a number: a search for tau, of up to ten times a solve
     Case(
-        f"ten iterations of the splitting, {name} bins",
-        lambda preset=preset: iterations(preset),
-        iterate,
-        [Rival("reading as many bytes", read_as_many, wanted)],
-        slow=preset == "large",
+        f"craft, {name}, q {from_samples(kind)}, automatic generalization",
+        lambda make=make, kind=kind: with_tau(make(kind)),
+        automatic,
+        [Rival("one solve at the τ found", at_the_tau_found, 1 / 10)],
+        check_search,
+        slow=name != "75 bins",
+        rounds=1 if name.startswith("1,178") else 5,
     )
-    for preset, name, wanted in (("dense", "17,850", None), ("large", "1,178,100", 0.4))
+    for name, make, kinds in SHAPES
+    for kind in kinds
 ]
 
 

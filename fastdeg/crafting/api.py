@@ -76,8 +76,8 @@ def craft(
     warm_start : CraftResult, optional
         Result of a similar problem on the same bins to start from.
     time_limit : float, optional
-        Seconds after which the best point so far is returned; on grids an exact transport solve for its objective is
-        still to come.
+        Seconds after which the best point so far is returned, the search for ``"auto"`` included; on grids an exact
+        transport solve for its objective is still to come.
     tol : float
         Wanted gap, relative to max(1, |objective|).
     max_iter : int
@@ -101,7 +101,7 @@ def craft(
     Warns
     -----
     UserWarning
-        When p is all but q or all but the prior, and why.
+        When p is all but q or all but the prior, and why, for a ``generalization`` that was given.
 
     References
     ----------
@@ -134,7 +134,8 @@ def craft(
     solver = WarmSolver(setup, Limits.checked(time_limit, tol, max_iter, threads), warm_start)
     with single_blas_thread():
         result = solver.result(solver.tau(generalization, progress), progress)
-    warn_of_extremes(setup, result)
+    if not isinstance(generalization, str) or not result.converged:
+        warn_of_extremes(setup, result)
     return result
 
 

@@ -41,12 +41,24 @@ def upper(setup: Setup, solve: Solve) -> float:
 
 
 def lower(setup: Setup, solve: Solve) -> float:
-    """Return the tau, to 20 %, at which p has left its tau = 0 by 1 % of total variation; ∞ where none does."""
+    """Return the tau, to 20 %, at which p has left its tau = 0 by 1 % of total variation; ∞ where none does.
+
+    Raises
+    ------
+    ValueError
+        Where p is the same for every tau.
+    """
     problem = setup.problem
     start = _target(setup)
     if start is None:
         start = solve(0.0, _TOL).p
-    if total_variation(start, limit(problem)) <= NEAR:
+    whole = total_variation(start, limit(problem))
+    if whole <= 1e-9:
+        raise ValueError(
+            "generalizations: expected numbers, since a path has no ends where the target is the prior, or only one "
+            "distribution is allowed"
+        )
+    if whole <= NEAR:
         return np.inf
     return _crossing(*_first_guess(problem), lambda tau: total_variation(solve(tau, _TOL).p, start) / NEAR)
 

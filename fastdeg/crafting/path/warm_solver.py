@@ -11,7 +11,7 @@ import numpy as np
 
 from fastdeg import _checks
 from fastdeg._types import Progress
-from fastdeg.crafting.path.auto_tau import automatic
+from fastdeg.crafting.path.auto_tau import automatic, limit, typical_tau
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.problem import PlanTransport, Solution
 from fastdeg.crafting.result import CraftResult, finish
@@ -65,7 +65,13 @@ class WarmSolver:
         def roughly(tau: float, told: Progress) -> Solution:
             return self.roughly(tau, progress=told)
 
-        tau, solution = automatic(self.setup, roughly, lambda: time.perf_counter() > deadline, told)
+        try:
+            tau, solution = automatic(self.setup, roughly, lambda: time.perf_counter() > deadline, told)
+        except KeyboardInterrupt as interrupt:
+            if not hasattr(interrupt, "result"):  # before the first solve
+                nothing = Solution(limit(self.setup.problem), np.inf)
+                interrupt.result = self._finish(typical_tau(self.setup.problem), nothing)  # type: ignore[attr-defined]
+            raise
         self.state, self.last = solution.state, (tau, solution)
         return tau
 
