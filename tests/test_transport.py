@@ -530,15 +530,12 @@ def test_sinkhorn_from_compiled_code(reg):
 
 def test_solver_releases_the_lock():
     rng = np.random.default_rng(13)
-    n = 3000
-    x, y = rng.random((n, 3)), rng.random((n, 3))
-    a, b = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(n))
-    fd.emd(a, b, x, y)
-    worker = threading.Thread(target=fd.emd, args=(a, b, x, y))
-    longest, last = 0.0, time.perf_counter()
+    n = 1500
+    a, b, cost = rng.dirichlet(np.ones(n)), rng.dirichlet(np.ones(n)), rng.random((n, n))
+    emd_matrix(a[:3], b[:3], cost[:3, :3].copy())  # compiles
+    worker, beats = threading.Thread(target=emd_matrix, args=(a, b, cost)), 0  # one compiled call
     worker.start()
     while worker.is_alive():
-        now = time.perf_counter()
-        longest, last = max(longest, now - last), now
-        time.sleep(0.001)
-    assert longest < 0.5
+        beats += 1
+        time.sleep(0.0001)
+    assert beats > 20

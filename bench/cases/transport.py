@@ -182,7 +182,7 @@ CASES = [
             slow=n > 1000,
             seconds=10 if n < 4000 else 25,
         )
-        for n, target in ((1000, 9), (2000, 16), (4000, 30))
+        for n, target in ((10, 1.5), (75, 2), (1000, 9), (2000, 16), (4000, 30))
     ),
     *(
         Case(
@@ -208,7 +208,7 @@ CASES = [
             slow=n > 1000,
             seconds=10 if n < 4000 else 30,
         )
-        for n in (50, 100, 300, 1000, 2000, 4000)
+        for n in (10, 50, 75, 100, 300, 1000, 2000, 4000)
         for kind in ("random", "euclidean")
     ),
     *(

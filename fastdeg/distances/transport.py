@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,7 @@ from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import ByValue, Float
 from fastdeg.kernels.transport.line import emd_sorted
+from fastdeg.kernels.transport.network.tree import Tree
 from fastdeg.transport.grid import grid_plan, solve_grid
 from fastdeg.transport.metrics import Metric, find, ground_costs
 from fastdeg.transport.network import Solution, solve_matrix
@@ -65,10 +66,6 @@ class EMDResult(ByValue):
         u, v = self.potentials
         sources, sinks, flows = self._pairs()
         return sparse.coo_array((flows, (sources, sinks)), shape=(u.size, v.size)).tocsr()
-
-    def __reduce__(self) -> tuple[Any, ...]:  # what makes the pairs may be a closure
-        same = partial(_same, self._pairs())
-        return EMDResult, (self.value, self.potentials, self.gap, self.n_pivots, same)
 
     def __repr__(self) -> str:
         return f"EMDResult(value={self.value!r}, gap={self.gap!r}, n_pivots={self.n_pivots})"
@@ -128,8 +125,6 @@ def emd(
             raise ValueError("cost: expected either points or a cost matrix, got both")
         if metric is not None:
             raise ValueError("metric: expected either a metric or a cost matrix, got both")
-        if isinstance(cost, np.ndarray) and cost.flags.f_contiguous and not cost.flags.c_contiguous:
-            return _transposed(emd(b, a, cost=cost.T, threads=threads))
         return _by_matrix(a, b, _checks.float_array(cost, "cost", (a.size, b.size)), threads)
     x, y = points_of(a, b, x, y)
     row = find(metric)
@@ -169,21 +164,6 @@ def check_matrix(matrix: Float) -> None:
         raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
 
 
-def _same(pairs: _Pairs) -> _Pairs:
-    return pairs
-
-
-def _transposed(result: EMDResult) -> EMDResult:
-    """The result with sources and sinks swapped."""
-    u, v = result.potentials
-    return replace(result, potentials=(v, u), _pairs=lambda: _swapped(result._pairs()))
-
-
-def _swapped(pairs: _Pairs) -> _Pairs:
-    sources, sinks, flows = pairs
-    return sinks, sources, flows
-
-
 def _unit(x: Float, y: Float) -> float:
     """Power of two to divide very large or very small coordinates by, so that their squares are ordinary numbers."""
     largest = max(float(np.abs(p).max(initial=0.0)) for p in ((x,) if y is x else (x, y)))
@@ -208,7 +188,7 @@ def _result(
         (solution.u.reshape(shape_a) * factor, solution.v.reshape(shape_b) * factor),
         solution.gap * factor * total,
         solution.n_pivots,
-        lambda: _scaled((solution.sources, solution.sinks, solution.flows), total),
+        partial(_scaled, total, solution.sources, solution.sinks, solution.flows),
     )
 
 
@@ -218,9 +198,12 @@ def _finite(value: float) -> float:
     return value
 
 
-def _scaled(pairs: _Pairs, total: float) -> _Pairs:
-    sources, sinks, flows = pairs
+def _scaled(total: float, sources: NDArray[np.int64], sinks: NDArray[np.int64], flows: Float) -> _Pairs:
     return sources, sinks, flows * total
+
+
+def _grid_pairs(total: float, p: Float, q: Float, tree: Tree) -> _Pairs:
+    return _scaled(total, *grid_plan(p, q, tree))
 
 
 def common_total(a: Float, b: Float) -> float:
@@ -286,7 +269,7 @@ def emd_grid(
             (solution.u, solution.v),
             solution.gap * total,
             solution.n_pivots,
-            lambda: _scaled(grid_plan(p.reshape(-1), q.reshape(-1), tree), total),
+            partial(_grid_pairs, total, p.reshape(-1), q.reshape(-1), tree),
         )
     points = np.stack([g.ravel() for g in np.meshgrid(*coordinates, indexing="ij")], axis=1)
     result = emd(a.ravel(), b.ravel(), points, metric=metric, threads=threads)

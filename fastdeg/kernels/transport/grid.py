@@ -89,7 +89,7 @@ def _cell(index, coarse_shape):
     return cell
 
 
-@kernel
+@kernel  # the fine grid, the coarse one, and the edges
 def edge_preference(tails, heads, costs, shape, coordinates, coarse_shape, middles, coarse):
     """Preference of the edges for the first tree, the lower the better, from the optimal tree of the halved grid.
 

@@ -3,7 +3,7 @@
 Half of the nodes of an optimal basis are leaves, and nine in ten where one side has many more points than the other.
 Stripped of them the tree's list is short, and so are the parts that pivots move. A leaf is known by its parent and its
 arc; its potential is that of its ``hook``, the parent, plus an ``offset``, the cost of its arc. Other nodes are their
-own hooks, with offset 0.
+own hooks, with offset 0. Functions of a pivot take the arrays one by one, for the reason told at `tree.exchange`.
 """
 
 from __future__ import annotations
