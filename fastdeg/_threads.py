@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -55,23 +54,9 @@ def worker_pool(threads: int | None) -> ThreadPoolExecutor:
 
 
 def layer() -> str:
-    """Name of numba's threading layer: the one in use, or the one that the first launch would pick."""
-    try:
-        return str(numba.threading_layer())
-    except ValueError:  # nothing launched yet
-        wanted = str(_numba_config.THREADING_LAYER)
-        if wanted in ("tbb", "omp", "workqueue"):
-            return wanted
-        safe = wanted in ("safe", "threadsafe", "forksafe")
-        for name in _numba_config.THREADING_LAYER_PRIORITY:
-            if safe and name == "workqueue":
-                continue
-            try:  # the library behind a layer may be missing
-                importlib.import_module(f"numba.np.ufunc.{name}pool")
-            except ImportError:
-                continue
-            return str(name)
-        return "workqueue"
+    """Name of numba's threading layer."""
+    numba.get_num_threads()  # settles it where nothing was launched yet
+    return str(numba.threading_layer())
 
 
 def _after_fork() -> None:
