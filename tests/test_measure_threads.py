@@ -68,7 +68,10 @@ fd.select_references(wide, bins.assign(x)[:100], fd.BinnedDistribution.from_samp
 means, covs = fd.weighted_moments(x, labels=labels)
 fd.frechet_distances(means, covs, *fd.weighted_moments(x))
 grid.assign(x)
-fd.BinnedDistribution.from_samples(grid, x)
+p, q = fd.BinnedDistribution.from_samples(grid, x), fd.BinnedDistribution.uniform(grid)
+fd.degradation_distance(p, q)
+fd.emd(p.pmf[:60], p.pmf[:60], x[:60], x[60:120])
+fd.sinkhorn([0.5, 0.5], [0.25, 0.75], x[:2], reg=1.0)
 try:
     print("threads by", numba.threading_layer())
 except ValueError:

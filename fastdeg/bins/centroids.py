@@ -161,8 +161,9 @@ class CentroidBins(Bins):
         return labels
 
     def moments(self, pmf: Float) -> tuple[Float, Float]:
-        mean, covariance = _center_moments(self.centers, pmf)
-        return mean, covariance + np.tensordot(pmf, self.covariances, axes=1)
+        mean = pmf @ self.centers
+        deviation = self.centers - mean
+        return mean, (deviation * pmf[:, None]).T @ deviation + np.tensordot(pmf, self.covariances, axes=1)
 
     def sample_within(self, labels: NDArray[np.integer], rng: np.random.Generator) -> Float:
         """Return one Gaussian sample per label; with a space, clipped to its ranges and with levels sampled exactly."""
@@ -208,9 +209,3 @@ class CentroidBins(Bins):
 
     def __repr__(self) -> str:
         return f"CentroidBins({self.n_bins} centres, {', '.join(self.names)})"
-
-
-def _center_moments(centers: Float, pmf: Float) -> tuple[Float, Float]:
-    mean = pmf @ centers
-    deviation = centers - mean
-    return mean, (deviation * pmf[:, None]).T @ deviation

@@ -113,7 +113,7 @@ def sinkhorn(
     >>> round(result.value, 6), result.converged
     (0.5, True)
     """
-    thread_count(threads)
+    thread_count(threads, 0)
     reg = _checks.number(reg, "reg", positive=True)
     tol = _checks.number(tol, "tol", 0)
     max_iter = _checks.integer(max_iter, "max_iter", 1)

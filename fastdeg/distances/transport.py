@@ -117,7 +117,7 @@ def emd(
     array([[0.25, 0.25],
            [0.  , 0.5 ]])
     """
-    thread_count(threads)  # refuses what is no number of threads
+    thread_count(threads, 0)  # refuses what is no number of threads
     a = _checks.masses(a, "a")
     b = _checks.masses(b, "b")
     if cost is not None:
@@ -249,7 +249,7 @@ def emd_grid(
     >>> fd.emd_grid([[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 1.0]], spacing=[1.0, 0.5]).value
     1.5
     """
-    thread_count(threads)
+    thread_count(threads, 0)
     a = _checks.float_array(a, "a")
     b = _checks.float_array(b, "b")
     if a.ndim == 0:
