@@ -17,9 +17,9 @@ from fastdeg.kernels.transport.cost_matrix import column_minima, greedy_basis_of
 from fastdeg.kernels.transport.metrics import BLOCK, Points
 from fastdeg.kernels.transport.network.initial_basis import tree_of
 from fastdeg.kernels.transport.network.leaves import strip_leaf, strip_leaves, unstrip_leaf, unstrip_leaves
-from fastdeg.kernels.transport.network.pricing import Arcs, keep_near, no_columns, price
+from fastdeg.kernels.transport.network.pricing import Arcs, no_columns, price
 from fastdeg.kernels.transport.network.simplex import FAR, OPTIMAL, search
-from fastdeg.kernels.transport.network.tree import POSITION, ROOT, build_tree, new_tree, refresh_potentials
+from fastdeg.kernels.transport.network.tree import ROOT, build_tree, new_tree, refresh_potentials
 from fastdeg.kernels.transport.spatial import block_points
 from fastdeg.njit import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
 
@@ -123,22 +123,6 @@ def test_pricing_finds_the_most_negative_arcs_of_each_row(metric):
     for part, whole in zip(alone, found, strict=True):
         known = arcs[:BLOCK] >= 0 if whole is costs else ...
         np.testing.assert_array_equal(part[known], whole[:BLOCK][known])
-
-
-def test_old_arcs_stay_while_they_are_near_to_entering():
-    rng = np.random.default_rng(2)
-    tree = new_tree(20)
-    tree.potential[:] = rng.random(20)
-    tails, heads = rng.integers(0, 10, 60).astype(np.uint32), rng.integers(10, 20, 60).astype(np.uint32)
-    costs = rng.random(60)
-    reduced = costs + tree.potential[tails] - tree.potential[heads]
-    stay = (np.arange(60) >= 40) | (reduced <= -0.5 * reduced[40:].min())
-    assert 0 < stay[:40].sum() < 40
-    assert (reduced[:40][stay[:40]] > 0).any()
-    wanted = [part[stay] for part in (tails, heads, costs)]
-    for part, kept in zip(keep_near(tree, Arcs(tails, heads, costs), 40, 0.5), wanted, strict=True):
-        np.testing.assert_array_equal(part, kept)
-    assert tree.info[POSITION] == stay[:40].sum()  # the next search begins with the new ones
 
 
 def test_subtrees_match_pot():

@@ -9,9 +9,9 @@ from fastdeg._types import Float
 from fastdeg.kernels._jit import driver, kernel
 from fastdeg.kernels.transport.metrics import BLOCK, SQEUCLIDEAN, Points
 from fastdeg.kernels.transport.network.initial_basis import Level, greedy_basis, refined_basis, tree_of
-from fastdeg.kernels.transport.network.pricing import Found, keep_near, no_arcs, no_columns, price, with_found
+from fastdeg.kernels.transport.network.pricing import Found, no_arcs, no_columns, price, with_found
 from fastdeg.kernels.transport.network.simplex import integer_masses
-from fastdeg.kernels.transport.network.tree import PIVOTS, Tree, read_plan
+from fastdeg.kernels.transport.network.tree import PIVOTS, POSITION, Tree, read_plan
 from fastdeg.kernels.transport.small import solve_small
 from fastdeg.kernels.transport.spatial import block_points, cluster_sizes, kd_order, merge_clusters
 from fastdeg.transport.network import (
@@ -32,7 +32,6 @@ FIRST_OF_MANY = 3  # arcs of each point to begin with, where the other side has 
 MORE_ARCS, MOST_MORE_ARCS = 3, 32  # arcs of each point that a round of pricing adds at most; of few against many
 LEAST_POSTPONED = 12_000  # nodes from which on arcs between subtrees wait for the first pricing
 FEW_ARCS = 0.05  # new arcs of each node, down to which dividing the tree does not pay
-NEAR = 3.0  # arcs with reduced costs up to so many times the most negative one stay in the list
 COARSE_ROUNDS = 2  # of pricing at most on coarse levels, after the first
 COARSE_TOLERANCE = 1e-7  # relative to the largest cost; a coarse level need not be solved further
 PARALLEL_PAIRS = 5e6  # pairs of points from which on pricing runs in parallel
@@ -225,8 +224,8 @@ def solve_levels(finest: Level, metric: int, threads: int | None) -> tuple[Tree,
             by_column = no_columns(0, 1)
             if (by_row.columns[:, -1] >= 0).any():  # else every arc of negative reduced cost is in the list now
                 _, by_column = _price(metric, y, x, v, u, (-tolerance, tolerance), MORE_ARCS, threads)
-            n_old = arcs.costs.size
-            arcs = keep_near(tree, with_found(arcs, by_row, by_column, n), n_old, NEAR)
+            n_old = tree.info[POSITION] = arcs.costs.size  # the next search begins with the new ones
+            arcs = with_found(arcs, by_row, by_column, n)
         row_min = by_row.row_min
     return tree, row_min
 

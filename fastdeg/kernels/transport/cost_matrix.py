@@ -10,7 +10,6 @@ from fastdeg.kernels.transport.network.initial_basis import no_shipments, ship_r
 from fastdeg.kernels.transport.network.simplex import integer_masses
 
 ROWS = 16  # rows of a block of the parallel loop
-SEGMENT = 64  # columns looked at together
 
 
 @kernel
@@ -79,24 +78,17 @@ def _price_row(row, u, v, threshold, tolerance, i, found):
     kept = np.full(n_keep, threshold + u)
     limit = threshold + u
     arcs[:] = -1
-    for start in range(0, m, SEGMENT):
-        end = min(m, start + SEGMENT)
-        count = 0
-        for j in range(start, end):
-            count += row[j] - v[j] < limit
-        if count == 0:
-            continue
-        for j in range(start, end):
-            value = row[j] - v[j]
-            if value < limit:
-                k = n_keep - 1
-                while k > 0 and kept[k - 1] > value:
-                    kept[k] = kept[k - 1]
-                    arcs[k] = arcs[k - 1]
-                    k -= 1
-                kept[k] = value
-                arcs[k] = j
-                limit = kept[n_keep - 1]
+    for j in range(m):
+        value = row[j] - v[j]
+        if value < limit:
+            k = n_keep - 1
+            while k > 0 and kept[k - 1] > value:
+                kept[k] = kept[k - 1]
+                arcs[k] = arcs[k - 1]
+                k -= 1
+            kept[k] = value
+            arcs[k] = j
+            limit = kept[n_keep - 1]
     found.row_min[i] = kept[0]
     count = 0
     for k in range(n_keep):

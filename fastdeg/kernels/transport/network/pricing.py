@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from fastdeg.kernels._jit import driver, kernel, parallel_kernel
 from fastdeg.kernels.transport.metrics import BLOCK, block_costs, box_cost, count_below, rows_near_box
-from fastdeg.kernels.transport.network.tree import POSITION
 
 FRONT = 4  # blocks of columns that are sorted by their bounds before the others
 
@@ -172,26 +171,3 @@ def with_found(arcs, by_row, by_column, n_sources):
                 costs[n_arcs] = column_costs[i, k]
                 n_arcs += 1
     return Arcs(tails[:n_arcs], heads[:n_arcs], costs[:n_arcs])
-
-
-@kernel
-def keep_near(tree, arcs, n_old, near):
-    """Drop those of the first ``n_old`` arcs whose reduced cost exceeds ``near`` times the others' largest violation.
-
-    The next search begins with the new ones.
-    """
-    tails, heads, costs = arcs
-    potential = tree.potential
-    worst = 0.0
-    for e in range(n_old, costs.shape[0]):
-        worst = min(worst, costs[e] + potential[tails[e]] - potential[heads[e]])
-    count = 0
-    for e in range(costs.shape[0]):
-        if e == n_old:
-            tree.info[POSITION] = count
-        if e >= n_old or costs[e] + potential[tails[e]] - potential[heads[e]] <= -near * worst:
-            tails[count] = tails[e]
-            heads[count] = heads[e]
-            costs[count] = costs[e]
-            count += 1
-    return Arcs(tails[:count], heads[:count], costs[:count])
