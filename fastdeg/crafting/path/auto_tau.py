@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from fastdeg._types import Float, Progress
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.bounded_simplex import entropy_term, linear_entropic_minimum
-from fastdeg.crafting.problem.problem import Problem, Solution
+from fastdeg.crafting.problem.problem import GridTransport, Problem, Solution
 from fastdeg.crafting.result import total_variation
+from fastdeg.crafting.strategy import current
+from fastdeg.transport.grid import solve_grid
 from fastdeg.transport.metrics import ground_costs, obeys_triangle
 from fastdeg.transport.network import solve_matrix
 
@@ -95,12 +97,14 @@ def evidence_radius(setup: Setup, late: Callable[[], bool] = lambda: False, told
         return 0.0
     rng, target = np.random.default_rng(0), q[support] / q.sum()
     centers = setup.target.bins.standardized_centers()[setup.usable[support]]
+    levels = [np.unique(x, return_inverse=True) for x in centers.T]
+    features, linear = problem.frechet.features(support), problem.frechet.linear[support]
     frechet, along_axes, first = np.empty(0), np.empty(0), np.empty((0, len(support)))
     while len(frechet) < N_RESAMPLES and not (len(frechet) and late()):
         size = min(max(_BLOCK // len(support), 1), N_RESAMPLES - len(frechet))
         shares = _resamples(rng, n_samples, target, size)
-        frechet = np.append(frechet, problem.frechet_weight * problem.frechet.values(support, shares))
-        along_axes = np.append(along_axes, weight * _transport_along_axes(shares - target, centers))
+        frechet = np.append(frechet, problem.frechet_weight * problem.frechet.values(shares, features, linear))
+        along_axes = np.append(along_axes, weight * _transport_along_axes(shares - target, levels))
         first = np.concatenate((first, shares[: N_EXACT - len(first)]))
         told(_RADIUS_DONE / 2 * len(frechet) / N_RESAMPLES, f"{len(frechet)} resamples of the target")
     if weight == 0:
@@ -130,13 +134,15 @@ def _resamples(rng: np.random.Generator, n_samples: int, target: Float, count: i
     return np.array([np.bincount(row, minlength=len(target)) for row in drawn]) / n_samples
 
 
-def _transport_along_axes(surplus: Float, centers: Float) -> Float:
-    """Return the sum of the earth mover's distances along each coordinate, for each row of differences of masses."""
+def _transport_along_axes(surplus: Float, levels: list[tuple[Float, NDArray[np.intp]]]) -> Float:
+    """Return the sum of the earth mover's distances along each coordinate, for each row of differences of masses.
+
+    ``levels``: the values of each coordinate, increasing, and which of them each bin has.
+    """
     total = np.zeros(len(surplus))
-    for x in centers.T:
-        levels, at = np.unique(x, return_inverse=True)
+    for values, at in levels:
         marginals = np.array([np.bincount(at, row) for row in surplus])
-        total += np.abs(np.cumsum(marginals, axis=1)[:, :-1]) @ np.diff(levels)
+        total += np.abs(np.cumsum(marginals, axis=1)[:, :-1]) @ np.diff(values)
     return total
 
 
@@ -154,7 +160,11 @@ def _transport_to_target(
     if len(source) * len(sink) > _MOST_ARCS:
         resample = np.zeros(len(setup.usable))
         resample[support] = shares
-        return setup.problem.transport.exact(resample, 1) / setup.wasserstein_weight, np.inf
+        transport = setup.problem.transport
+        if isinstance(transport, GridTransport):
+            a, b, coordinates, _ = transport.merged(resample, current().exact_bins)
+            return solve_grid(a, b, coordinates, 1)[0].value, np.inf
+        return transport.exact(resample, 1) / setup.wasserstein_weight, np.inf
     if setup.cost is not None:
         cost = setup.cost[np.ix_(support[source], support[sink])]
     else:

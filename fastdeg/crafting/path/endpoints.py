@@ -69,14 +69,7 @@ def _near_prior(problem: Problem, flow: GridTransport) -> float:
     That of the transport is a potential, which a coarser grid gives to a few per cent.
     """
     prior = problem.prior / problem.prior.sum()
-    a, b, coordinates = flow.embed(prior).reshape(flow.shape), flow.target.reshape(flow.shape), list(flow.coordinates)
-    merged = 1
-    while a.size > _COARSE:
-        merged *= 2
-        for axis, n in enumerate(a.shape):
-            first = np.arange(0, n, 2)
-            a, b = np.add.reduceat(a, first, axis), np.add.reduceat(b, first, axis)
-            coordinates[axis] = np.add.reduceat(coordinates[axis], first) / np.diff(first, append=n)
+    a, b, coordinates, merged = flow.merged(prior, _COARSE)
     potential = solve_grid(a, b, coordinates, 1)[0].u
     potential = potential[np.ix_(*(np.arange(n) // merged for n in flow.shape))].ravel()
     frechet = problem.frechet

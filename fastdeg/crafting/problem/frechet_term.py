@@ -130,10 +130,10 @@ class FrechetTerm:
         """Return FD²(p)."""
         return max(self.at(p, self.moments(p))[0], 0.0)
 
-    def values(self, bins: NDArray[np.intp], masses: Float) -> Float:
-        """Return FD² for rows of masses (m, n) of some bins."""
-        roots = [self.spectrum(z)[0].sum() for z in masses @ self.features(bins)]
-        return np.maximum(masses @ self.linear[bins] + self.target_trace - 2 * np.array(roots), 0.0)
+    def values(self, masses: Float, features: Float, linear: Float) -> Float:
+        """Return FD² for rows of masses (m, n) of some bins, with their features and linear part."""
+        roots = [self.spectrum(z)[0].sum() for z in masses @ features]
+        return np.maximum(masses @ linear + self.target_trace - 2 * np.array(roots), 0.0)
 
     def at(self, p: Float, z: Float) -> tuple[float, Float, Float, Float]:
         """Return FD²(p), and the square roots (k,), eigenvectors (k, k) and mean (k,) in their basis behind it."""

@@ -222,6 +222,19 @@ class GridTransport:
         """Return values of the whole grid at the usable bins."""
         return values if self._in_order else values[self.cells]
 
+    def merged(self, p: Float, most: int) -> tuple[Float, Float, list[Float], int]:
+        """Return p and q on a grid of at most so many cells, with its coordinates and how many were merged along an
+        axis."""
+        a, b, coordinates = self.embed(p).reshape(self.shape), self.target.reshape(self.shape), list(self.coordinates)
+        merged = 1
+        while a.size > most:
+            merged *= 2
+            for axis, n in enumerate(a.shape):
+                first = np.arange(0, n, 2)
+                a, b = np.add.reduceat(a, first, axis), np.add.reduceat(b, first, axis)
+                coordinates[axis] = np.add.reduceat(coordinates[axis], first) / np.diff(first, append=n)
+        return a, b, coordinates, merged
+
     def exact(self, p: Float, threads: int | None = None, near: Tree | None = None) -> float:
         """Return the cost of an optimal flow from p to q, found from the tree of the flows to a p nearby, if any."""
         a, b = self.embed(p).reshape(self.shape), self.target.reshape(self.shape)
