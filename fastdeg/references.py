@@ -14,7 +14,7 @@ from fastdeg._types import ByValue, Float
 from fastdeg.distances.frechet import frechet_of_factors
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.kernels.measure.diversity import distance_to_set, most_diverse, update_nearest
-from fastdeg.kernels.measure.farthest import bucket_steps, farthest_steps, make_buckets
+from fastdeg.kernels.measure.farthest import bucket_steps, lazy_steps, make_buckets
 
 FEW_AXES = 8  # up to which boxes around buckets of points tell them apart
 LARGEST = 1e145  # whose square can be summed up
@@ -65,7 +65,7 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
     start : int
         Index of the first point.
     threads : int, optional
-        Threads to use; the result is the same for any number.
+        Accepted as everywhere; each choice depends on the last one, and all are made by one thread.
 
     Returns
     -------
@@ -108,9 +108,9 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
         for step in range(1, k, steps):
             bucket_steps(x, buckets, chosen, step, min(k, step + steps), nearest, best, best_index)
         return chosen
-    error = (n_axes + 8) * float(np.finfo(x.dtype).eps)
+    seen = np.zeros(n, np.int64)
     for step in range(1, k, steps):
-        farthest_steps(x, error, chosen, step, min(k, step + steps), nearest, threads=threads, work=work)
+        lazy_steps(x, chosen, step, min(k, step + steps), nearest, seen)
     return chosen
 
 

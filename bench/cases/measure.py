@@ -443,13 +443,6 @@ CURVES = [
         lambda w: fd.farthest_points(w.x, w.k),
         [FARTHEST_LOW[1]],
     ),
-    Curve(
-        "Farthest points over threads (n = 20,000, d = 256, k = 200)",
-        "threads",
-        THREADS,
-        with_threads(lambda: points_workload(20_000, 256, 200)),
-        lambda w: fd.farthest_points(w.x, w.k, threads=w.threads),
-    ),
 ]
 
 DATA = "import numpy as np, fastdeg as fd; x = np.random.default_rng(0).random((1_000, 3)); "

@@ -8,20 +8,16 @@ changes nothing in a bucket, or in a group of buckets, whose box is farther from
 there; rounding is monotone, and so is the test. (Han et al., "QuickFPS", IEEE TCAD 2023, with boxes over a
 space-filling curve instead of a tree.)
 
-In many axes no box helps, and all points are gone through: distances in the precision of the points, whose rounding
-error is bounded, tell which ones have to be computed in float64.
+In many axes no box helps. What a point keeps is a bound as long as it has not seen all chosen points, and most points
+fall below the farthest one after a few of them: the others are left unseen (lazy evaluation, Minoux 1978).
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import prange
 
-from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
-from fastdeg.kernels.measure.diversity import squared_distance
+from fastdeg.kernels._jit import REASSOCIATE, kernel
 
-BLOCK = 512  # points of one thread in a row
-UNDERFLOW = 1e-30  # squared distances below may have lost digits in float32
 BUCKET = 64  # points
 GROUP = 32  # buckets
 NO_INDEX = 2**62
@@ -220,48 +216,29 @@ def bucket_steps(x, buckets, chosen, first_step, last_step, nearest, best, best_
 
 
 @kernel(fastmath=REASSOCIATE)
-def _rough_distance(a, b):
-    """Squared distance in the precision of the points."""
-    total = (a[0] - b[0]) * (a[0] - b[0])
-    for k in range(1, a.shape[0]):
-        difference = a[k] - b[k]
+def _squared_distance(a, b):
+    total = 0.0
+    for k in range(a.shape[0]):
+        difference = np.float64(a[k]) - np.float64(b[k])
         total += difference * difference
     return total
 
 
 @kernel
-def _block_step(x, error, latest, begin, end, nearest):
-    """Lower the kept distances of a block; return the largest and the lowest index that has it."""
-    point = x[latest]
-    largest = -np.inf
-    index = begin
-    for i in range(begin, end):
-        rough = np.float64(_rough_distance(x[i], point))
-        if not (rough * (1.0 - error) > nearest[i] and rough > UNDERFLOW and rough < np.inf):
-            nearest[i] = min(nearest[i], squared_distance(x[i], point))
-        if nearest[i] > largest:
-            largest = nearest[i]
-            index = i
-    return largest, index
-
-
-@parallel_kernel
-def farthest_steps(x, error, chosen, first_step, last_step, nearest):
+def lazy_steps(x, chosen, first_step, last_step, nearest, seen):
     """Choose chosen[first_step:last_step], the points before them being chosen.
 
-    ``nearest`` keeps the squared distances; error: relative, of a sum over the axes in the precision of the points.
+    State: each point's squared distance to the nearest of those chosen points that it has seen, the first ones.
     """
-    n = x.shape[0]
-    n_blocks = (n + BLOCK - 1) // BLOCK
-    best, best_index = np.empty(n_blocks), np.empty(n_blocks, np.int64)
     for step in range(first_step, last_step):
-        latest = chosen[step - 1]
-        nearest[latest] = CHOSEN
-        for block in prange(n_blocks):
-            begin = block * BLOCK
-            best[block], best_index[block] = _block_step(x, error, latest, begin, min(n, begin + BLOCK), nearest)
+        nearest[chosen[step - 1]] = CHOSEN
+        index = np.argmax(nearest)  # a good one first leaves fewer to look at
         largest = -np.inf
-        for block in range(n_blocks):
-            if best[block] > largest:
-                largest = best[block]
-                chosen[step] = best_index[block]
+        for candidate in range(-1, x.shape[0]):
+            i = index if candidate < 0 else candidate
+            while seen[i] < step and nearest[i] >= largest:
+                nearest[i] = min(nearest[i], _squared_distance(x[i], x[chosen[seen[i]]]))
+                seen[i] += 1
+            if nearest[i] > largest or (nearest[i] == largest and i < index):
+                largest, index = nearest[i], i
+        chosen[step] = index
