@@ -217,10 +217,10 @@ class ActiveSet:
         """
         problem, potential = self.problem, self.forest.potential
         p, shift, z = self.forest.p.copy(), np.zeros(len(mass)), z.copy()
-        found = component_newton.solve_groups(
-            self.features, potential + self.rest, self.slope, problem.frechet_weight, self.log_prior, problem.tau,
-            group, mass, problem.frechet.rank, known, z, p, shift,
-        )  # fmt: skip
+        costs = component_newton.Costs(
+            potential + self.rest, self.slope, problem.frechet_weight, self.log_prior, problem.tau, problem.frechet.rank
+        )
+        found = component_newton.solve_groups(self.features, costs, group, mass, known, z, p, shift)
         if not found:
             return None
         self.forest.p, self.forest.potential = p, potential + problem.tau * shift[group]

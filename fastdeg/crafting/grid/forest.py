@@ -71,10 +71,8 @@ class Forest:
         while visited < current().visits_per_cell * len(self.p) and time.perf_counter() < self.deadline:
             if not any(self._balance(exponents, True, unbalanced) for _ in range(_SETTLED)):
                 return False
-            visits, done = pivots(
-                self.shape, self.strides, self.steps, self.tau, exponents, self.masses, small, self.tolerance,
-                _AT_ONCE, self.basis, self.potential, self.p,
-            )  # fmt: skip
+            grid, forest = kernels.Grid(self.shape, self.strides, self.steps), self._arrays
+            visits, done = pivots(grid, self.tau, exponents, self.masses, forest, small, self.tolerance, _AT_ONCE)
             visited += visits + len(self.p)
             unbalanced = self._all()
             if self._balance(exponents, True, unbalanced) and done:
@@ -85,13 +83,17 @@ class Forest:
         """Return Σ length · |flow| of the flows from the target to p."""
         return float(kernels.flow_cost(self.strides, self.target, self.basis, self.potential, self.p))
 
+    @property
+    def _arrays(self) -> kernels.Forest:
+        return kernels.Forest(self.basis, self.potential, self.p)
+
     def _all(self) -> NDArray[np.bool_]:
         return np.ones(len(self.p), np.bool_)
 
     def _balance(self, exponents: Float, drop: bool, unbalanced: NDArray[np.bool_]) -> bool:
         """Give each tree its mass of the target, and attach what has none; return whether all flows may stay."""
         dropped, unreached = kernels.balance_trees(
-            self.strides, self.tau, exponents, self.masses, drop, unbalanced, self.basis, self.potential, self.p
+            self.strides, self.tau, exponents, self.masses, drop, unbalanced, self._arrays
         )
         if unreached:
             cells = self.potential >= kernels.UNREACHED

@@ -29,7 +29,7 @@ from fastdeg.crafting.problem.bounded_simplex import project
 from fastdeg.crafting.problem.problem import Dual, PlanTransport, Primal, Problem
 from fastdeg.crafting.solve import Run
 from fastdeg.crafting.strategy import current
-from fastdeg.kernels.crafting.interior import newton
+from fastdeg.kernels.crafting.interior import compiled_steps, newton
 from fastdeg.kernels.crafting.interior import plan as kernels
 
 _WEIGHT_FLOOR = 0.5  # smallest weight of an arc, over the mean weight
@@ -165,8 +165,8 @@ class InteriorPoint:
         self.system = NewtonSystem(arcs, len(self.bounds.at), n_columns)
 
     @property
-    def graph(self) -> newton.Graph:
-        return newton.Graph(self.arcs.first, self.arcs.sink, self.weights, self.transport.masses)
+    def graph(self) -> kernels.Graph:
+        return kernels.Graph(self.arcs.first, self.arcs.sink, self.weights, self.transport.masses)
 
     @property
     def point(self) -> newton.Point:
@@ -214,19 +214,10 @@ class InteriorPoint:
         most = min(at_most, max(_STEPS, current().steps_of_arcs // len(self.arcs.sink)) if complete else _STEPS)
         enough *= _SAFELY
         if self.small:
-            made, self.gap, self.dual_residual, self._short_steps = newton.steps(
-                self.graph,
-                self.bounds,
-                self.point,
-                self.term,
-                self.at,
-                self.system.root,
-                self.system.matrix,
-                self.system.work,
-                enough,
-                most,
-                self._patience,
-                self._short_steps,
+            system = compiled_steps.System(self.system.root, self.system.matrix, self.system.work)
+            limits = compiled_steps.Limits(enough, most, self._patience)
+            made, self.gap, self.dual_residual, self._short_steps = compiled_steps.steps(
+                self.graph, self.bounds, self.point, self.term, self.at, system, limits, self._short_steps
             )
             return int(made)
         end = time.perf_counter() + _CHUNK_SECONDS
@@ -258,7 +249,7 @@ class InteriorPoint:
         weights, x = np.empty(len(both)), np.empty(len(both))
         weights[place], x[place] = self.weights, self.x
         weights[new] = self.weights.min()
-        self.s = np.maximum(arcs.costs - self.phi[arcs.bin] - self.psi[arcs.sink], newton.SMALLEST)
+        self.s = np.maximum(arcs.costs - self.phi[arcs.bin] - self.psi[arcs.sink], kernels.SMALLEST)
         x[new] = self.gap * weights[new] / self.s[new]
         self.weights, self.x = weights / weights.sum(), x
 
@@ -267,7 +258,7 @@ class InteriorPoint:
     def _gradient(self, p: Float) -> None:
         """Take moments, spectrum and gradient of f at p."""
         if self.small:
-            newton.gradient_at(self.term, p, self.at)
+            compiled_steps.gradient_at(self.term, p, self.at)
             self.z, self.gradient = self.at.z, self.at.gradient
             return
         problem = self.problem
@@ -298,7 +289,9 @@ class InteriorPoint:
         del factor  # the largest array: the system lets go of it too before others of its size are made
         system.release()
         error = newton.error_along(bounds, point, self.p, self.gradient, 0.0, system.work)
-        for _ in range(newton.MOST_HALVINGS):  # shorter where f is so curved that the error would grow beyond the gap
+        for _ in range(
+            compiled_steps.MOST_HALVINGS
+        ):  # shorter where f is so curved that the error would grow beyond the gap
             p = self.p + length * system.work.dp
             if not np.isfinite(p).all():
                 return False
@@ -307,8 +300,8 @@ class InteriorPoint:
             if self.dual_residual <= max(error, gap):
                 break
             length /= 2
-        self._short_steps = self._short_steps + 1 if length < newton.SHORT else 0
-        if length < newton.SHORTEST or self._short_steps > self._patience:
+        self._short_steps = self._short_steps + 1 if length < compiled_steps.SHORT else 0
+        if length < compiled_steps.SHORTEST or self._short_steps > self._patience:
             return False
         self.gap = newton.move(graph, bounds, point, p, length, system.work)
         return True
@@ -329,14 +322,14 @@ class WarmInteriorPoint(InteriorPoint):
         return start.fits(problem, transport)
 
 
-def _compiled_term(problem: Problem) -> tuple[newton.Term, newton.At]:
+def _compiled_term(problem: Problem) -> tuple[compiled_steps.Term, compiled_steps.At]:
     """Return f for the compiled step, and room for what is known at a point."""
     frechet = problem.frechet
     features = frechet.all_features()
-    term = newton.Term(features, frechet.linear, problem.prior, problem.frechet_weight, problem.tau)
+    term = compiled_steps.Term(features, frechet.linear, problem.prior, problem.frechet_weight, problem.tau)
     k, r = frechet.rank, features.shape[1]
     shapes = ((r,), (k,), (k, k), (k,), (r,), (problem.n_bins,))
-    return term, newton.At(*(np.zeros(shape) for shape in shapes))
+    return term, compiled_steps.At(*(np.zeros(shape) for shape in shapes))
 
 
 def _square_factor(factor: Float) -> Float:

@@ -52,7 +52,7 @@ class NewtonSystem:
         """Let go of the factor U."""
         self.low_rank = np.zeros((0, 0))
 
-    def directions(self, graph: newton.Graph, bounds: newton.Bounds, point: newton.Point, gap: float) -> float:
+    def directions(self, graph: kernels.Graph, bounds: newton.Bounds, point: newton.Point, gap: float) -> float:
         """Leave the step, predictor and corrector, in ``work``; return its length."""
         work = self.work
         newton.predictor_right(graph, bounds, point, work)

@@ -46,6 +46,17 @@ class Features(NamedTuple):
     square: NDArray[np.float64]
 
 
+class Costs(NamedTuple):
+    """The tangent problem but for the groups: costs ``base`` + A (``fixed`` + weight · slope of FD²) and tau KL."""
+
+    base: NDArray[np.float64]
+    fixed: NDArray[np.float64]
+    weight: float
+    log_prior: NDArray[np.float64]
+    tau: float
+    rank: int
+
+
 @kernel
 def fill_exponents(features, w, base, log_prior, tau, exponents):
     """exponents = log prior − (base + A w) / tau."""
@@ -125,13 +136,13 @@ def group_covariance(features, p, group, mass, sums, out):
 
 
 @kernel
-def solve_groups(features, base, fixed, weight, log_prior, tau, group, mass, k, known, z, p, shift):
+def solve_groups(features, costs, group, mass, known, z, p, shift):
     """Minimise the tangent problem with given masses of groups: p, log-shifts of the groups, and z = Aᵀp, from a guess.
 
-    ``known``: p is that of the guess already. Costs base + A (fixed + weight · slope of FD² at z), by damped Newton
-    steps in z: with the covariance C of A within the groups and the Hessian H of FD², (1 + weight / tau C H) step =
-    Aᵀp − z. Returns whether that leads anywhere.
+    ``known``: p is that of the guess already. By damped Newton steps in z: with the covariance C of A within the groups
+    and the Hessian H of FD², (1 + weight / tau C H) step = Aᵀp − z. Returns whether that leads anywhere.
     """
+    base, fixed, weight, log_prior, tau, k = costs
     r = len(z)
     roots, vectors, mean, w = np.empty(k), np.empty((k, k)), np.empty(k), np.empty(r)
     exponents, error = np.empty(len(p)), np.empty(r)

@@ -4,7 +4,7 @@ minimise Σ c p + τ Σ p log p + Σ length · |flow| over flows with divergence
 potential rises by the length of the step; and p = exp(exponent − potential / τ). Cells that flows join are a tree,
 whose one unknown constant follows from its mass of q.
 
-A forest is two bits for each axis in `basis`: bit 2 k of a cell for the arc to its upper neighbour along axis k, bit
+A forest is two bits for each axis in its basis: bit 2 k of a cell for the arc to its upper neighbour along axis k, bit
 2 k + 1 for that to its lower one. Flow runs in the direction in which the potential rises. Sums of q over cells must
 be exact (see `crafting.forest`): what has no mass of q is told by that.
 """
@@ -50,6 +50,22 @@ def basic_neighbour(x, basic, offsets):
     """The neighbour that the lowest bit of some basis of x stands for, and the other bits."""
     rest = basic & (basic - np.uint32(1))
     return x + offsets[(basic ^ rest) % BITS_APART], rest
+
+
+class Grid(NamedTuple):
+    """Cells along each axis, cells from one to the next along it, and lengths of the steps (d, longest axis)."""
+
+    shape: NDArray[np.int64]
+    strides: NDArray[np.int64]
+    steps: NDArray[np.float64]
+
+
+class Forest(NamedTuple):
+    """The arcs of each cell in the basis, the potential, and p."""
+
+    basis: NDArray[np.uint32]
+    potential: NDArray[np.float64]
+    p: NDArray[np.float64]
 
 
 class Tree(NamedTuple):
@@ -181,12 +197,13 @@ def scale(tree, count, log_factor, tau, cells):
 
 
 @kernel
-def balance_trees(strides, tau, exponents, q, drop, unbalanced, basis, potential, p):
+def balance_trees(strides, tau, exponents, q, drop, unbalanced, forest):
     """Balance the trees of ``unbalanced`` cells and drop flows that run against their direction.
 
     Cells stay unbalanced whose trees have come apart. Those without mass of q fall apart wholly: their cells, at an
     unreached potential, are for `attach`. Returns whether a flow was dropped, and whether cells are unreached.
     """
+    basis, potential, p = forest
     n_cells = len(p)
     cells = pack(potential, p, q, exponents)
     offsets = neighbour_offsets(strides)

@@ -20,6 +20,7 @@ from fastdeg.kernels.crafting.forest.forest import basic_neighbour, neighbour_of
 from fastdeg.kernels.crafting.forest.rooted_trees import (
     CELL,
     TREE,
+    State,
     apply_factor,
     balance,
     cut,
@@ -43,12 +44,13 @@ def softplus(x):
 
 
 @kernel
-def end_to_grow(x, offsets, cells, path):
+def end_to_grow(x, state):
     """As mass comes in at a cell, where the first flow towards it ends, and at which ratio of q to p beyond.
 
     Returns also the number of cells on the way to the root. Of equal ones, it is the flow nearest to the cell.
     """
-    n_path = path_to_root(x, cells, path)
+    offsets, cells, path = state.offsets, state.cells, state.path
+    n_path = path_to_root(x, state)
     limit, at, beyond = np.inf, -1, 0.0
     total = cells[path[n_path - 1]].target
     for k in range(n_path - 1, -1, -1):
@@ -73,12 +75,13 @@ def end_to_grow(x, offsets, cells, path):
 
 
 @kernel
-def end_to_shrink(x, offsets, cells, path):
+def end_to_shrink(x, state):
     """As mass goes out at a cell, where the first flow from it ends, and at which ratio of q to p beyond.
 
     Returns also the number of cells on the way to the root. Of equal ones, it is the farthest; some of q stays here.
     """
-    n_path = path_to_root(x, cells, path)
+    offsets, cells, path = state.offsets, state.cells, state.path
+    n_path = path_to_root(x, state)
     limit, at, beyond = 0.0, -1, 0.0
     total = cells[path[n_path - 1]].target
     for k in range(n_path - 1, -1, -1):
@@ -103,12 +106,13 @@ def end_to_shrink(x, offsets, cells, path):
 
 
 @kernel
-def least_flow(i, j, factor, offsets, cells, path, marks):
+def least_flow(i, j, factor, state):
     """Of the flows towards i on the way from j, both in a tree with a factor, where the least one is, or −1.
 
     Of equal ones, it is the nearest to i: what runs on to there is not more. Returns also how many cells are visited.
     """
-    n_path = path_to_root(i, cells, path)
+    offsets, cells, path, marks = state.offsets, state.cells, state.path, state.marks
+    n_path = path_to_root(i, state)
     for k in range(n_path):
         marks[path[k]] = True
     least, at, meet, visits = np.inf, -1, j, n_path
@@ -137,70 +141,68 @@ def least_flow(i, j, factor, offsets, cells, path, marks):
 
 
 @kernel
-def join(
-    axis, low, i, j, length, tau, exponents, q, strides, offsets, potential, tree_of, cells, trees, free, order, path
-):  # fmt: skip
+def join(axis, low, i, j, length, state):
     """Tie i and j, to the first of which the potential rises; return how many cells are visited."""
+    strides, potential, tree_of, cells = state.strides, state.potential, state.tree_of, state.cells
+    trees, free = state.trees, state.free
     tree_i, tree_j = tree_of[i], tree_of[j]
     if cells[trees[tree_i].root].count <= cells[trees[tree_j].root].count:
         small, large, gone, tree, rise = i, j, tree_i, tree_j, length
     else:
         small, large, gone, tree, rise = j, i, tree_j, tree_i, -length
     shift = potential[large] + rise - potential[small]
-    visits = reroot(small, large, tree, shift, True, tau, exponents, q, offsets, potential, tree_of, cells, order, path)
+    visits = reroot(small, large, tree, shift, True, state)
     cells[small].rises = rise < 0
     cells[low].basis |= np.uint32(1 << (2 * axis))
     cells[low + strides[axis]].basis |= np.uint32(2 << (2 * axis))
-    visits += sum_subtrees(large, q, offsets, cells)
+    visits += sum_subtrees(large, state)
     free[1 + free[0]] = gone
     free[0] += 1
-    balance(tree, cells, trees)
+    balance(tree, state)
     return visits
 
 
 @kernel
-def enter(
-    axis, x, length, tau, exponents, q, strides, offsets, potential, tree_of, cells, trees, free, order, path, marks
-):  # fmt: skip
+def enter(axis, x, length, state):
     """Let the arc between x and its upper neighbour enter; return how many cells are visited, and whether it did."""
+    tau, strides, free = state.tau, state.strides, state.free
+    tree_of, cells, trees = state.tree_of, state.cells, state.trees
     y = x + strides[axis]
     visits = 0
     for z in (x, y):
         if tree_of[z] == len(tree_of):
             free[0] -= 1
             tree = free[1 + free[0]]
-            visits += reroot(
-                z, -1, tree, 0.0, False, tau, exponents, q, offsets, potential, tree_of, cells, order, path
-            )
+            visits += reroot(z, -1, tree, 0.0, False, state)
             trees[tree].log_factor, trees[tree].root = 0.0, z
-    over = potential_of(x, tau, potential, tree_of, trees) - potential_of(y, tau, potential, tree_of, trees)
+    over = potential_of(x, state) - potential_of(y, state)
     i, j = (x, y) if over > 0 else (y, x)
     for z in (i, j):
         if not cells[trees[tree_of[z]].root].target > 0:
             return visits, False  # rounding has left a tree without q: a matter for `balance_trees`
-        balance(tree_of[z], cells, trees)
-        while is_far(z, tree_of, trees):  # again where p was out of range
-            visits += apply_factor(z, tau, exponents, q, offsets, potential, tree_of, cells, trees, order, path)
-            balance(tree_of[z], cells, trees)
+        balance(tree_of[z], state)
+        while is_far(z, state):  # again where p was out of range
+            visits += apply_factor(z, state)
+            balance(tree_of[z], state)
     if tree_of[i] == tree_of[j]:
-        at, visited = least_flow(i, j, np.exp(trees[tree_of[i]].log_factor), offsets, cells, path, marks)
+        at, visited = least_flow(i, j, np.exp(trees[tree_of[i]].log_factor), state)
         visits += visited
         if at < 0:
             return visits, False  # likewise, a part without q above
-        visits += cut(at, q, strides, offsets, tree_of, cells, trees, free, order)
+        visits += cut(at, state)
     changed_i, changed_j = True, True
     limit_i, end_i, limit_j, end_j = np.inf, -1, 0.0, -1
     while True:
         if changed_i:
-            limit_i, end_i, visited = end_to_grow(i, offsets, cells, path)
+            limit_i, end_i, visited = end_to_grow(i, state)
             visits += visited
         if changed_j:
-            limit_j, end_j, visited = end_to_shrink(j, offsets, cells, path)
+            limit_j, end_j, visited = end_to_shrink(j, state)
             visits += visited
         tree_i, tree_j = tree_of[i], tree_of[j]
         mass_i, mass_j = cells[trees[tree_i].root].mass, cells[trees[tree_j].root].mass
         m_i, m_j = mass_i * np.exp(trees[tree_i].log_factor), mass_j * np.exp(trees[tree_j].log_factor)
-        over = potential_of(i, tau, potential, tree_of, trees) - potential_of(j, tau, potential, tree_of, trees)
+        over = potential_of(i, state) - potential_of(j, state)
         ratio = np.log(m_i / m_j) + (over - length) / tau  # logarithm of that of masses at which the potential settles
         log_i = np.log1p(m_j / m_i) - softplus(-ratio)
         log_j = np.log1p(m_i / m_j) - softplus(ratio)
@@ -212,12 +214,9 @@ def enter(
             trees[tree_i].log_factor += log_i
             trees[tree_j].log_factor += log_j
             for z in (i, j):
-                if is_far(z, tree_of, trees):
-                    visits += apply_factor(z, tau, exponents, q, offsets, potential, tree_of, cells, trees, order, path)
-            visits += join(
-                axis, x, i, j, length, tau, exponents, q, strides, offsets, potential, tree_of, cells, trees, free,
-                order, path,
-            )  # fmt: skip
+                if is_far(z, state):
+                    visits += apply_factor(z, state)
+            visits += join(axis, x, i, j, length, state)
             return visits, True
         # of two factors for the same mass, the one that a ratio gives is free of cancellation
         if moved_i <= moved_j:
@@ -230,10 +229,10 @@ def enter(
         trees[tree_j].log_factor += log_j
         changed_i = moved_i <= moved_j
         changed_j = not changed_i
-        visits += cut(end_i if changed_i else end_j, q, strides, offsets, tree_of, cells, trees, free, order)
+        visits += cut(end_i if changed_i else end_j, state)
         for z in (i, j):
-            if is_far(z, tree_of, trees):
-                visits += apply_factor(z, tau, exponents, q, offsets, potential, tree_of, cells, trees, order, path)
+            if is_far(z, state):
+                visits += apply_factor(z, state)
                 changed_i, changed_j = True, True
 
 
@@ -262,15 +261,13 @@ def count_above(threshold, potential, first, stride, lengths, k, count):
 
 
 @kernel
-def sweep(
-    shape, strides, lengths, tau, threshold, most, before, exponents, q, offsets, potential, tree_of, cells, trees,
-    free, order, path, marks,
-):  # fmt: skip
+def sweep(shape, lengths, threshold, most, before, state):
     """Let all arcs enter along which the potential rises by more than its step and a threshold, one after the other.
 
     ``before``: the potential when it begins, with the factors of the trees. Returns how many cells are visited, how
     many arcs entered, and how many are left.
     """
+    strides, potential = state.strides, state.potential
     n_axes, row = len(shape), shape[len(shape) - 1]
     visits, entered, left = 0, 0, 0
     index = np.zeros(n_axes, np.int64)
@@ -289,15 +286,12 @@ def sweep(
                 x, length = first + c, lengths[k, c]
                 if abs(before[x + stride] - before[x]) - length <= threshold:
                     continue
-                higher = potential_of(x + stride, tau, potential, tree_of, trees)
-                if abs(higher - potential_of(x, tau, potential, tree_of, trees)) - length <= threshold:
+                higher = potential_of(x + stride, state)
+                if abs(higher - potential_of(x, state)) - length <= threshold:
                     continue
                 success = False
                 if visits <= most:
-                    visited, success = enter(
-                        axis, x, length, tau, exponents, q, strides, offsets, potential, tree_of, cells, trees, free,
-                        order, path, marks,
-                    )  # fmt: skip
+                    visited, success = enter(axis, x, length, state)
                     visits += visited
                 entered += success
                 left += not success
@@ -319,23 +313,22 @@ def largest_excess(shape, strides, steps, potential):
 
 
 @kernel
-def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, basis, potential, p):
+def pivots(grid, tau, exponents, q, forest, small, tolerance, most):
     """Pivot until no potential rises by more than its step, up to a tolerance, or about ``most`` cells are visited.
 
     The largest excesses come first, down to ``small`` ones. Returns how many cells are visited, and whether no arc of
     more excess than the tolerance is left.
     """
+    shape, strides, steps = grid
+    basis, potential, p = forest
     n_cells = len(p)
-    cells = np.empty(n_cells, CELL)
-    trees = np.empty(n_cells + 1, TREE)
-    # trees have a number, and all that is known of them, from when they are looked at; till then, it is the last one
-    tree_of = np.full(n_cells, n_cells, np.int32)
+    cells, trees, tree_of = np.empty(n_cells, CELL), np.empty(n_cells + 1, TREE), np.full(n_cells, n_cells, np.int32)
     trees[n_cells].log_factor = 0.0
-    free = np.arange(-1, n_cells).astype(np.int32)  # how many numbers are free, and they
+    free = np.arange(-1, n_cells).astype(np.int32)
     free[0] = n_cells
     order, path, marks = np.empty(n_cells, np.int32), np.empty(n_cells, np.int32), np.zeros(n_cells, np.bool_)
-    before = np.empty(n_cells)
-    offsets, lengths = neighbour_offsets(strides), lengths_by_row(shape, steps)
+    offsets, lengths, before = neighbour_offsets(strides), lengths_by_row(shape, steps), np.empty(n_cells)
+    state = State(tau, exponents, q, strides, offsets, potential, tree_of, cells, trees, free, order, path, marks)
     for x in range(n_cells):
         cells[x].p, cells[x].basis = p[x], basis[x]
     threshold, visits = 0.5 * largest_excess(shape, strides, steps, potential), 0
@@ -343,11 +336,8 @@ def pivots(shape, strides, steps, tau, exponents, q, small, tolerance, most, bas
         if threshold <= small:
             threshold = tolerance
         for x in range(n_cells):
-            before[x] = potential_of(x, tau, potential, tree_of, trees)
-        visited, entered, left = sweep(
-            shape, strides, lengths, tau, threshold, most - visits, before, exponents, q, offsets, potential, tree_of,
-            cells, trees, free, order, path, marks,
-        )  # fmt: skip
+            before[x] = potential_of(x, state)
+        visited, entered, left = sweep(shape, lengths, threshold, most - visits, before, state)
         visits += visited + n_cells // _SWEPT
         done = entered == 0 and threshold <= tolerance
         if done or visits > most:

@@ -4,7 +4,10 @@ A cell knows its parent, the sums of p and q over its subtree, and which flow in
 shrinks. By what factor a tree as a whole has grown is applied to its cells when they move to another one.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.crafting.forest.forest import FAR, basic_neighbour, mass_at
@@ -30,9 +33,31 @@ _FARTHEST = 5.0  # logarithm of a tree's factor beyond which it is applied at on
 _LEAST = 1e-290  # p below is not always what it should be: see `forest.mass_at`
 
 
+class State(NamedTuple):
+    """A forest while it pivots: costs, masses and grid, its cells and trees, and scratch.
+
+    Trees have a number, and all that is known of them, from when they are looked at; till then, it is the last one.
+    """
+
+    tau: float
+    exponents: NDArray[np.float64]
+    q: NDArray[np.float64]
+    strides: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    potential: NDArray[np.float64]
+    tree_of: NDArray[np.int32]
+    cells: np.ndarray
+    trees: np.ndarray
+    free: NDArray[np.int32]  # how many numbers are free, and they
+    order: NDArray[np.int32]
+    path: NDArray[np.int32]
+    marks: NDArray[np.bool_]
+
+
 @kernel
-def begin(x, q, cells):
+def begin(x, state):
     """What a cell knows without its children."""
+    q, cells = state.q, state.cells
     cells[x].mass, cells[x].target, cells[x].count = cells[x].p, q[x], 1
     cells[x].upwards, cells[x].downwards = np.inf, 0.0
     cells[x].upwards_at, cells[x].downwards_at = -1, -1
@@ -59,9 +84,10 @@ def add(x, parent, cells):
 
 
 @kernel
-def sum_children(x, q, offsets, cells):
+def sum_children(x, state):
     """Sum up what the children of a cell know."""
-    begin(x, q, cells)
+    offsets, cells = state.offsets, state.cells
+    begin(x, state)
     up, basic = cells[x].up, cells[x].basis
     while basic:
         child, basic = basic_neighbour(x, basic, offsets)
@@ -70,19 +96,21 @@ def sum_children(x, q, offsets, cells):
 
 
 @kernel
-def sum_subtrees(x, q, offsets, cells):
+def sum_subtrees(x, state):
     """Sum up anew from a cell to the root; return the number of cells on the way."""
+    cells = state.cells
     visits = 0
     while x >= 0:
-        sum_children(x, q, offsets, cells)
+        sum_children(x, state)
         x = cells[x].up
         visits += 1
     return visits
 
 
 @kernel
-def path_to_root(x, cells, path):
+def path_to_root(x, state):
     """Fill the path with the cells from x to the root; return how many they are."""
+    cells, path = state.cells, state.path
     count = 0
     while x >= 0:
         path[count] = x
@@ -92,17 +120,19 @@ def path_to_root(x, cells, path):
 
 
 @kernel
-def reroot(x, parent, tree, shift, known, tau, exponents, q, offsets, potential, tree_of, cells, order, path):
+def reroot(x, parent, tree, shift, known, state):
     """Make a cell the root of its tree, or, with that, the child of one in another tree; return the number of cells.
 
     ``shift`` is added to the potential: one that belongs to the factor of the tree that they are in now. Where the tree
     is ``known``, other sums than those on the way from the cell to its root so far change by the factor alone.
     """
+    tau, exponents, offsets, potential = state.tau, state.exponents, state.offsets, state.potential
+    tree_of, cells, order, path = state.tree_of, state.cells, state.order, state.path
     log_factor = -shift / tau
     near = abs(log_factor) < FAR
     factor, inverse = (np.exp(log_factor), np.exp(-log_factor)) if near else (0.0, 0.0)
     scaled = known and near
-    n_path = path_to_root(x, cells, path) if known else 0
+    n_path = path_to_root(x, state) if known else 0
     order[0] = x
     cells[x].up = parent
     count, k = 1, 0
@@ -131,16 +161,17 @@ def reroot(x, parent, tree, shift, known, tau, exponents, q, offsets, potential,
         k += 1
     if scaled:
         for k in range(n_path - 1, -1, -1):
-            sum_children(path[k], q, offsets, cells)
+            sum_children(path[k], state)
     else:
         for k in range(count - 1, -1, -1):
-            sum_children(order[k], q, offsets, cells)
+            sum_children(order[k], state)
     return count
 
 
 @kernel
-def relabel(x, tree, offsets, tree_of, cells, order):
+def relabel(x, tree, state):
     """Give another number to the tree of a cell; return how many cells it has."""
+    offsets, tree_of, cells, order = state.offsets, state.tree_of, state.cells, state.order
     order[0] = x
     tree_of[x] = tree
     count, k = 1, 0
@@ -158,8 +189,9 @@ def relabel(x, tree, offsets, tree_of, cells, order):
 
 
 @kernel
-def cut(x, q, strides, offsets, tree_of, cells, trees, free, order):
-    """Tree a cell from its parent; the smaller tree has a number of its own then. Return how many cells are visited."""
+def cut(x, state):
+    """Cut a cell off its parent; the smaller tree has a number of its own then. Return how many cells are visited."""
+    strides, tree_of, cells, trees, free = state.strides, state.tree_of, state.cells, state.trees, state.free
     tree, up = tree_of[x], cells[x].up
     low, high = min(x, up), max(x, up)
     axis = 0
@@ -168,40 +200,42 @@ def cut(x, q, strides, offsets, tree_of, cells, trees, free, order):
     cells[low].basis &= ~np.uint32(1 << (2 * axis))
     cells[high].basis &= ~np.uint32(2 << (2 * axis))
     cells[x].up = -1
-    visits = sum_subtrees(up, q, offsets, cells)
+    visits = sum_subtrees(up, state)
     root = trees[tree].root
     free[0] -= 1
     other = free[1 + free[0]]
     small, large = (x, root) if cells[x].count <= cells[root].count else (root, x)
     trees[other].log_factor, trees[other].root, trees[tree].root = trees[tree].log_factor, small, large
-    return visits + relabel(small, other, offsets, tree_of, cells, order)
+    return visits + relabel(small, other, state)
 
 
 @kernel
-def potential_of(x, tau, potential, tree_of, trees):
+def potential_of(x, state):
     """The potential of a cell, with the factor of its tree."""
+    tau, potential, tree_of, trees = state.tau, state.potential, state.tree_of, state.trees
     return potential[x] - tau * trees[tree_of[x]].log_factor
 
 
 @kernel
-def balance(tree, cells, trees):
+def balance(tree, state):
     """Give a tree the factor by which it has its mass of q."""
+    cells, trees = state.cells, state.trees
     root = trees[tree].root
     trees[tree].log_factor = np.log(cells[root].target / cells[root].mass)
 
 
 @kernel
-def is_far(x, tree_of, trees):
+def is_far(x, state):
     """Whether the factor of a cell's tree is far from one."""
+    tree_of, trees = state.tree_of, state.trees
     return abs(trees[tree_of[x]].log_factor) > _FARTHEST
 
 
 @kernel
-def apply_factor(x, tau, exponents, q, offsets, potential, tree_of, cells, trees, order, path):
+def apply_factor(x, state):
     """Apply the factor of a cell's tree to all its cells; return how many they are."""
+    tau, tree_of, trees = state.tau, state.tree_of, state.trees
     tree = tree_of[x]
     log_factor, root = trees[tree].log_factor, trees[tree].root
     trees[tree].log_factor = 0.0
-    return reroot(
-        root, -1, tree, -tau * log_factor, True, tau, exponents, q, offsets, potential, tree_of, cells, order, path
-    )
+    return reroot(root, -1, tree, -tau * log_factor, True, state)

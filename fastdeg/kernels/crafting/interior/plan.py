@@ -4,6 +4,8 @@ Arcs are listed by bin: those of bin i are first[i] ≤ e < first[i + 1], arc e 
 the slacks, `inverse` holds 1 / s.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
 
@@ -12,6 +14,16 @@ from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
 FINITE = REASSOCIATE | {"nnan"}  # what is not a number is found in the sums that follow
 NEGLIGIBLE = 1e-14  # mass of a sink that a start need not meet
 COLUMNS = 512  # bins that a block of the pricing takes at a time
+SMALLEST = 1e-290
+
+
+class Graph(NamedTuple):
+    """Arcs by bin, their weights ω, and the masses of the sinks."""
+
+    first: np.ndarray
+    sink: np.ndarray
+    weights: np.ndarray
+    masses: np.ndarray
 
 
 @kernel
@@ -103,8 +115,10 @@ def predictor_length(first, sink, x, inverse, dphi, dpsi):
 
 
 @kernel(fastmath=REASSOCIATE)
-def corrector_target(first, sink, x, inverse, weights, target, dphi, dpsi, moved, sources, sinks):
+def corrector_target(graph, x, inverse, target, change, moved, sources, sinks):
     """moved = (target ω − dx ds) / s − x for the predictor's dx and ds, with its sums over sinks and over sources."""
+    first, sink, weights = graph.first, graph.sink, graph.weights
+    dphi, dpsi = change
     sinks[:] = 0.0
     for i in range(len(first) - 1):
         begin, end = first[i], first[i + 1]
@@ -139,15 +153,16 @@ def corrector_length(first, sink, x, inverse, ratio, dphi, dpsi, moved):
 
 
 @kernel(fastmath=REASSOCIATE)
-def update(first, sink, x, s, dx, dphi, dpsi, length, smallest):
+def update(first, sink, x, s, dx, change, length):
     """x += length dx, s −= length (dφ + dψ), both kept positive; returns Σ x s."""
+    dphi, dpsi = change
     total = 0.0
     for i in range(len(first) - 1):
         begin, end = first[i], first[i + 1]
-        to, plan, slack, change = sink[begin:end], x[begin:end], s[begin:end], dx[begin:end]
+        to, plan, slack, moved = sink[begin:end], x[begin:end], s[begin:end], dx[begin:end]
         for e in range(len(to)):
-            plan[e] = max(plan[e] + length * change[e], smallest)
-            slack[e] = max(slack[e] - length * (dphi[i] + dpsi[to[e]]), smallest)
+            plan[e] = max(plan[e] + length * moved[e], SMALLEST)
+            slack[e] = max(slack[e] - length * (dphi[i] + dpsi[to[e]]), SMALLEST)
             total += plan[e] * slack[e]
     return total
 
