@@ -75,7 +75,7 @@ def test_a_mixture_is_found_for_any_divergence_from_any_guess(sparse, share, sta
     q, prior = rng.dirichlet(np.ones(400)) * (rng.random(400) >= sparse), rng.dirichlet(np.ones(400))
     q /= q.sum()
     wanted = share * float(q[q > 0] @ np.log(q[q > 0] / prior[q > 0]))
-    weight, reached = Mixtures(q, prior, None).matching(wanted, start)
+    weight, reached = Mixtures(q, prior).matching(wanted, start)
     assert reached == pytest.approx(wanted, rel=1e-11, abs=1e-15)
     mixed = (1 - weight) * q + weight * prior
     assert mixed @ np.log(mixed / prior) == pytest.approx(wanted, rel=1e-9, abs=1e-14)
@@ -83,10 +83,10 @@ def test_a_mixture_is_found_for_any_divergence_from_any_guess(sparse, share, sta
 
 def test_the_ends_of_the_mixtures():
     q, prior = np.array([0.7, 0.3, 0.0]), np.array([0.2, 0.2, 0.6])
-    mixtures = Mixtures(q, prior, None)
+    mixtures = Mixtures(q, prior)
     assert mixtures.matching(0.0, 0.5) == (1.0, 0.0)
     assert mixtures.matching(9.0, 0.5) == (0.0, mixtures.largest_kl)
-    assert Mixtures(q, np.array([0.0, 0.5, 0.5]), None).matching(1.0, 0.5)[0] == 1.0
+    assert Mixtures(q, np.array([0.0, 0.5, 0.5])).matching(1.0, 0.5)[0] == 1.0
 
 
 @pytest.mark.parametrize("bins", ["one bin", "centroids", "grid"])

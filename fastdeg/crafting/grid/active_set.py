@@ -20,17 +20,11 @@ from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Proble
 from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting import admm
 from fastdeg.kernels.crafting.forest import component_newton
-from fastdeg.kernels.transport.network.tree import Tree, copy_tree
-from fastdeg.transport.grid import solve_grid
-from fastdeg.transport.network import n_pivots
 
 _TINY = 1e-9  # gap that is worth a certificate, whatever is wanted
 _FORBIDDEN = 1e-12  # mass outside the bins that p may use
 _ROUNDS = 8
-_EXACT_ROUNDS = 3
-_FEW_PIVOTS = 500  # of an exact transport solve, from which on another one will not change much
 _FAR = 4.0  # ratio of two tau beyond which one's forest is no start for the other
-_FLAT = 1.0  # range of the potential over tau below which p depends so little on flows that those for a fixed p help
 
 
 def flow_of(problem: Problem) -> GridTransport | None:
@@ -62,13 +56,12 @@ class ActiveSetSolution:
 
 @dataclass(frozen=True)
 class ActiveSetState:
-    """Forest and potential of a solution, the moments of its p, its last exact flows for a fixed p, what it solves."""
+    """Forest and potential of a solution, the moments of its p, and what it solves."""
 
     tau: float
     basis: NDArray[np.uint32]
     potential: Float
     moments: Float
-    tree: Tree | None
     transport: GridTransport
     terms: FlowTerms
 
@@ -94,7 +87,6 @@ class ActiveSet:
         self.slope, self.log_prior = terms.slope, terms.log_prior
         self.rest = terms.rest if len(terms.rest) else np.zeros(len(transport.target))
         self.forest = Forest(transport, problem.tau, deadline)
-        self.tree: Tree | None = None  # of the last exact flows for a fixed p
         self.solved = False
 
     @staticmethod
@@ -105,42 +97,27 @@ class ActiveSet:
     def __call__(self, flows: Flows, z: Float, enough: float) -> ActiveSetSolution | None:
         """Return the best of a few rounds, starting at moments z; None where they come to nothing."""
         self.forest.from_flows(flows.s, 1 / flows.rates, self._exponents(z))
-        return self._rounds(self._first(z), enough)
+        return self._rounds(self._newton(*self.forest.trees(), z), enough)
 
     def go_on(self, state: ActiveSetState, enough: float) -> ActiveSetSolution | None:
         """Start from where the active set of a problem nearby ended."""
         self.forest.basis[:], self.forest.potential[:] = state.basis, state.potential
-        self.tree = None if state.tree is None else copy_tree(state.tree)
         if not np.array_equal(state.transport.target, self.transport.target):  # trees may be left without mass
             self.forest.attach_unreached(self._exponents(state.moments))
-        return self._rounds(self._first(state.moments), enough)
+        return self._rounds(self._newton(*self.forest.trees(), state.moments), enough)
 
     def from_target(self, enough: float) -> ActiveSetSolution | None:
         """Start from where tau → 0 leads: p the target, each of its cells a tree to which near ones are basic."""
         z = self._moments(self.transport.target)
         self.forest.attach_unreached(self._exponents(z))
-        return self._rounds(self._first(z), enough)
+        return self._rounds(self._newton(*self.forest.trees(), z), enough)
 
     def state(self) -> ActiveSetState | None:
         """Return what the active set for another tau can start from."""
         if not self.solved:
             return None
         forest, moments = self.forest, self._moments(self.forest.p)
-        return ActiveSetState(
-            forest.tau, forest.basis, forest.potential, moments, self.tree, self.transport, self.terms
-        )
-
-    def _first(self, z: Float) -> Float | None:
-        """Solve for the moments at the forest at hand; where p hardly depends on flows, at that of exact flows."""
-        solved = self._newton(*self.forest.trees(), z)
-        for _ in range(_EXACT_ROUNDS if self.transport.exactly_solvable else 0):
-            if solved is None or np.ptp(self.forest.potential) > _FLAT * self.problem.tau:
-                break
-            pivots = self._from_exact_flows()
-            solved = self._newton(*self.forest.trees(), solved)
-            if pivots <= _FEW_PIVOTS:
-                break
-        return solved
+        return ActiveSetState(forest.tau, forest.basis, forest.potential, moments, self.transport, self.terms)
 
     def _rounds(self, z: Float | None, enough: float) -> ActiveSetSolution | None:
         """Solve for the forest and for the moments in turn, as long as that halves the gap; return the best.
@@ -160,15 +137,6 @@ class ActiveSet:
                     break
             z = self._newton(*self.forest.trees(), z, known=True)
         return best
-
-    def _from_exact_flows(self) -> int:
-        """Take the forest of exact flows for the present p; return the number of pivots that led there."""
-        transport, p = self.transport, self.forest.p
-        a, b = (p / p.sum()).reshape(transport.shape), transport.target.reshape(transport.shape)
-        before = 0 if self.tree is None else n_pivots(self.tree)
-        _, self.tree = solve_grid(a, b, transport.coordinates, self.threads, tree=self.tree)
-        self.forest.from_tree(self.tree)
-        return n_pivots(self.tree) - before
 
     def _mismatch(self, z: Float) -> float:
         """Return what the gap is at least: how far the tangent at z lies below FD² at the moments of the forest's p."""

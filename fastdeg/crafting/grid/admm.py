@@ -187,12 +187,7 @@ class GridSplitting:
         cosine_transform(error, transport.shape, self.threads)
         error /= -spectrum
         cosine_transform(error, transport.shape, self.threads, inverse=True)
-        n_rows = len(error) // flows.shape[-1]
-        costs = np.empty(-(-n_rows // admm.ROWS_PER_BLOCK))
-        admm.corrected_flow_cost(
-            flows.shape, flows.steps, 1 / flows.rates, flows.s, -conductance, error, costs, **flows.launch
-        )
-        return Primal(p, float(costs.sum()) + self._further_cost(p))
+        return Primal(p, flows.feasible_cost(error, -conductance) + self._further_cost(p))
 
     def _further_cost(self, p: Float) -> float:
         full = self.transport.embed(p)

@@ -37,27 +37,48 @@ class Flows:
         self.before: Float | None = None
         self.launch = {"threads": threads, "work": 20 * n_cells}
 
-    def subtract_divergence(self, right: Float) -> None:
-        """right −= div y."""
-        admm.subtract_divergence(self.shape, self.steps, 1 / self.rates, self.s, right, **self.launch)
-
     def relax(self, potential: Float) -> None:
         admm.flow_relax(self.shape, self.steps, 1 / self.rates, RELAXATION, potential, self.s, **self.launch)
+
+    def clipped(self, s: Float) -> Float:
+        """Return what the shrinkage takes off, s between ± step / rate."""
+        off = np.empty_like(s)
+        for k, (steps, n) in enumerate(zip(self.steps, self.shape, strict=True)):
+            limits = (steps[:n] / self.rates[k])[:, None]
+            axes = (-1, n, int(np.prod(self.shape[k + 1 :])))
+            np.clip(s[k].reshape(axes), -limits, limits, out=off[k].reshape(axes))
+        return off
+
+    def feasible_cost(self, potential: Float, conductance: Float) -> float:
+        """Return Σ step |y − conductance · grad potential|."""
+        y, total = self.s - self.clipped(self.s), 0.0
+        for k, n in enumerate(self.shape):
+            axes = (-1, n, int(np.prod(self.shape[k + 1 :])))
+            flow = y[k].reshape(axes)[:, :-1] - conductance[k] * np.diff(potential.reshape(axes), axis=1)
+            total += float(self.steps[k, : n - 1] @ np.abs(flow).sum(axis=(0, 2)))
+        return total
+
+    def subtract_divergence(self, right: Float) -> None:
+        """right −= div y."""
+        y = self.s - self.clipped(self.s)
+        for k, n in enumerate(self.shape):
+            axes = (-1, n, int(np.prod(self.shape[k + 1 :])))
+            flow, at = y[k].reshape(axes)[:, :-1], right.reshape(axes)
+            at[:, :-1] -= flow
+            at[:, 1:] += flow
 
     def moves(self) -> tuple[float, float] | None:
         """Return the squared moves of the primal and the dual part since the last call; None at the first one."""
         before, self.before = self.before, self.s.copy()
         if before is None:
             return None
-        n_rows = self.s.shape[1] // self.shape[-1]
-        moves = np.empty((-(-n_rows // admm.ROWS_PER_BLOCK), len(self.shape), 2))
-        admm.flow_moves(self.shape, self.steps, 1 / self.rates, self.s, before, moves, **self.launch)
-        kept, taken = self.rates @ moves.sum(axis=0)
-        return float(kept), float(taken)
+        taken = self.clipped(self.s) - self.clipped(before)
+        kept = self.s - before - taken
+        return float(self.rates @ (kept**2).sum(axis=1)), float(self.rates @ (taken**2).sum(axis=1))
 
     def rescale(self, factor: float) -> None:
         """Multiply the penalty by a factor; the prox point and the dual variable stay."""
-        admm.rescale_flows(self.shape, self.steps, 1 / self.rates, 1 / factor, self.s, **self.launch)
+        self.s += (1 / factor - 1) * self.clipped(self.s)
         self.rates = self.rates * factor
         self.before = None
 

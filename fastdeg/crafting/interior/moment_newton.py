@@ -6,35 +6,27 @@ minimum is a concave function of the tangent, a lower bound of the objective tha
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from fastdeg._types import Float
 from fastdeg.crafting.problem.bounded_simplex import project
 from fastdeg.crafting.problem.frechet_term import FrechetTerm
-from fastdeg.crafting.problem.frechet_term_grid import GridFrechetTerm
 from fastdeg.crafting.problem.problem import Dual, Primal, Problem
 from fastdeg.crafting.solve import Run
 from fastdeg.crafting.strategy import current
-from fastdeg.kernels.crafting import row_quadratics as rows
 
 _CHUNK = 8  # steps between certificates
 
 
-@dataclass(frozen=True)
-class Minimum:
-    """The tangent problem at z: its minimum, and of its minimiser p(z) the moments; the rest where wanted.
-
-    ``covariance`` is that of the moment features under p(z), over the bins that are at no bound.
-    """
+class Minimum(NamedTuple):
+    """The tangent problem at z: its minimum and minimiser p(z), and the moments of that."""
 
     z: Float
     bound: float
     moments: Float
-    p: Callable[[], Float]
-    covariance: Callable[[], Float]
+    p: Float
 
 
 class MomentNewton:
@@ -45,13 +37,9 @@ class MomentNewton:
     def __init__(self, problem: Problem, run: Run) -> None:
         self.problem = problem
         self.phi = np.zeros(problem.n_bins)
-        if isinstance(problem.frechet, GridFrechetTerm) and not problem.bounded.any():
-            self.minimum: Callable[[Float], Minimum] = _GridMinimum(problem, problem.frechet, run.threads)
-        else:
-            self.minimum = self._dense_minimum
         # the target's moments are where small taus lead to, and from where full steps do
         starts = [problem.frechet.target_moments, problem.frechet.moments(self._limit())]
-        self.at = max((self.minimum(z) for z in starts if problem.frechet.inside(z)), key=lambda at: at.bound)
+        self.at = max((self._minimum(z) for z in starts if problem.frechet.inside(z)), key=lambda at: at.bound)
 
     @staticmethod
     def applies(problem: Problem, run: Run) -> bool:
@@ -63,7 +51,7 @@ class MomentNewton:
 
     def primal(self) -> Primal:
         """Return the minimiser of the tangent problem; there is no transport."""
-        p = self.at.p()
+        p = self.at.p
         if self.problem.bounded.any():
             return Primal(project(p, self.problem.lower, self.problem.upper), 0.0)
         return Primal(p / p.sum(), 0.0)
@@ -104,63 +92,28 @@ class MomentNewton:
         root = frechet.moment_curvature(*frechet.spectrum(at.z))
         curvature = (root @ root.T) * self.problem.frechet_weight
         error = at.moments - at.z
-        step = np.linalg.solve(np.eye(len(error)) + at.covariance() @ curvature / self.problem.tau, error)
+        step = np.linalg.solve(np.eye(len(error)) + self._covariance() @ curvature / self.problem.tau, error)
         length = 1.0
         while length > 1e-6:
             z = at.z + length * step
             if frechet.inside(z):
-                moved = self.minimum(z)
+                moved = self._minimum(z)
                 if moved.bound > at.bound:
                     self.at = moved
                     return True
             length /= 2
         return False
 
-    def _dense_minimum(self, z: Float) -> Minimum:
-        problem, frechet = self.problem, self.problem.frechet
-        bound, p = problem.tangent_minimum(z, self.phi, 0.0)
+    def _minimum(self, z: Float) -> Minimum:
+        bound, p = self.problem.tangent_minimum(z, self.phi, 0.0)
+        return Minimum(z, bound, self.problem.frechet.moments(p), p)
 
-        def covariance() -> Float:
-            free = np.where((p > problem.lower) & (p < problem.upper), p, 0.0)
-            mean = frechet.moments(free)
-            return frechet.second_moments(free) - np.outer(mean, mean) / max(float(free.sum()), 1e-300)
-
-        return Minimum(z, bound, frechet.moments(p), lambda: p, covariance)
-
-
-class _GridMinimum:
-    """The tangent problem on a whole grid without bounds, in one pass over the rows."""
-
-    def __init__(self, problem: Problem, frechet: GridFrechetTerm, threads: int | None) -> None:
-        self.frechet, self.weight, self.tau, self.threads = frechet, problem.frechet_weight, problem.tau, threads
-        prior = problem.prior
-        self.log_prior = np.log(prior[:1] if (prior == prior[0]).all() else prior)
-
-    def __call__(self, z: Float) -> Minimum:
-        frechet, features = self.frechet, self.frechet.rows
-        slope = frechet.slope(*frechet.spectrum(z))
-        coefficients = (self.weight / self.tau) * (frechet.linear_rows + features.coefficients(slope))
-        p, sums = np.empty(len(features.x) * len(coefficients)), np.empty((len(coefficients), 6))
-        peaks = np.empty(-(-len(coefficients) // rows.ROWS_PER_BLOCK))
-        work = len(p) // 4
-        rows.entropic_rows(
-            coefficients, features.x, features.x2, self.log_prior, p, sums, peaks, threads=self.threads, work=work
-        )
-        peak = float(peaks.max())
-        factors = np.exp(peaks - peak)
-        sums *= np.repeat(factors, rows.ROWS_PER_BLOCK)[: len(sums), None]
-        total = float(sums[:, 0].sum())
-        sums /= total
-        mean = features.contract(sums)
-        least = -self.tau * (peak + np.log(total))
-        bound = least + self.weight * (frechet.target_trace + _tangent_constant(frechet, z))
-
-        def minimiser() -> Float:
-            scaled = p.copy()
-            rows.scale_blocks(factors / total, len(features.x), scaled, threads=self.threads, work=work)
-            return scaled
-
-        return Minimum(z, bound, mean, minimiser, lambda: features.second_moments(sums) - np.outer(mean, mean))
+    def _covariance(self) -> Float:
+        """Return the covariance of the moment features under p(z), over the bins that are at no bound."""
+        problem, frechet, p = self.problem, self.problem.frechet, self.at.p
+        free = np.where((p > problem.lower) & (p < problem.upper), p, 0.0)
+        mean = frechet.moments(free)
+        return frechet.second_moments(free) - np.outer(mean, mean) / max(float(free.sum()), 1e-300)
 
 
 def _tangent_constant(frechet: FrechetTerm, z: Float) -> float:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fastdeg._types import ByValue, Float
-from fastdeg.crafting.grid.active_set import flow_of
-from fastdeg.crafting.grid.admm import GridState
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.result import CraftResult
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.kernels.crafting.divergence import mixture_divergence
 from fastdeg.transport.metrics import obeys_triangle
 
 _KL_TOL = 1e-12  # of a mixture's divergence from the one that is wanted, relative
 _NEWTON_STEPS = 200
 _NEARLY_ALL = 1 - 2.0**-53  # the largest weight of a mixture that is not the prior
-_SUMMED_PER_OPERATION = 3  # bins of a sum that count as one elementary operation
 _ALL = 1 - 1e-9  # mass on bins that p may use
 
 
@@ -93,7 +88,7 @@ def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
     """Measure the crafted distributions and the mixtures of the same KL to the prior."""
     broad, narrow = _marginals(setup.prior), _marginals(setup.target)
     kl_to_prior = np.array([result.terms["kl"] for result in results])
-    mixtures = Mixtures(setup.target.pmf, setup.prior.pmf, setup.threads)
+    mixtures = Mixtures(setup.target.pmf, setup.prior.pmf)
 
     weights: list[float] = []
     mixture_kl: list[float] = []
@@ -107,7 +102,7 @@ def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
         effective_bins=np.array([result.distribution.effective_bins() for result in results]),
         worst_axis_coverage=np.array([_coverage(_marginals(result.distribution), broad) for result in results]),
     )
-    whole = _prior_transport(setup, results[-1]._state)
+    whole = _prior_transport(setup)
     return TradeoffPath(
         results=tuple(results),
         generalizations=np.array([result.generalization for result in results]),
@@ -130,9 +125,8 @@ def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:
 class Mixtures:
     """The mixtures (1 − λ) q + λ prior by their weight λ, with no need of their pmfs."""
 
-    def __init__(self, q: Float, prior: Float, threads: int | None) -> None:
+    def __init__(self, q: Float, prior: Float) -> None:
         here = q > 0
-        self.threads = threads
         self.outside = bool((prior[here] == 0).any())  # then the divergence is infinite for all but the prior
         self.prior, self.ratio = prior[here], q[here] / np.where(prior[here] > 0, prior[here], 1.0)
         self.elsewhere = max(1 - float(self.prior.sum()), 0.0)  # where q is 0, the mixture over the prior is λ
@@ -146,8 +140,9 @@ class Mixtures:
             return 0.0, 0.0
         if self.outside:
             return float("inf"), 0.0
-        work = len(self.ratio) / _SUMMED_PER_OPERATION
-        value, slope = mixture_divergence(self.ratio, self.prior, weight, threads=self.threads, work=work)
+        mixed = (1 - weight) * self.ratio + weight
+        logs = np.log(mixed)
+        value, slope = float(self.prior @ (mixed * logs)), float(self.prior @ ((1 - self.ratio) * (logs + 1)))
         if weight > 0:
             log = float(np.log(weight))
             value, slope = value + self.elsewhere * weight * log, slope + self.elsewhere * (log + 1)
@@ -216,21 +211,16 @@ def _mixture_distances(setup: Setup, weights: list[float], whole: float | None) 
     return distances
 
 
-def _prior_transport(setup: Setup, state: Any) -> float | None:
-    """Return w_W W(prior, q), found from where the solution for a p nearby ended; None where mixtures do without.
+def _prior_transport(setup: Setup) -> float | None:
+    """Return w_W W(prior, q); None where mixtures do without.
 
     W((1 − λ) q + λ prior, q) is λ W(prior, q) for a metric, which leaves common mass where it is.
     """
-    problem, usable = setup.problem, setup.usable
-    prior = setup.prior.pmf[usable]
-    needed = max(prior.sum(), setup.target.pmf[usable].sum()) >= _ALL
+    prior = setup.prior.pmf[setup.usable]
+    needed = max(prior.sum(), setup.target.pmf[setup.usable].sum()) >= _ALL
     if not needed or setup.wasserstein_weight == 0 or not obeys_triangle(setup.metric):
         return None
-    prior = prior / prior.sum()
-    flow = flow_of(problem.with_tau(1.0))
-    if flow is None or not isinstance(state, GridState) or state.active_set is None:
-        return problem.transport.exact(prior, setup.threads)
-    return flow.exact(prior, setup.threads, near=state.active_set.tree)
+    return setup.problem.transport.exact(prior / prior.sum(), setup.threads)
 
 
 def _coverage(marginals: list[Float], broad: list[Float]) -> float:

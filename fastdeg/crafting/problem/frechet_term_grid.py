@@ -126,10 +126,6 @@ class GridFrechetTerm(FrechetTerm):
         for offset in offsets[:-1]:
             before = np.add.outer(before, offset).ravel()
         self.linear = np.add.outer(before, offsets[-1]).ravel()
-        shift = mean[-1] - self.center[-1]  # (x − shift)² + variance = x2 − 2 shift x + shift²
-        self.linear_rows = np.empty((len(before), 3))
-        self.linear_rows[:] = 0.0, -2 * shift, 1.0
-        self.linear_rows[:, 0] = before + shift**2
 
     @cached_property
     def _features(self) -> Float:

@@ -15,7 +15,6 @@ from fastdeg.crafting.problem.frechet_term import FrechetTerm
 from fastdeg.crafting.strategy import current
 from fastdeg.distances.transport import emd
 from fastdeg.kernels.crafting.interior.plan import c_transform, row_transform
-from fastdeg.kernels.transport.network.tree import Tree, copy_tree
 from fastdeg.transport.grid import solve_grid
 from fastdeg.transport.metrics import METRICS, ground_costs
 
@@ -235,11 +234,10 @@ class GridTransport:
                 coordinates[axis] = np.add.reduceat(coordinates[axis], first) / np.diff(first, append=n)
         return a, b, coordinates, merged
 
-    def exact(self, p: Float, threads: int | None = None, near: Tree | None = None) -> float:
-        """Return the cost of an optimal flow from p to q, found from the tree of the flows to a p nearby, if any."""
+    def exact(self, p: Float, threads: int | None = None) -> float:
+        """Return the cost of an optimal flow from p to q."""
         a, b = self.embed(p).reshape(self.shape), self.target.reshape(self.shape)
-        tree = None if near is None else copy_tree(near)
-        return self.weight * solve_grid(a, b, self.coordinates, threads, tree=tree)[0].value
+        return self.weight * solve_grid(a, b, self.coordinates, threads)[0].value
 
     def independent(self, p: Float) -> float:
         """Return the cost of the plan in which sources and sinks are independent."""

@@ -108,60 +108,46 @@ def plane_thresholds(shape, steps, inverse_rates):
 
 
 @kernel
-def add_shrunk(net, s, threshold, times, sign):
-    """net += sign · (s − times · clip(s)), with one threshold."""
+def add_shrunk(net, s, threshold, sign):
+    """net += sign · (s − 2 clip(s)), with one threshold."""
     for j in range(len(net)):
-        net[j] += sign * (s[j] - times * clipped(s[j], threshold))
+        net[j] += sign * (s[j] - 2.0 * clipped(s[j], threshold))
 
 
 @kernel
-def add_shrunk_each(net, s, thresholds, times, sign):
-    """net += sign · (s − times · clip(s)), with a threshold for each."""
+def add_shrunk_each(net, s, thresholds, sign):
+    """net += sign · (s − 2 clip(s)), with a threshold for each."""
     for j in range(len(net)):
-        net[j] += sign * (s[j] - times * clipped(s[j], thresholds[j]))
+        net[j] += sign * (s[j] - 2.0 * clipped(s[j], thresholds[j]))
 
 
 @kernel
-def inflow(shape, steps, inverse_rates, thresholds, times, flows, begin, end, net):
-    """net = −div(s − times · clip(s)) at the cells of a block. Flows are 0 at the end of their axis."""
+def inflow(shape, steps, inverse_rates, thresholds, flows, begin, end, net):
+    """net = −div(s − 2 clip(s)) at the cells of a block. Flows are 0 at the end of their axis."""
     n_axes, n, size = len(shape), shape[-1], end - begin
     inner = thresholds.shape[1]
     at = begin % inner
     net[:] = 0.0
-    add_shrunk_each(net, flows[n_axes - 1, begin:end], thresholds[0, at : at + size], times, -1.0)
+    add_shrunk_each(net, flows[n_axes - 1, begin:end], thresholds[0, at : at + size], -1.0)
     if size > 1:
         s = flows[n_axes - 1, begin : end - 1]
-        add_shrunk_each(net[1:], s, thresholds[0, at : at + size - 1], times, 1.0)
+        add_shrunk_each(net[1:], s, thresholds[0, at : at + size - 1], 1.0)
     if n_axes > 1:
-        add_shrunk_each(net, flows[n_axes - 2, begin:end], thresholds[1, at : at + size], times, -1.0)
+        add_shrunk_each(net, flows[n_axes - 2, begin:end], thresholds[1, at : at + size], -1.0)
         skipped = 0 if at else n  # nothing flows into the first row
         if skipped < size:
             s = flows[n_axes - 2, begin + skipped - n : end - n]
-            add_shrunk_each(net[skipped:], s, thresholds[1, at + skipped - n : at + size - n], times, 1.0)
+            add_shrunk_each(net[skipped:], s, thresholds[1, at + skipped - n : at + size - n], 1.0)
     rest = begin // inner
     for k in range(n_axes - 3, -1, -1):
         c = rest % shape[k]
         rest //= shape[k]
         if c < shape[k] - 1:
-            add_shrunk(net, flows[k, begin:end], steps[k, c] * inverse_rates[k], times, -1.0)
+            add_shrunk(net, flows[k, begin:end], steps[k, c] * inverse_rates[k], -1.0)
         if c > 0:
             s = flows[k, begin - inner : end - inner]
-            add_shrunk(net, s, steps[k, c - 1] * inverse_rates[k], times, 1.0)
+            add_shrunk(net, s, steps[k, c - 1] * inverse_rates[k], 1.0)
         inner *= shape[k]
-
-
-@parallel_kernel
-def subtract_divergence(shape, steps, inverse_rates, flows, right):
-    """right −= div y of the shrinkage y = s − clip(s)."""
-    n = shape[-1]
-    m, rows, n_parts = blocks(shape)
-    thresholds = plane_thresholds(shape, steps, inverse_rates)
-    for block in prange(len(right) // (m * n) * n_parts):
-        plane, first = block // n_parts * m * n, block % n_parts * rows
-        begin, end = plane + first * n, plane + min(m, first + rows) * n
-        net = np.empty(end - begin)
-        inflow(shape, steps, inverse_rates, thresholds, 1.0, flows, begin, end, net)
-        add(right[begin:end], net, 1.0)
 
 
 @parallel_kernel(fastmath=REASSOCIATE)
@@ -208,7 +194,7 @@ def reflect(target, log_prior, a, lower, upper, push, state, y, x, x2, shape, st
             for row in range(begin // n, end // n):
                 sum_rows(root[row * n - begin : (row + 1) * n - begin], x, x2, sums[row])
             net = error
-            inflow(shape, steps, inverse_rates, thresholds, 2.0, flows, begin, end, net)
+            inflow(shape, steps, inverse_rates, thresholds, flows, begin, end, net)
             out = right[begin:end]
             for j in range(len(s)):
                 out[j] = root[j] - q[j] + net[j]
@@ -259,58 +245,6 @@ def flow_relax(shape, steps, inverse_rates, relaxation, potential, flows):
                 s[j] += relaxation * ((beyond[j] - level[j]) * rate - clipped(s[j], lengths[j] * rate))
 
 
-@parallel_kernel(fastmath=REASSOCIATE)
-def flow_moves(shape, steps, inverse_rates, flows, before, moves):
-    """moves[block, k] = squared moves of the shrinkage of flow k and of what it takes off, from ``before`` to now."""
-    n_axes, n = len(shape), shape[-1]
-    n_rows = flows.shape[1] // n
-    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
-        moves[block] = 0.0
-        for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
-            start = row * n
-            rest = row
-            for k in range(n_axes - 2, -1, -1):
-                threshold = steps[k, rest % shape[k]] * inverse_rates[k]
-                rest //= shape[k]
-                kept = 0.0
-                taken = 0.0
-                for i in range(start, start + n):
-                    off = clipped(flows[k, i], threshold) - clipped(before[k, i], threshold)
-                    taken += off * off
-                    off = flows[k, i] - before[k, i] - off
-                    kept += off * off
-                moves[block, k, 0] += kept
-                moves[block, k, 1] += taken
-            k = n_axes - 1
-            for j in range(n - 1):
-                i = start + j
-                threshold = steps[k, j] * inverse_rates[k]
-                off = clipped(flows[k, i], threshold) - clipped(before[k, i], threshold)
-                moves[block, k, 1] += off * off
-                off = flows[k, i] - before[k, i] - off
-                moves[block, k, 0] += off * off
-
-
-@parallel_kernel
-def rescale_flows(shape, steps, inverse_rates, factor, flows):
-    """s = y + factor (s − y), y the shrinkage of s."""
-    n_axes, n = len(shape), shape[-1]
-    n_rows = flows.shape[1] // n
-    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
-        for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
-            start = row * n
-            rest = row
-            for k in range(n_axes - 2, -1, -1):
-                threshold = steps[k, rest % shape[k]] * inverse_rates[k]
-                rest //= shape[k]
-                for i in range(start, start + n):
-                    flows[k, i] += (factor - 1.0) * clipped(flows[k, i], threshold)
-            k = n_axes - 1
-            for j in range(n - 1):
-                threshold = steps[k, j] * inverse_rates[k]
-                flows[k, start + j] += (factor - 1.0) * clipped(flows[k, start + j], threshold)
-
-
 @kernel
 def panels(shape, axis):
     """Cells along an axis, cells between two of them, and how these are cut: widest panel, panels."""
@@ -339,35 +273,3 @@ def lower_to_lipschitz(shape, steps, axis, potential):
             here = first + c * inner
             for i in range(size):
                 potential[here + i] = min(potential[here + i], potential[here + inner + i] + length)
-
-
-@parallel_kernel(fastmath=REASSOCIATE)
-def corrected_flow_cost(shape, steps, inverse_rates, flows, conductance, correction, costs):
-    """costs[block] = Σ step |shrink(s) − grad correction|: flows that a potential's gradient makes feasible."""
-    n_axes, n = len(shape), shape[-1]
-    n_rows = flows.shape[1] // n
-    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
-        total = 0.0
-        for row in range(block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)):
-            start = row * n
-            stride = n
-            rest = row
-            for k in range(n_axes - 2, -1, -1):
-                c = rest % shape[k]
-                rest //= shape[k]
-                if c < shape[k] - 1:
-                    threshold = steps[k, c] * inverse_rates[k]
-                    cost = 0.0
-                    for i in range(start, start + n):
-                        s = flows[k, i]
-                        m = s - clipped(s, threshold)
-                        cost += abs(m - conductance[k] * (correction[i + stride] - correction[i]))
-                    total += steps[k, c] * cost
-                stride *= shape[k]
-            k = n_axes - 1
-            for j in range(n - 1):
-                i = start + j
-                s = flows[k, i]
-                m = s - clipped(s, steps[k, j] * inverse_rates[k])
-                total += steps[k, j] * abs(m - conductance[k] * (correction[i + 1] - correction[i]))
-        costs[block] = total

@@ -4,11 +4,9 @@ The features of a grid's moments are such functions, so nothing of size N × fea
 x²: it may hold the within-cell variance too.
 """
 
-import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
-from fastdeg.kernels.linalg.elementary import bounded_exp
 
 ROWS_PER_BLOCK = 64
 
@@ -56,39 +54,3 @@ def expand_rows(coefficients, x, x2, base, out):
             else:
                 for j in range(n):
                     out[start + j] = c0 + c1 * x[j] + c2 * x2[j]
-
-
-@parallel_kernel(fastmath=REASSOCIATE)
-def entropic_rows(coefficients, x, x2, log_prior, p, sums, peaks):
-    """p = exp(log prior − (c₀ + c₁ x + c₂ x²) − peak of the block), with the six sums of each row."""
-    n = len(x)
-    n_rows = len(p) // n
-    for block in prange((n_rows + ROWS_PER_BLOCK - 1) // ROWS_PER_BLOCK):
-        first, last = block * ROWS_PER_BLOCK, min(n_rows, (block + 1) * ROWS_PER_BLOCK)
-        peak = -np.inf
-        for row in range(first, last):
-            start = row * n
-            c0, c1, c2 = coefficients[row, 0], coefficients[row, 1], coefficients[row, 2]
-            if len(log_prior) > 1:
-                for j in range(n):
-                    p[start + j] = log_prior[start + j] - (c0 + c1 * x[j] + c2 * x2[j])
-            else:
-                for j in range(n):
-                    p[start + j] = log_prior[0] - (c0 + c1 * x[j] + c2 * x2[j])
-            for j in range(n):
-                peak = max(peak, p[start + j])
-        for row in range(first, last):
-            start = row * n
-            for j in range(n):
-                p[start + j] = bounded_exp(max(p[start + j] - peak, -700.0))
-            sum_rows(p[start : start + n], x, x2, sums[row])
-        peaks[block] = peak
-
-
-@parallel_kernel
-def scale_blocks(factors, n, p):
-    """p times the factor of its block."""
-    n_rows = len(p) // n
-    for block in prange(len(factors)):
-        for i in range(block * ROWS_PER_BLOCK * n, min(n_rows, (block + 1) * ROWS_PER_BLOCK) * n):
-            p[i] *= factors[block]

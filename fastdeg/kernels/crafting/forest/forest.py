@@ -17,32 +17,11 @@ from numpy.typing import NDArray
 from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.linalg.elementary import bounded_exp
 
-POTENTIAL, MASS, TARGET, EXPONENT = 0, 1, 2, 3  # what `cells` holds of each cell, side by side: φ, p, q, exponent
 LOWER_BITS = np.uint32(0x55555555)  # of basis: those for upper neighbours
 BITS_APART = np.uint32(37)  # a prime by which all powers of two below 2³² leave other remainders
 UNREACHED = 1e150  # potential of a cell that is in no tree yet
 LARGEST_EXPONENT = 690.0  # in size, where p is computed
 FAR = 2.5  # logarithm of the factor up to which p is multiplied; beyond, it is computed anew
-
-
-@kernel
-def pack(potential, p, q, exponents):
-    """What belongs to a cell side by side, for the cache: see `POTENTIAL`."""
-    cells = np.empty((len(p), 4))
-    for x in range(len(p)):
-        cells[x, POTENTIAL] = potential[x]
-        cells[x, MASS] = p[x]
-        cells[x, TARGET] = q[x]
-        cells[x, EXPONENT] = exponents[x]
-    return cells
-
-
-@kernel
-def unpack(cells, potential, p):
-    """Write potential and p back."""
-    for x in range(len(p)):
-        potential[x] = cells[x, POTENTIAL]
-        p[x] = cells[x, MASS]
 
 
 @kernel
@@ -128,8 +107,9 @@ def neighbour_offsets(strides):
 
 
 @kernel
-def breadth_first(basis, offsets, root, cells, tree):
+def breadth_first(forest, q, offsets, root, tree):
     """Fill in the tree of a cell, from there on, but for the sums; return the number of its cells."""
+    basis, potential, p = forest
     order, up, back, mass, target, rises = tree
     order[0] = root
     back[0] = 0
@@ -138,9 +118,9 @@ def breadth_first(basis, offsets, root, cells, tree):
     k = np.uint32(0)
     while k < count:
         x = order[k]
-        rises[k] = cells[order[up[k]], POTENTIAL] > cells[x, POTENTIAL]
-        mass[k] = cells[x, MASS]
-        target[k] = cells[x, TARGET]
+        rises[k] = potential[order[up[k]]] > potential[x]
+        mass[k] = p[x]
+        target[k] = q[x]
         basic = basis[x] & ~back[k]
         while basic:
             bit = basic & (~basic + np.uint32(1))
@@ -163,12 +143,12 @@ def sum_subtrees(tree, count):
 
 
 @kernel
-def next_tree(basis, offsets, x, cells, tree, seen):
+def next_tree(forest, q, offsets, x, tree, seen):
     """Fill in the tree of a cell, and its sums, and see its cells; return their number.
 
     For each cell not seen before: to call takes as long as to visit ten cells, so the caller looks.
     """
-    count = breadth_first(basis, offsets, x, cells, tree)
+    count = breadth_first(forest, q, offsets, x, tree)
     sum_subtrees(tree, count)
     for k in range(count):
         seen[tree.order[k]] = True
@@ -182,18 +162,18 @@ def mass_at(exponent, potential, tau):
 
 
 @kernel
-def scale(tree, count, log_factor, tau, cells):
+def scale(tree, count, log_factor, tau, exponents, forest):
     """Multiply p of a tree by a factor."""
-    order = tree.order
+    order, potential, p = tree.order, forest.potential, forest.p
     factor = np.exp(log_factor) if abs(log_factor) < FAR else 0.0
     shift = tau * log_factor
     for k in range(count):
         x = order[k]
-        cells[x, POTENTIAL] -= shift
+        potential[x] -= shift
         if factor > 0:
-            cells[x, MASS] *= factor
+            p[x] *= factor
         else:
-            cells[x, MASS] = mass_at(cells[x, EXPONENT], cells[x, POTENTIAL], tau)
+            p[x] = mass_at(exponents[x], potential[x], tau)
 
 
 @kernel
@@ -205,7 +185,6 @@ def balance_trees(strides, tau, exponents, q, drop, unbalanced, forest):
     """
     basis, potential, p = forest
     n_cells = len(p)
-    cells = pack(potential, p, q, exponents)
     offsets = neighbour_offsets(strides)
     tree = new_tree(n_cells)
     seen = ~unbalanced
@@ -214,21 +193,21 @@ def balance_trees(strides, tau, exponents, q, drop, unbalanced, forest):
         if seen[x]:
             continue
         if basis[x] == 0 and q[x] > 0:  # a tree of one cell, of which there may be thousands, keeps its mass of q
-            cells[x, POTENTIAL] = tau * (exponents[x] - np.log(q[x]))
-            cells[x, MASS] = q[x]
+            potential[x] = tau * (exponents[x] - np.log(q[x]))
+            p[x] = q[x]
             unbalanced[x] = False
             continue
-        count = next_tree(basis, offsets, x, cells, tree, seen)
+        count = next_tree(forest, q, offsets, x, tree, seen)
         order, mass, target, rises = tree.order, tree.mass, tree.target, tree.rises
         if not target[0] > 0:
             for k in range(count):
                 basis[order[k]] = 0
-                cells[order[k], POTENTIAL] = UNREACHED
-                cells[order[k], MASS] = 0.0
+                potential[order[k]] = UNREACHED
+                p[order[k]] = 0.0
             unreached = True
             continue
         log_factor = np.log(target[0] / mass[0])
-        scale(tree, count, log_factor, tau, cells)
+        scale(tree, count, log_factor, tau, exponents, forest)
         factor = np.exp(log_factor)
         whole = True
         for k in range(1, count if drop else 0):
@@ -240,15 +219,14 @@ def balance_trees(strides, tau, exponents, q, drop, unbalanced, forest):
         dropped |= not whole
         for k in range(count if whole else 0):
             unbalanced[order[k]] = False
-    unpack(cells, potential, p)
     return dropped, unreached
 
 
 @kernel
-def flow_cost(strides, q, basis, potential, p):
+def flow_cost(strides, q, forest):
     """Σ length · |flow| of the forest's flows."""
+    basis, potential, p = forest
     n_cells = len(p)
-    cells = pack(potential, p, q, p)
     offsets = neighbour_offsets(strides)
     tree = new_tree(n_cells)
     seen = np.zeros(n_cells, np.bool_)
@@ -256,7 +234,7 @@ def flow_cost(strides, q, basis, potential, p):
     for x in range(n_cells):
         if seen[x] or basis[x] == 0:
             continue
-        for k in range(1, next_tree(basis, offsets, x, cells, tree, seen)):
+        for k in range(1, next_tree(forest, q, offsets, x, tree, seen)):
             rise = abs(potential[tree.order[tree.up[k]]] - potential[tree.order[k]])
             cost += rise * abs(tree.target[k] - tree.mass[k])
     return cost
