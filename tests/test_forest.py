@@ -13,6 +13,7 @@ from fastdeg.crafting.grid.forest import Forest, _with_exact_sums
 from fastdeg.crafting.problem.problem import GridTransport
 from fastdeg.kernels.crafting.forest import forest as kernels
 from fastdeg.kernels.crafting.forest import initial_forest
+from fastdeg.transport.grid import solve_grid
 
 
 @pytest.fixture
@@ -165,6 +166,24 @@ def test_loose_cells_join_the_nearest(rng):
     group, _ = forest.trees()
     source = np.flatnonzero(inside)[through.argmin(axis=1)]
     assert (group == group[source])[~inside].all()
+
+
+def test_exact_flows_tie_what_they_join(rng):
+    steps = uneven_steps(rng)
+    a = rng.dirichlet(np.ones(N))
+    b = a.copy()
+    b[: N // 2] = rng.permutation(a[: N // 2])  # nothing need flow in the other half
+    solution, tree = solve_grid(a.reshape(SHAPE), b.reshape(SHAPE), coordinates(steps))
+    forest = small_forest(steps, b)
+    forest.from_tree(tree)
+    root = tree.info[0]
+    i, j = np.array([(x, int(tree.parent[x])) for x in range(N) if x != root and tree.flow[x] > N]).T
+    assert len(i) < N - 1
+    _, label = connected_components(coo_matrix((np.ones(len(i)), (i, j)), shape=(N, N)), directed=False)
+    group, _ = forest.trees()
+    assert len(set(zip(label, group, strict=True))) == len(set(label)) == len(set(group))
+    forest.p = a
+    assert forest.flow_cost() == pytest.approx(solution.value, rel=1e-12)
 
 
 def test_flows_against_their_direction_are_dropped():

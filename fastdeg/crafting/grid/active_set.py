@@ -20,6 +20,7 @@ from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Proble
 from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting import admm
 from fastdeg.kernels.crafting.forest import component_newton
+from fastdeg.transport.grid import solve_grid
 
 _TINY = 1e-9  # gap that is worth a certificate, whatever is wanted
 _FORBIDDEN = 1e-12  # mass outside the bins that p may use
@@ -97,7 +98,14 @@ class ActiveSet:
     def __call__(self, flows: Flows, z: Float, enough: float) -> ActiveSetSolution | None:
         """Return the best of a few rounds, starting at moments z; None where they come to nothing."""
         self.forest.from_flows(flows.s, 1 / flows.rates, self._exponents(z))
-        return self._rounds(self._newton(*self.forest.trees(), z), enough)
+        solved = self._newton(*self.forest.trees(), z)
+        if solved is not None and np.ptp(self.forest.potential) <= self.problem.tau:
+            # p hardly depends on flows: those that are exact for it leave little to pivot
+            transport, p = self.transport, self.forest.p / self.forest.p.sum()
+            a, b = p.reshape(transport.shape), transport.target.reshape(transport.shape)
+            self.forest.from_tree(solve_grid(a, b, transport.coordinates, self.threads)[1])
+            solved = self._newton(*self.forest.trees(), solved)
+        return self._rounds(solved, enough)
 
     def go_on(self, state: ActiveSetState, enough: float) -> ActiveSetSolution | None:
         """Start from where the active set of a problem nearby ended."""

@@ -13,6 +13,7 @@ from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting.forest import forest as kernels
 from fastdeg.kernels.crafting.forest import initial_forest
 from fastdeg.kernels.crafting.forest.network_simplex import pivots
+from fastdeg.kernels.transport.network.tree import Tree
 
 MOST_AXES = 16  # two bits for each in the basis of a cell
 _UNIT = 2.0**-52  # masses that are multiples of it have exact sums
@@ -52,6 +53,10 @@ class Forest:
         """Attach the cells that no mass of the target reaches."""
         self.fill(exponents)
         self._balance(exponents, False, self._all())
+
+    def from_tree(self, tree: Tree) -> None:
+        """Take the arcs of a spanning tree that carry flow."""
+        initial_forest.forest_from_tree(self.shape, self.strides, self.steps, tree, self.basis, self.potential)
 
     def trees(self) -> tuple[NDArray[np.int32], Float]:
         """Return the number of each cell's tree, and the trees' masses."""

@@ -1,9 +1,10 @@
-"""Where forests come from: active flows of a splitting, potentials."""
+"""Where forests come from: active flows of a splitting, the spanning tree of a transport problem, potentials."""
 
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.crafting.forest.forest import UNREACHED, Forest, add_arc, neighbour_offsets, new_tree, next_tree
+from fastdeg.kernels.transport.network.tree import ROOT
 
 LEVELS = np.array([64.0, 16.0, 4.0, 2.0, 1.25, 1.0])  # between these ratios the order is that of the edges
 
@@ -84,6 +85,30 @@ def forest_from_flows(shape, strides, steps, inverse_rates, flows, basis, potent
         above = level
     for x in range(n_cells):
         _, potential[x] = _root(leader, offset, x)
+
+
+@kernel
+def forest_from_tree(shape, strides, steps, tree, basis, potential):
+    """Tie the ends of the arcs of a spanning tree that carry flow, and take its potential."""
+    n_cells = len(basis)
+    basis[:] = 0
+    root = np.int64(tree.info[ROOT])
+    x = root
+    for _ in range(n_cells):
+        y = np.int64(tree.parent[x])
+        if x == root:
+            potential[x] = 0.0
+        else:
+            low, high = min(x, y), max(x, y)
+            axis = 0
+            while strides[axis] != high - low or shape[axis] == 1:
+                axis += 1
+            length = steps[axis, low // strides[axis] % shape[axis]]
+            # the arc runs from the demand to the supply: p − q
+            potential[x] = potential[y] + (length if tree.direction[x] == 1 else -length)
+            if tree.flow[x] > n_cells:  # less is what makes the masses non-degenerate
+                add_arc(basis, strides, axis, low)
+        x = np.int64(tree.next[x])
 
 
 @kernel
