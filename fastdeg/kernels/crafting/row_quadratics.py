@@ -11,9 +11,12 @@ from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
 ROWS_PER_BLOCK = 64
 
 
-@kernel(fastmath=REASSOCIATE)
+@kernel
 def sum_rows(values, x, x2, out):
-    """out = Σ values (1, x, x², x x, x x², x² x²), as many as it has room for (3 or 6)."""
+    """out = Σ values (1, x, x², x x, x x², x² x²), as many as it has room for (3 or 6).
+
+    In order: copies of it in several kernels, each optimised by itself, have to give the same bits.
+    """
     sum0, sum1, sum2 = 0.0, 0.0, 0.0
     for j in range(len(x)):
         sum0 += values[j]
