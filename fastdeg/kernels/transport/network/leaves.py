@@ -71,7 +71,7 @@ def _count_sizes(tree):
         x = tree.prev[x]
 
 
-@kernel
+@kernel(inline="always")
 def strip_leaf(parent, size, follow, before, direction, arc_cost, hook, offset, n_hooked, x):
     """Take one leaf out of the list."""
     p = parent[x]
@@ -86,7 +86,7 @@ def strip_leaf(parent, size, follow, before, direction, arc_cost, hook, offset, 
         p = parent[p]
 
 
-@kernel
+@kernel(inline="always")
 def unstrip_leaf(parent, size, follow, before, potential, hook, offset, n_hooked, x):
     """Put one leaf back behind its parent."""
     p = parent[x]
@@ -105,7 +105,7 @@ def unstrip_leaf(parent, size, follow, before, potential, hook, offset, n_hooked
         p = parent[p]
 
 
-@kernel
+@kernel(inline="always")
 def find_leaving(parent, size, direction, flow, hook, tail, head):
     """Walk the cycle that the arc tail -> head closes.
 
@@ -139,7 +139,7 @@ def find_leaving(parent, size, direction, flow, hook, tail, head):
     return leaving, limit, x
 
 
-@kernel
+@kernel(inline="always")
 def move_leaf(parent, direction, flow, arc_cost, hook, offset, n_hooked, info, tail, head, cost, leaf, pushed, apex):
     """The pivot that takes a leaf from its parent to the other end of the arc tail -> head."""
     x = hook[tail] if tail == leaf else tail

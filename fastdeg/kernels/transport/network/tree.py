@@ -185,14 +185,14 @@ def read_plan(tree, a, b):
     return value, sources[:count], sinks[:count], flows[:count]
 
 
-@kernel
+@kernel(inline="always")
 def exchange(
     parent, size, follow, before, direction, flow, arc_cost, potential, info, tail, head, cost, leaving, pushed, apex
 ):
     """Bring the arc tail -> head into the tree and drop the one from `leaving` to its parent: a pivot.
 
     ``leaving``, ``pushed`` and ``apex`` as `leaves.find_leaving` gives them. Takes the arrays of the tree one by one:
-    read from the tuple, each would cost an atomic count of references.
+    read from the tuple, each would cost an atomic count of references. A part of `search`, as `leaves` are.
     """
     reduced_cost = cost + potential[tail] - potential[head]
     x = tail
@@ -279,7 +279,7 @@ def exchange(
             x = parent[x]
 
 
-@kernel
+@kernel(inline="always")
 def _rehang(
     parent, size, follow, before, direction, flow, arc_cost, potential, top, entry, anchor, count, shift, gap_before
 ):
