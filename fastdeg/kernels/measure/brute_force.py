@@ -13,6 +13,7 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
+from fastdeg.kernels.measure.diversity import squared_distance
 
 ROWS = 4  # samples of the innermost tile
 DEPTH = 6  # axes of the innermost tile
@@ -35,11 +36,7 @@ def pack_centers(centers):
             origin[k] += centers[i, k] / n
     largest = 0.0
     for i in range(n):
-        square = 0.0
-        for k in range(n_axes):
-            difference = centers[i, k] - origin[k]
-            square += difference * difference
-        largest = max(largest, square)
+        largest = max(largest, squared_distance(centers[i], origin))
     scale = 1.0 / np.sqrt(largest) if largest > 0.0 else 1.0
     if not largest < np.inf:
         scale = np.nan  # no filter
@@ -111,10 +108,7 @@ def _fold(minima, folded):
 @kernel
 def _squared_distance(a, b):
     """In the order of the axes; infinite where it is not a number, so that it can be compared."""
-    total = 0.0
-    for k in range(a.shape[0]):
-        difference = np.float64(a[k]) - b[k]
-        total += difference * difference
+    total = squared_distance(a, b)
     return total if total == total else np.inf
 
 
