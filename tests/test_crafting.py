@@ -691,10 +691,9 @@ def test_reflections_of_grids_cut_into_blocks(shape, tau):
         np.moveaxis(flows[k], k, 0)[-1] = 0.0  # nothing flows beyond the end
     x = rng.random(shape[-1])
     y, right, sums = rng.random(n_cells), np.empty(n_cells), np.empty((n_cells // shape[-1], 3))
-    admm.reflect(
-        target, np.log(prior), tau, lower, upper, push, state, y, x, x**2, np.array(shape), steps, inverse_rates,
-        flows.reshape(n_axes, -1), right, sums, threads=1,
-    )  # fmt: skip
+    term = admm.PmfTerm(target, np.log(prior), tau, lower, upper, push)
+    flow = admm.Flow(np.array(shape), steps, inverse_rates, flows.reshape(n_axes, -1))
+    admm.reflect(term, state, y, x, x**2, flow, right, sums, threads=1)
     low, high = np.full(n_cells, 1e-300), np.full(n_cells, 10.0)
     for _ in range(200):
         middle = (low + high) / 2

@@ -121,10 +121,9 @@ class Pmf:
 def reflect(flows: Flows, pmf: Pmf, features: RowQuadratics, right: Float) -> Float:
     """Update y of p; right = (2 y − s) − q − div(2 y − s of the flows); return Aᵀ(2 y − s)."""
     sums = np.empty((len(features.constant), 3))
-    admm.reflect(
-        pmf.target, pmf.log_prior, pmf.tau / pmf.rate, pmf.lower, pmf.upper, pmf.rest / pmf.rate, pmf.s, pmf.y,
-        features.x, features.x2, flows.shape, flows.steps, 1 / flows.rates, flows.s, right, sums, **pmf.launch,
-    )  # fmt: skip
+    term = admm.PmfTerm(pmf.target, pmf.log_prior, pmf.tau / pmf.rate, pmf.lower, pmf.upper, pmf.rest / pmf.rate)
+    flow = admm.Flow(flows.shape, flows.steps, 1 / flows.rates, flows.s)
+    admm.reflect(term, pmf.s, pmf.y, features.x, features.x2, flow, right, sums, **pmf.launch)
     return features.contract(sums)
 
 

@@ -36,7 +36,6 @@ _WEIGHT_FLOOR = 0.5  # smallest weight of an arc, over the mean weight
 _WIDENED = 1e-11  # of the bounds: an interior even where they leave none; the projection of p makes up for it
 _STEPS = 4  # between certificates, at least: some arcs are priced with each, all arcs are not
 _SAFELY = 0.8  # of the gap that is enough: the certificate's is a little larger than the method's own
-_CHUNK_SECONDS = 0.25
 _JOINING = 4  # arcs of a bin that may join at a time
 _LOWERED = 0.05  # what φ is lowered by, at most, over the largest ground cost
 _WARM_GAP = 1e-3  # to start with from the solution of a similar problem, over the largest ground cost
@@ -73,7 +72,7 @@ class InteriorPoint:
     def __init__(self, problem: Problem, run: Run, start: Start | None = None) -> None:
         transport = problem.transport
         assert isinstance(transport, PlanTransport)
-        self.problem, self.transport, self.threads = problem, transport, run.threads
+        self.problem, self.transport, self.threads, self.deadline = problem, transport, run.threads, run.deadline
         at = np.flatnonzero(problem.bounded)
         self.lower, self.upper = problem.lower - _WIDENED, problem.upper + _WIDENED
         self.bounds = newton.Bounds(at, self.lower[at], self.upper[at], np.empty(len(at)))
@@ -220,9 +219,8 @@ class InteriorPoint:
                 self.graph, self.bounds, self.point, self.term, self.at, system, limits, self._short_steps
             )
             return int(made)
-        end = time.perf_counter() + _CHUNK_SECONDS
         for made in range(most):
-            if made and (self.gap + self.dual_residual < enough or time.perf_counter() > end):
+            if made and (self.gap + self.dual_residual < enough or time.perf_counter() > self.deadline):
                 return made
             with np.errstate(invalid="ignore", over="ignore"):  # a step that is not finite is not made
                 if not self._step():

@@ -5,8 +5,11 @@ the next cell along the axis (0 at the end). ``steps[k, c]`` is the weighted len
 c + 1. Arrays of one entry (prior, bounds) hold for all cells; empty ones are absent.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import prange
+from numpy.typing import NDArray
 
 from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
 from fastdeg.kernels.crafting.row_quadratics import sum_rows
@@ -18,6 +21,26 @@ BLOCKS_PER_TASK = 8
 FEW = 16  # a block with fewer far roots than one in so many solves these one by one
 _NEAR = 0.02  # residual up to which one step of the entropic prox is exact to 1e-9, to rounding once that settles
 _LEAST_LOG = -690.0  # exp of it is as good as zero
+
+
+class PmfTerm(NamedTuple):
+    """The mass q, and the terms of p over its penalty: a KL(p ‖ prior) with the prior's logarithm, bounds, push · p."""
+
+    target: NDArray[np.float64]
+    log_prior: NDArray[np.float64]
+    a: float
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    push: NDArray[np.float64]
+
+
+class Flow(NamedTuple):
+    """Cells and lengths of the steps along each axis, and the states of the flows with their inverse penalties."""
+
+    shape: NDArray[np.int64]
+    steps: NDArray[np.float64]
+    inverse_rates: NDArray[np.float64]
+    flows: NDArray[np.float64]
 
 
 @kernel(inline="always")
@@ -151,13 +174,15 @@ def inflow(shape, steps, inverse_rates, thresholds, flows, begin, end, net):
 
 
 @parallel_kernel(fastmath=REASSOCIATE)
-def reflect(target, log_prior, a, lower, upper, push, state, y, x, x2, shape, steps, inverse_rates, flows, right, sums):
+def reflect(term, state, y, x, x2, flow, right, sums):
     """The prox of p at s, and what the reflections 2y − s of p and of the flows lack of div m = p − q.
 
     y = argmin over [lower, upper] of a y (log y − log prior) + push y + ½ (y − s)², from the last y;
     right = (2y − s) − q − div(2y − s of the flows), and the row sums of (2y − s) against 1, x, x². The minimiser
     without bounds is a w with w + log w = (s − push) / a − 1 + log prior − log a.
     """
+    target, log_prior, a, lower, upper, push = term
+    shape, steps, inverse_rates, flows = flow
     n = len(x)
     inverse = 1.0 / a if a > 0 else 0.0
     shift = -1.0 - np.log(a) if a > 0 else 0.0
