@@ -11,7 +11,6 @@ import pytest
 from numba import prange
 
 from fastdeg._threads import thread_count
-from fastdeg.kernels import _cache
 from fastdeg.kernels._jit import kernel, parallel_kernel
 
 
@@ -121,54 +120,11 @@ def test_an_edited_callee_makes_the_callers_cache_stale(tmp_path):
     assert run() == "20.0"
 
 
-@pytest.mark.skipif(numba.version_info.short > _cache.NEWEST_TRIED, reason="this numba reads its own cache")
-def test_cache_files_that_name_a_type_of_an_earlier_release_are_replaced(tmp_path):
-    (tmp_path / "module.py").write_text(
-        "from typing import NamedTuple\nfrom fastdeg.kernels._jit import kernel\n"
-        "class Pair(NamedTuple):\n    a: float\n    b: float\n"
-        "@kernel\ndef double(x):\n    return 2 * x[0]\n"
-    )
-
-    def run(argument: str) -> str:
-        command = [sys.executable, "-c", f"import module; print(module.double({argument}))"]
-        path = os.pathsep.join([str(tmp_path), *sys.path])
-        environment = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.strip()
-
-    assert run("module.Pair(1.0, 2.0)") == "2.0"
-    source = (tmp_path / "module.py").read_text()
-    (tmp_path / "module.py").write_text(source.replace("Pair", "Couple"))
-    assert run("module.Couple(1.0, 2.0)") == "2.0"
-    assert len(list((tmp_path / "cache").rglob("*.nbi"))) == 1
-    assert run("module.Couple(1.0, 2.0)") == "2.0"
-
-
 def test_flags_are_part_of_the_cache_name():
     def f(x):
         return x + 1
 
     assert kernel(f).py_func.__qualname__ != kernel(f, fastmath=True).py_func.__qualname__
-
-
-FIRST_CALL = """
-    import sys, numpy as np, fastdeg as fd
-    a, b, points = np.full(10, 0.1), np.arange(10) / 45, np.arange(30.0).reshape(10, 3)
-    value = fd.emd(a, b, points, points).value
-    print("numba.np.linalg" in sys.modules, value)
-"""
-
-
-@pytest.mark.skipif(numba.version_info.short > _cache.NEWEST_TRIED, reason="this numba reads its own cache")
-def test_a_first_call_from_the_cache_fills_no_registry(tmp_path):
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    command = [sys.executable, "-c", textwrap.dedent(FIRST_CALL)]
-    first, second = (
-        subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout.split()
-        for _ in range(2)
-    )
-    assert first[0] == "True"
-    assert second[0] == "False"
-    assert first[1] == second[1]
 
 
 MODULE = """

@@ -17,8 +17,8 @@ import numba
 import numba.extending
 import numpy as np
 
+from fastdeg import __version__
 from fastdeg._threads import numba_threads, thread_count
-from fastdeg.kernels import _cache
 
 # Accuracy-neutral subset of fastmath for reductions: NaN and infinity keep their meaning.
 REASSOCIATE = frozenset({"nsz", "arcp", "contract", "reassoc"})
@@ -98,15 +98,16 @@ def _compile(
     inline: str = "never",
     parallel: bool = False,
 ) -> Any:
-    """Compile a copy of the function under a name that tells its flags and what it calls.
+    """Compile a copy of the function under a name that tells its flags, what it calls, and the release.
 
-    Numba's disk cache sees neither: an index file is named after the function's qualified name, and only a change of
-    the file that holds the function makes it stale. With both in the name, no edit leaves stale machine code behind.
+    Numba's disk cache sees none of them: an index file is named after the function's qualified name, and only a change
+    of the file that holds the function makes it stale, once it is read: a type of arguments that is gone since ends
+    that. With all in the name, no edit leaves stale machine code behind, and no release reads another one's.
     """
     assert isinstance(function, FunctionType)
     flags = fastmath if isinstance(fastmath, bool) else set(fastmath)
     loops = dict(ONLY_PRANGE) if parallel else False  # a copy: numba empties it
-    options = f"{sorted(flags) if isinstance(flags, set) else flags} {loops} {inline}"
+    options = f"{__version__} {sorted(flags) if isinstance(flags, set) else flags} {loops} {inline}"
     called = _digest(options, *_referenced(function.__code__, function.__globals__))
     copy = FunctionType(
         function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
@@ -120,9 +121,8 @@ def _compile(
         fastmath=flags,
         inline=inline,
         parallel=loops,
+        cache=not os.environ.get("FASTDEG_NO_CACHE"),
     )(copy)
-    if not os.environ.get("FASTDEG_NO_CACHE"):
-        _cache.enable(compiled)
     _digests[id(compiled)] = _digest(called, *_code_parts(function.__code__))
     return compiled
 
