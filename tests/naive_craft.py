@@ -99,12 +99,17 @@ def small_objective(p, arguments, vertices):
     prior, d = arguments["prior"].pmf, len(mean)
     mu = p @ means
     away = means - mu[:, None]
-    sigma = np.einsum("ni,iab->nab", p, covs) + np.einsum("ni,nia,nib->nab", p, away, away)
-    values, vectors = np.linalg.eigh(sigma)
-    root = vectors * np.sqrt(np.maximum(values, 0))[:, None]
+    values, vectors = np.linalg.eigh(covs)
+    roots = (
+        vectors * np.sqrt(np.maximum(values, 0))[:, None]
+    )  # of each bin: a sum of squares keeps a Σ that is singular
+    factors = np.sqrt(np.maximum(p, 0))[:, :, None, None] * np.concatenate(
+        (away[:, :, :, None], np.broadcast_to(roots, (len(p), *roots.shape))), axis=3
+    )
     values, vectors = np.linalg.eigh(cov)
-    nuclear = np.linalg.svd(root.transpose(0, 2, 1) @ (vectors * np.sqrt(np.maximum(values, 0))), compute_uv=False)
-    traces = sigma.reshape(len(p), -1)[:, :: d + 1].sum(axis=1) + np.trace(cov)
+    products = np.einsum("niar,ab->nirb", factors, vectors * np.sqrt(np.maximum(values, 0)))
+    nuclear = np.linalg.svd(products.reshape(len(p), -1, d), compute_uv=False)
+    traces = (factors**2).sum(axis=(1, 2, 3)) + np.trace(cov)
     frechet = ((mu - mean) ** 2).sum(axis=1) + traces - 2 * nuclear.sum(axis=1)
     transport = np.max([p @ phi + constant for phi, constant in vertices], axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
