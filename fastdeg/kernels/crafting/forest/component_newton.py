@@ -124,15 +124,17 @@ def group_covariance(features, p, group, mass, sums, out):
             by_b[row, f] = x * a[row, f] + xx * b[row, f]
             by_c[f] += x2 * a[row, f] + xx2 * b[row, f]
         last += x2x2
-    out[:] = np.dot(a.T, by_a) + np.dot(b.T, by_b)
+    by_row, along = np.dot(a.T, by_a), np.dot(b.T, by_b)
     group_moments(features, p, group, sums)
-    scaled = sums.copy()
+    scaled = np.empty_like(sums)
     for k in range(len(mass)):
-        scaled[k] /= mass[k]
-    out -= np.dot(scaled.T, sums)
+        for f in range(r):
+            scaled[k, f] = sums[k, f] / mass[k]
+    between = np.dot(scaled.T, sums)
     for f in range(r):
         for g in range(r):
-            out[f, g] += by_c[f] * c[g] + c[f] * by_c[g] + last * c[f] * c[g]
+            square = by_c[f] * c[g] + c[f] * by_c[g] + last * c[f] * c[g]
+            out[f, g] = by_row[f, g] + along[f, g] - between[f, g] + square
 
 
 @kernel
@@ -150,8 +152,8 @@ def solve_groups(features, costs, group, mass, known, z, p, shift):
     for made in range(MOST_STEPS):
         spectrum(z, roots, vectors, mean)
         slope(roots, vectors, mean, w)
-        w *= weight
-        add(w, fixed, 1.0)
+        for f in range(r):
+            w[f] = weight * w[f] + fixed[f]
         if made > 0 or not known:
             fill_exponents(features, w, base, log_prior, tau, exponents)
             fill_groups(exponents, group, mass, p, shift)
@@ -167,10 +169,12 @@ def solve_groups(features, costs, group, mass, known, z, p, shift):
         moment_curvature(roots, vectors, mean, root)
         group_covariance(features, p, group, mass, sums, covariance)
         # not as 1 + Tᵀ C T with H = T Tᵀ: near a singular Σ the step would be the difference of two large numbers
-        matrix = np.dot(covariance, np.dot(root, root.T) * (weight / tau))
+        matrix, finite = np.dot(covariance, np.dot(root, root.T)), True
         for f in range(r):
-            matrix[f, f] += 1.0
-        if not np.isfinite(matrix).all():
+            for g in range(r):
+                matrix[f, g] = matrix[f, g] * (weight / tau) + (1.0 if f == g else 0.0)
+                finite &= np.isfinite(matrix[f, g])
+        if not finite:
             return False
         step = np.linalg.solve(matrix, error)
         share = 1.0
