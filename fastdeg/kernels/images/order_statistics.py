@@ -23,7 +23,7 @@ def middle_of_class(number, classes_per_octave_log2, lowest_octave):
     """The float in the middle of a class, of which there are so many in an octave."""
     octave = number >> classes_per_octave_log2
     part = (number - (octave << classes_per_octave_log2) + 0.5) / (1 << classes_per_octave_log2)
-    return math.ldexp(1 + part, octave + lowest_octave)
+    return math.ldexp(1 + part, int(octave + lowest_octave))
 
 
 @kernel
@@ -43,11 +43,11 @@ def counts_up_to(values, first, second):
 @kernel
 def of_ranks(values, below, highest, first, second):
     """The values of two ranks, counted from 0 in ascending order; they lie above `below` and not above `highest`."""
-    low, high = below, highest
-    other_low, other_high = below, highest
+    low, high = int(below), int(highest)
+    other_low, other_high = low, high
     while high - low > 1 or other_high - other_low > 1:
-        middle, other = values.dtype.type((low + high + 1) >> 1), values.dtype.type((other_low + other_high + 1) >> 1)
-        count, other_count = counts_up_to(values, middle, other)
+        middle, other = (low + high + 1) >> 1, (other_low + other_high + 1) >> 1
+        count, other_count = counts_up_to(values, values.dtype.type(middle), values.dtype.type(other))
         enough, other_enough = count > first, other_count > second
         low, high = (low, middle) if enough else (middle, high)
         other_low, other_high = (other_low, other) if other_enough else (other, other_high)

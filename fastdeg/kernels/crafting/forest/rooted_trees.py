@@ -13,21 +13,24 @@ from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.crafting.forest.forest import FAR, basic_neighbour, mass_at
 
 CELL = np.dtype(
-    [
-        ("p", np.float64),  # but for the factor of its tree
-        ("mass", np.float64),  # of p in the subtree
-        ("target", np.float64),  # of q in the subtree
-        ("upwards", np.float64),  # the least ratio of the two among those subtrees in there that flow comes out of,
-        ("downwards", np.float64),  # and the largest among those that it runs into
-        ("upwards_at", np.int32),  # the roots of these subtrees
-        ("downwards_at", np.int32),
-        ("up", np.int32),  # parent, or −1
-        ("count", np.int32),  # of cells in the subtree
-        ("rises", np.int32),  # whether the potential rises to the parent: so does flow
-        ("basis", np.uint32),  # as in `forest`
-    ]
+    (
+        np.record,  # its fields are attributes in Python too
+        [
+            ("p", np.float64),  # but for the factor of its tree
+            ("mass", np.float64),  # of p in the subtree
+            ("target", np.float64),  # of q in the subtree
+            ("upwards", np.float64),  # the least ratio of the two among those subtrees in there that flow comes out of,
+            ("downwards", np.float64),  # and the largest among those that it runs into
+            ("upwards_at", np.int32),  # the roots of these subtrees
+            ("downwards_at", np.int32),
+            ("up", np.int32),  # parent, or −1
+            ("count", np.int32),  # of cells in the subtree
+            ("rises", np.int32),  # whether the potential rises to the parent: so does flow
+            ("basis", np.uint32),  # as in `forest`
+        ],
+    )
 )  # a line of the cache
-TREE = np.dtype([("log_factor", np.float64), ("root", np.int64)])
+TREE = np.dtype((np.record, [("log_factor", np.float64), ("root", np.int64)]))
 
 _FARTHEST = 5.0  # logarithm of a tree's factor beyond which it is applied at once: p and its sums stay in range
 _LEAST = 1e-290  # p below is not always what it should be: see `forest.mass_at`
