@@ -114,12 +114,12 @@ def search(tree, arcs, undirected, tolerance, budget):
                 parent, size, follow, before, direction, flow, arc_cost, potential, info, tail, head, cost,
                 leaving, pushed, apex,
             )  # fmt: skip
-            if size[leaving] == 1 and n_hooked[leaving] == 0 and leaving != np.uint32(info[ROOT]):
-                strip_leaf(parent, size, follow, before, direction, arc_cost, hook, offset, n_hooked, leaving)
             if abs(potential[np.uint32(info[ROOT])]) > FAR * largest:
                 sum_costs(parent, follow, direction, arc_cost, potential, np.uint32(info[ROOT]))
-        if size[above] == 1 and n_hooked[above] == 0 and above != np.uint32(info[ROOT]):
-            strip_leaf(parent, size, follow, before, direction, arc_cost, hook, offset, n_hooked, above)
+        for k in range(2):
+            x = above if k == 0 or moved != NONE else leaving
+            if hook[x] == x and size[x] == 1 and n_hooked[x] == 0 and x != np.uint32(info[ROOT]):
+                strip_leaf(parent, size, follow, before, direction, arc_cost, hook, offset, n_hooked, x)
         spent += looked + info[TOUCHED] - touched
         if spent > budget:
             status = PAUSED
