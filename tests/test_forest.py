@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 import fastdeg as fd
 from fastdeg.crafting import strategy
 from fastdeg.crafting.grid.forest import Forest, _with_exact_sums
-from fastdeg.crafting.problem.problem import GridTransport
+from fastdeg.crafting.problem.transport_term import GridTransport
 from fastdeg.kernels.crafting.forest import forest as kernels
 from fastdeg.kernels.crafting.forest import initial_forest
 from fastdeg.transport.grid import solve_grid

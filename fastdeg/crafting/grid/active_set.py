@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fastdeg._types import Float
 from fastdeg.crafting.grid.admm_blocks import Flows, FlowTerms
 from fastdeg.crafting.grid.forest import MOST_AXES, Forest
-from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
+from fastdeg.crafting.problem.problem import Dual, Primal, Problem
+from fastdeg.crafting.problem.transport_term import GridTransport
 from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting import admm
 from fastdeg.kernels.crafting.forest import component_newton

@@ -25,7 +25,8 @@ from fastdeg.crafting.grid.active_set import ActiveSet, ActiveSetSolution, Activ
 from fastdeg.crafting.grid.admm_blocks import Flows, FlowTerms, Moments, Pmf, Term, reflect
 from fastdeg.crafting.grid.spectral import Projection, cosine_transform, laplacian_spectrum
 from fastdeg.crafting.problem.bounded_simplex import project
-from fastdeg.crafting.problem.problem import Dual, GridTransport, Primal, Problem
+from fastdeg.crafting.problem.problem import Dual, Primal, Problem
+from fastdeg.crafting.problem.transport_term import GridTransport
 from fastdeg.crafting.solve import Run
 from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting import admm

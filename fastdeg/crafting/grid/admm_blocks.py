@@ -13,7 +13,8 @@ import numpy as np
 from fastdeg._types import Float
 from fastdeg.crafting.grid.spectral import GridFeatures, moment_features
 from fastdeg.crafting.problem.frechet_term_grid import RowQuadratics
-from fastdeg.crafting.problem.problem import GridTransport, Problem
+from fastdeg.crafting.problem.problem import Problem
+from fastdeg.crafting.problem.transport_term import GridTransport
 from fastdeg.kernels.crafting import admm, moment_prox
 
 RELAXATION = 1.8

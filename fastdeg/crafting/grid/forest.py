@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._types import Float
-from fastdeg.crafting.problem.problem import GridTransport
+from fastdeg.crafting.problem.transport_term import GridTransport
 from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting.forest import forest as kernels
 from fastdeg.kernels.crafting.forest import initial_forest

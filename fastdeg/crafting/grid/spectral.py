@@ -14,7 +14,7 @@ from fastdeg._threads import thread_count
 from fastdeg._types import Float
 from fastdeg.crafting.problem.frechet_term import FrechetTerm
 from fastdeg.crafting.problem.frechet_term_grid import RowQuadratics
-from fastdeg.crafting.problem.problem import GridTransport
+from fastdeg.crafting.problem.transport_term import GridTransport
 
 _WORK = 50  # elementary operations of a cosine transform for each cell
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._types import Float
-from fastdeg.crafting.problem.problem import PRICED_AT_ONCE, PlanTransport
+from fastdeg.crafting.problem.transport_term import PRICED_AT_ONCE, PlanTransport
 from fastdeg.kernels.crafting.interior import plan as kernels
 
 

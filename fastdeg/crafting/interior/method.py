@@ -26,7 +26,8 @@ from fastdeg._types import Float
 from fastdeg.crafting.interior.active_arcs import Arcs, all_arcs, distinct, small_slack, some_arcs
 from fastdeg.crafting.interior.newton_system import NewtonSystem
 from fastdeg.crafting.problem.bounded_simplex import project
-from fastdeg.crafting.problem.problem import Dual, PlanTransport, Primal, Problem
+from fastdeg.crafting.problem.problem import Dual, Primal, Problem
+from fastdeg.crafting.problem.transport_term import PlanTransport
 from fastdeg.crafting.solve import Run
 from fastdeg.crafting.strategy import current
 from fastdeg.kernels.crafting.interior import compiled_steps, newton

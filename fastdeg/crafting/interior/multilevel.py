@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from fastdeg._types import Float
 from fastdeg.crafting.interior.active_arcs import distinct, small_slack, some_arcs
 from fastdeg.crafting.interior.method import InteriorPoint, Start
-from fastdeg.crafting.problem.problem import Geometry, PlanTransport, Problem
+from fastdeg.crafting.problem.problem import Problem
+from fastdeg.crafting.problem.transport_term import Geometry, PlanTransport
 from fastdeg.crafting.solve import Run
 from fastdeg.crafting.strategy import current
 from fastdeg.kernels.transport.spatial import kd_order

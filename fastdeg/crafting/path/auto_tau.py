@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fastdeg._types import Float, Progress
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.bounded_simplex import entropy_term, linear_entropic_minimum
-from fastdeg.crafting.problem.problem import GridTransport, Problem, Solution
+from fastdeg.crafting.problem.problem import Problem, Solution
+from fastdeg.crafting.problem.transport_term import GridTransport
 from fastdeg.crafting.result import total_variation
 from fastdeg.crafting.strategy import current
 from fastdeg.transport.grid import solve_grid

@@ -10,7 +10,8 @@ from fastdeg._types import Float
 from fastdeg.crafting.grid.active_set import ActiveSet, flow_of
 from fastdeg.crafting.path.auto_tau import limit, typical_tau
 from fastdeg.crafting.problem.arguments import Setup
-from fastdeg.crafting.problem.problem import GridTransport, Problem, Solution
+from fastdeg.crafting.problem.problem import Problem, Solution
+from fastdeg.crafting.problem.transport_term import GridTransport
 from fastdeg.crafting.result import NEAR, total_variation
 from fastdeg.transport.grid import solve_grid
 

@@ -13,7 +13,8 @@ from fastdeg import _checks
 from fastdeg._types import Progress
 from fastdeg.crafting.path.auto_tau import automatic, limit, typical_tau
 from fastdeg.crafting.problem.arguments import Setup
-from fastdeg.crafting.problem.problem import PlanTransport, Solution
+from fastdeg.crafting.problem.problem import Solution
+from fastdeg.crafting.problem.transport_term import PlanTransport
 from fastdeg.crafting.result import CraftResult, finish
 from fastdeg.crafting.solve import solve
 

@@ -13,7 +13,8 @@ from fastdeg._types import Float
 from fastdeg.bins import GridBins
 from fastdeg.crafting.problem.frechet_term import FrechetTerm
 from fastdeg.crafting.problem.frechet_term_grid import GridFrechetTerm
-from fastdeg.crafting.problem.problem import Geometry, GridTransport, PlanTransport, Problem
+from fastdeg.crafting.problem.problem import Problem
+from fastdeg.crafting.problem.transport_term import Geometry, GridTransport, PlanTransport
 from fastdeg.crafting.strategy import current
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.transport.metrics import find
