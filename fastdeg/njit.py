@@ -92,7 +92,7 @@ def emd_grid(a: Float, b: Float, shape: NDArray[np.int64], coordinates: Float) -
     a, b = a / a.sum(), b / b.sum()
     masses = np.empty(a.shape[0], np.int64)
     balanced_integers(a - b, masses)
-    tree = _solve_grid(masses, shape, coordinates, np.empty(0), 1)
+    tree = _solve_grid(masses, shape, coordinates, 1)
     value, u = _grid_values(tree, a - b, shape, coordinates)
     sources, sinks, flows = _grid_plan(a, b, tree)
     return value, u, -u, sources, sinks, flows

@@ -214,7 +214,7 @@ FORCED = {
 }
 
 
-@pytest.mark.parametrize("generalization", [0.02, 0.2])
+@pytest.mark.parametrize("generalization", [0.02, 0.2, 20.0])
 @pytest.mark.parametrize("sparse", [True, False])
 def test_crafting_by_every_method(rng, sparse, generalization):
     bins = fd.GridBins(space_of(4, 3, 2))

@@ -12,7 +12,6 @@ from fastdeg.kernels._jit import driver
 from fastdeg.kernels.transport.grid import (
     COARSEST,
     balanced_integers,
-    carry,
     edge_preference,
     grid_edges,
     grid_tree,
@@ -30,14 +29,10 @@ def solve_grid(
     b: Float,
     coordinates: Sequence[Float],
     threads: int | None = None,
-    preference: Float | None = None,
-    tree: Tree | None = None,
 ) -> tuple[Solution, Tree]:
     """Cityblock transport between arrays of masses a and b of the grid's shape, each of sum one; no checks.
 
     Low-overhead entry for repeated calls: value and potentials. The plan is left to `grid_plan`, from the tree.
-    ``preference``: of the edges in the order of `grid_edges`, the lower the better for the first tree; by default it
-    comes from coarser grids. ``tree``: the one of other masses on the same grid, to start from; it is overwritten.
     """
     supply = (a - b).reshape(-1)
     shape = a.shape
@@ -46,12 +41,7 @@ def solve_grid(
     masses = np.empty(supply.size, np.int64)
     balanced_integers(supply, masses)
     sizes, along = np.array(shape), np.concatenate(coordinates)
-    if tree is None:
-        tree = solve_levels(masses, sizes, along, np.empty(0) if preference is None else preference, threads)
-    else:
-        carry(tree, masses)
-        arcs = Arcs(*grid_edges(sizes, along))
-        optimise(tree, arcs, True, rounding(tree, float(arcs.costs.max())))
+    tree = solve_levels(masses, sizes, along, threads)
     value, u = value_and_potentials(tree, supply, sizes, along)
     gap = max(0.0, value - float((u * supply).sum()))
     return _solution(value, u.reshape(shape), gap, n_pivots(tree)), tree
@@ -89,26 +79,19 @@ def grid_plan(a: Float, b: Float, tree: Tree) -> tuple[NDArray[np.int64], NDArra
 
 
 @driver
-def solve_levels(
-    masses: NDArray[np.int64],
-    shape: NDArray[np.int64],
-    coordinates: Float,
-    preference: Float,
-    threads: int | None,
-) -> Tree:
-    """Optimal tree for integer masses of the grid's points; without a preference (empty) from coarse to fine."""
+def solve_levels(masses: NDArray[np.int64], shape: NDArray[np.int64], coordinates: Float, threads: int | None) -> Tree:
+    """Optimal tree for integer masses of the grid's points, from coarse to fine."""
     levels = [(masses, shape, coordinates)]
-    while preference.size == 0 and levels[-1][0].size > COARSEST:
+    while levels[-1][0].size > COARSEST:
         levels.append(halve_grid(levels[-1][0], levels[-1][1], levels[-1][2]))
     tree = new_tree(1)
     for depth in range(len(levels) - 1, -1, -1):
         masses, shape, coordinates = levels[depth]
         tails, heads, costs = grid_edges(shape, coordinates)
+        preference = costs
         if depth < len(levels) - 1:
             _, coarse_shape, middles = levels[depth + 1]
             preference = edge_preference(tails, heads, costs, shape, coordinates, coarse_shape, middles, tree)
-        elif preference.size == 0:
-            preference = costs
         tree = new_tree(masses.size)
         if not grid_tree(np.argsort(preference), tails, heads, costs, masses, tree):
             raise AssertionError("transport: the first basis is not a spanning tree")

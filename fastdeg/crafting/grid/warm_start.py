@@ -46,7 +46,7 @@ class WarmStart:
         return last is not None and last.near(problem, transport)
 
     def advance(self, enough: float, at_most: int) -> int:
-        """ActiveSet; there is nothing more to do then."""
+        """Solve; there is nothing more to do then."""
         if self.tried:
             return 0
         self.tried = True

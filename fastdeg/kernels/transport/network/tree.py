@@ -52,11 +52,6 @@ def new_tree(n_nodes):
     )
 
 
-def copy_tree(tree: Tree) -> Tree:
-    """The same tree in arrays of its own."""
-    return Tree(*(part.copy() for part in tree))  # type: ignore[arg-type]
-
-
 @kernel
 def build_tree(tree, tails, heads, flows, costs):
     """Fill the tree from its ``n_nodes - 1`` arcs, rooted at node 0; False where they are not a spanning tree."""
