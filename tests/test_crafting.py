@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 import warnings
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def feasible(p, arguments):
 @pytest.mark.parametrize("seed", EXTRACT)
 def test_random_problems_are_certified(seed):
     arguments = random_problem(np.random.default_rng(seed), sizes=(2, 3, 5, 20, 60, 150))
-    result = craft_quietly(**arguments, time_limit=5)
+    result = craft_quietly(**arguments)
     assert result.converged
     assert 0 <= result.gap <= 1e-6 * max(1, abs(result.objective))
     assert feasible(result.distribution.pmf, arguments)
@@ -432,7 +431,7 @@ def test_robustness_sweep():
     failed = 0
     for seed in range(5000, 5300):
         arguments = random_problem(np.random.default_rng(seed))
-        result = craft_quietly(**arguments, time_limit=5)
+        result = craft_quietly(**arguments)
         assert feasible(result.distribution.pmf, arguments), seed
         assert result.gap >= 0
         failed += not result.converged
@@ -577,10 +576,9 @@ def test_the_laplacian_is_diagonal_in_the_cosine_transform(shape):
 def test_time_limit_is_kept(use_strategy):
     split_small_grids(use_strategy)
     q = dense_target()
-    craft_quietly(target=q, generalization=0.1, max_iter=50)  # compile
-    start = time.perf_counter()
     result = craft_quietly(target=q, generalization=0.1, tol=0.0, max_iter=10**6, time_limit=0.3)
-    assert time.perf_counter() - start < 0.3 + 2
+    assert (result.history["seconds"][:-1] < 0.3).all()  # the certificate that is past the limit is the last one
+    assert 0 < result.n_iter < 10**6
     assert not result.converged
     assert result.lower_bound <= result.objective
 

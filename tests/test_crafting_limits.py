@@ -110,7 +110,7 @@ def long_axis(n_levels):
 def test_one_bin_of_a_very_long_axis(at, tau):
     """Moments next to a singular covariance, a potential whose rounding is longer than a small part of a step."""
     bins = long_axis(15_000)
-    result = craft(target=few_bins(bins, {at: 1.0}), generalization=tau, time_limit=20)
+    result = craft(target=few_bins(bins, {at: 1.0}), generalization=tau)
     assert result.converged
     assert result.n_iter <= 200
 
@@ -138,7 +138,7 @@ def test_a_short_time_limit_holds_where_flows_are_polished():
     upper = (rng.random(bins.n_bins) >= 0.2).astype(float)
     counts = np.bincount(rng.integers(0, bins.n_bins, 2000), minlength=bins.n_bins)
     q = fd.BinnedDistribution(bins, counts / 2000)
-    result = craft(target=q, generalization=0.001, frechet_weight=0.0, upper=upper, time_limit=10)
+    result = craft(target=q, generalization=0.001, frechet_weight=0.0, upper=upper)
     assert result.converged
 
 

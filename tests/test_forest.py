@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 import fastdeg as fd
 from fastdeg.crafting import strategy
-from fastdeg.crafting.grid.forest import Forest, _with_exact_sums
+from fastdeg.crafting.grid.forest import Forest, with_exact_sums
 from fastdeg.crafting.problem.transport_term import GridTransport
 from fastdeg.kernels.crafting.forest import forest as kernels
 from fastdeg.kernels.crafting.forest import initial_forest
@@ -112,7 +112,7 @@ def test_a_limit_of_visits_ends_the_pivots():
 
 
 def test_sums_of_rounded_masses_are_exact(rng):
-    masses = _with_exact_sums(rng.dirichlet(np.full(1_000, 0.05)))
+    masses = with_exact_sums(rng.dirichlet(np.full(1_000, 0.05)))
     assert masses.sum() == 1
     for _ in range(100):
         some = rng.random(1_000) < 0.5

@@ -36,7 +36,7 @@ class Forest:
         self.shape = np.array(transport.shape)
         self.strides = np.append(np.cumprod(self.shape[:0:-1])[::-1], 1)
         self.target = transport.target
-        self.masses = _with_exact_sums(transport.target)
+        self.masses = with_exact_sums(transport.target)
         self.basis = np.zeros(len(self.masses), np.uint32)
         self.potential, self.p = np.zeros(len(self.masses)), np.zeros(len(self.masses))
         # the potential's rounding, where an axis has very many levels, or else a small part of a step
@@ -108,7 +108,7 @@ class Forest:
         self.p[cells] = np.exp(np.clip(exponent, -kernels.LARGEST_EXPONENT, kernels.LARGEST_EXPONENT))
 
 
-def _with_exact_sums(masses: Float) -> Float:
+def with_exact_sums(masses: Float) -> Float:
     """Return masses of sum one, rounded so that each sum of some is exact: cells without mass can be told by them."""
     rounded = np.round(masses / _UNIT) * _UNIT
     rounded[rounded.argmax()] += 1 - rounded.sum()
