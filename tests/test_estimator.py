@@ -726,3 +726,10 @@ def test_what_is_no_sequence_of_images_is_named():
 def test_a_bad_seed_is_named(fitted):
     with pytest.raises(TypeError, match=r"^random_state: expected a numpy\.random\.Generator"):
         fitted.bootstrap([np.zeros((90, 90), np.uint8)], 2, random_state="x")
+
+
+def test_a_factor_beside_a_factor_axis_is_refused():
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.levels("downsampling", [2, 4])]))
+    with pytest.raises(ValueError, match="downsampling: expected None, as the space has an axis of that name, got 2"):
+        _ = fd.DegradationEstimator(bins, downsampling=2).least_side
+    assert fd.DegradationEstimator(bins).least_side == 24 * 4

@@ -13,6 +13,7 @@ from fastdeg import baselines
 from fastdeg._types import Progress
 from fastdeg.cli import console
 from fastdeg.cli.inputs import read_space
+from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, DescribedImages, read_images
 from fastdeg.images.inference.results import Inference
@@ -24,9 +25,11 @@ def fit_estimator(
 ) -> tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]:
     """Read both folders and fit the estimator; return it with the references by name, the notes and the inputs."""
     space = read_space(options.space or "paper")
-    if options.downsampling is not None and "downsampling" in space.names:
-        raise ValueError("--downsampling: the space has an axis of that name, which says it")
     given = {name: getattr(options, name) for name in ("downsampling", "noise") if getattr(options, name) is not None}
+    if "downsampling" not in space.names:
+        given.setdefault("downsampling", DEFAULT_FACTOR)
+    elif options.downsampling is not None:
+        raise ValueError("--downsampling: the space has an axis of that name, which says it")
     estimator = fd.DegradationEstimator(fd.GridBins(space), **given)
     with console.progress_bar() as progress:
         references = read_images(options.references, skip_bad=options.skip_bad, progress=progress)
@@ -39,7 +42,7 @@ def fit_estimator(
         "n_references": len(references),
         "clean": str(options.clean),
         "n_clean": len(clean),
-        "downsampling": estimator.downsampling,
+        "downsampling": given.get("downsampling"),
         "noise": estimator.noise,
     }
     return estimator, references.by_name, [*references.notes, *clean.notes], inputs

@@ -16,7 +16,7 @@ from fastdeg._checks import generator
 from fastdeg.degradations import registry
 from fastdeg.degradations.pixels import Image, to_float, to_uint8
 from fastdeg.degradations.step import Settings, Step
-from fastdeg.degradations.steps.downsampling import FACTOR
+from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR, FACTOR
 from fastdeg.degradations.steps.noise import RandomSource
 
 Degradation = Callable[[Image, Mapping[str, float], np.random.Generator], Image]
@@ -113,9 +113,11 @@ def fixed_parameters(
     names: tuple[str, ...], downsampling: float | None, degrade: Degradation | None
 ) -> dict[str, float]:
     """Return the parameters that are no axes: the downsampling factor, 4 in the built-in chain unless told."""
+    if downsampling is not None and FACTOR.name in names:
+        raise ValueError(f"downsampling: expected None, as the space has an axis of that name, got {downsampling}")
     if FACTOR.name in names or (downsampling is None and degrade is not None):
         return {}
-    return {FACTOR.name: FACTOR.check(4 if downsampling is None else downsampling)}
+    return {FACTOR.name: FACTOR.check(DEFAULT_FACTOR if downsampling is None else downsampling)}
 
 
 def shrink(x: Image, settings: Settings, rng: np.random.Generator) -> Image:

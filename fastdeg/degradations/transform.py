@@ -11,7 +11,7 @@ from fastdeg._checks import choice, integer
 from fastdeg.degradations import registry
 from fastdeg.degradations.chain import Degradation, degrade_by, fixed_parameters
 from fastdeg.degradations.pixels import Image, check_image
-from fastdeg.degradations.steps.downsampling import FACTOR, INTERPOLATIONS
+from fastdeg.degradations.steps.downsampling import INTERPOLATIONS
 from fastdeg.degradations.steps.noise import NOISES
 from fastdeg.distribution import BinnedDistribution
 
@@ -68,8 +68,6 @@ class DegradationTransform:
         if degrade is not None and not callable(degrade):
             raise TypeError(f"degrade: expected a callable (image, parameters, rng) -> image, got {degrade!r}")
         self.names = registry.space_of(distribution.bins, "distribution", own_pipeline=degrade is not None).names
-        if downsampling is not None and FACTOR.name in self.names:
-            raise ValueError(f"downsampling: expected None, as the space has an axis of that name, got {downsampling}")
         self.noise = choice(noise, "noise", NOISES)
         self.interpolation = choice(interpolation, "interpolation", tuple(INTERPOLATIONS))
         self.degrade = degrade

@@ -60,7 +60,9 @@ def read_estimator(
     arrays = {f"{OLDER_NAMES.get(part, part)}{dot}{rest}": value for part, dot, rest, value in split}
     bins_arrays = {k.removeprefix("bins."): v for k, v in arrays.items() if k.startswith("bins.")}
     try:
-        bins = bins_from_arrays(header["bins"] | bins_arrays)
-        return bins, header["parameters"], DegradationModel.from_arrays(arrays), header["n_images"]
+        bins, parameters = bins_from_arrays(header["bins"] | bins_arrays), header["parameters"]
+        if bins.space is not None and "downsampling" in bins.space.names:
+            parameters["downsampling"] = None  # files of 0.1.0 hold a factor that nothing used
+        return bins, parameters, DegradationModel.from_arrays(arrays), header["n_images"]
     except KeyError as missing:
         raise ValueError(f"{os.fspath(path)}: expected the entry {missing}, got none") from None

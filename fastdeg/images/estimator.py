@@ -18,7 +18,7 @@ from fastdeg._types import Float, Progress
 from fastdeg.bins import Bins
 from fastdeg.degradations.chain import Degradation, fixed_parameters
 from fastdeg.degradations.registry import space_of
-from fastdeg.degradations.steps.downsampling import INTERPOLATIONS
+from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR, FACTOR, INTERPOLATIONS
 from fastdeg.degradations.steps.noise import NOISES
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images.archive import read_estimator, write_estimator
@@ -55,8 +55,8 @@ class DegradationEstimator(BaseEstimator):
     ----------
     bins : GridBins or CentroidBins
         With a space, whose axis names say what they mean (see `fastdeg.degrade`).
-    downsampling : float
-        Factor of the built-in chain where the space has no axis of that name.
+    downsampling : float, optional
+        Factor of the built-in chain where the space has no axis of that name; default 4.
     noise : {"gray", "color"}
         Whether all channels get the same noise.
     interpolation : {"cubic", "linear", "area", "lanczos", "nearest"}
@@ -97,7 +97,7 @@ class DegradationEstimator(BaseEstimator):
         self,
         bins: Bins,
         *,
-        downsampling: float = 4,
+        downsampling: float | None = None,
         noise: str = "gray",
         interpolation: str = "cubic",
         degrade: Degradation | None = None,
@@ -182,8 +182,10 @@ class DegradationEstimator(BaseEstimator):
         names = space.names
         choice(self.noise, "noise", NOISES)
         choice(self.interpolation, "interpolation", tuple(INTERPOLATIONS))
-        number(self.downsampling, "downsampling", 1)
-        fixed = fixed_parameters(names, self.downsampling, self.degrade)
+        factor = None if self.downsampling is None else number(self.downsampling, "downsampling", 1)
+        if factor is None and FACTOR.name not in names:
+            factor = DEFAULT_FACTOR
+        fixed = fixed_parameters(names, factor, self.degrade)
         size = integer(self.patch_size, "patch_size", 16) // 8 * 8
         best = None
         if "jpeg_quality" in names and self.degrade is None and self.features is None:

@@ -13,6 +13,7 @@ from fastdeg.degradations.step import Parameter, Settings, Stage, Step
 
 MEANING = 'factor, whole or not; new sides are rounded down; `interpolation="cubic"` unless told'
 FACTOR = Parameter("downsampling", MEANING, 1, unit="×", neutral=1.0)
+DEFAULT_FACTOR = 4  # of estimators and transforms, where no axis says it
 INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
     "linear": cv2.INTER_LINEAR,
