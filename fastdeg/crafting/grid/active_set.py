@@ -26,6 +26,9 @@ from fastdeg.transport.grid import solve_grid
 _TINY = 1e-9  # gap that is worth a certificate, whatever is wanted
 _FORBIDDEN = 1e-12  # mass outside the bins that p may use
 _ROUNDS = 8
+_MOST_STEPS = 12
+_SETTLED = 1e-9  # relative error of the moments, of which the gap takes the square
+_LEAST_SHARE = 4e-4  # of a Newton step; the first half, quarter, … of it that stays in the domain is made
 _FAR = 4.0  # ratio of two tau beyond which one's forest is no start for the other
 
 
@@ -84,8 +87,7 @@ class ActiveSet:
         deadline: float = np.inf,
     ) -> None:
         self.problem, self.transport, self.terms, self.threads = problem, transport, terms, threads
-        a = terms.features
-        self.features = component_newton.Features(a.x, a.x2, a.constant, a.slope, a.square)
+        self.features = terms.features
         self.slope, self.log_prior = terms.slope, terms.log_prior
         self.rest = terms.rest if len(terms.rest) else np.zeros(len(transport.target))
         self.forest = Forest(transport, problem.tau, deadline)
@@ -174,31 +176,57 @@ class ActiveSet:
         )
 
     def _moments(self, p: Float) -> Float:
-        z = np.empty(len(self.slope))
-        component_newton.moments_of(self.features, p, z)
-        return z
+        return self.features.contract(self.features.sums(p, threads=self.threads))
 
-    def _exponents(self, z: Float) -> Float:
-        problem, frechet, exponents = self.problem, self.problem.frechet, np.empty(len(self.rest))
-        w = self.slope
+    def _exponents(self, z: Float, costs: Float | None = None) -> Float:
+        """Return log prior − costs / tau, with those of the tangent at z; ``costs``: the others, or what FD² leaves."""
+        problem, frechet, w = self.problem, self.problem.frechet, self.slope
         if len(w):
             w = w + problem.frechet_weight * frechet.slope(*frechet.spectrum(z))
-        component_newton.fill_exponents(self.features, w, self.rest, self.log_prior, problem.tau, exponents)
+        costs = self.rest if costs is None else costs
+        exponents = self.features.expand(self.features.coefficients(w), costs, self.threads)
+        exponents /= -problem.tau
+        exponents += self.log_prior
         return exponents
 
     def _newton(self, group: NDArray[np.int32], mass: Float, z: Float, known: bool = False) -> Float | None:
         """Bring p and the potential of the forest to the minimum of the problem for given trees; return its moments.
 
-        ``z`` is a guess; ``known``: the forest is at its p already. None where Newton's method and the moments of p
-        lead out of the domain.
+        ``z`` is a guess; ``known``: the forest is at its p already. By damped Newton steps in z: with the covariance C
+        of A within the trees and the Hessian H of FD², (1 + weight / tau C H) step = Aᵀp − z. None where they and the
+        moments of p lead out of the domain.
         """
-        problem, potential = self.problem, self.forest.potential
-        p, shift, z = self.forest.p.copy(), np.zeros(len(mass)), z.copy()
-        costs = component_newton.Costs(
-            potential + self.rest, self.slope, problem.frechet_weight, self.log_prior, problem.tau, problem.frechet.rank
-        )
-        found = component_newton.solve_groups(self.features, costs, group, mass, known, z, p, shift)
-        if not found:
-            return None
+        problem, frechet, potential = self.problem, self.problem.frechet, self.forest.potential
+        p, shift, costs = self.forest.p.copy(), np.zeros(len(mass)), potential + self.rest
+        for made in range(_MOST_STEPS):
+            if made > 0 or not known:
+                component_newton.fill_groups(self._exponents(z, costs), group, mass, p, shift)
+            error = self._moments(p) - z
+            settled = np.abs(error).max(initial=0.0) <= _SETTLED * np.abs(z).max(initial=0.0)
+            if settled or made == _MOST_STEPS - 1:
+                break
+            # not as 1 + Tᵀ C T with H = T Tᵀ: near a singular Σ the step would be the difference of two large numbers
+            root = frechet.moment_curvature(*frechet.spectrum(z))
+            with np.errstate(all="ignore"):
+                matrix = self._covariance(p, group, mass) @ (root @ root.T) * (problem.frechet_weight / problem.tau)
+            if not np.isfinite(matrix).all():
+                return None
+            step, share = np.linalg.solve(np.eye(len(z)) + matrix, error), 1.0
+            while not frechet.inside(z + share * step) and share > _LEAST_SHARE:
+                share /= 2
+            if share > _LEAST_SHARE:
+                z = z + share * step
+            elif frechet.inside(z + error):  # the moments of p
+                z = z + error
+            else:
+                return None
         self.forest.p, self.forest.potential = p, potential + problem.tau * shift[group]
         return z
+
+    def _covariance(self, p: Float, group: NDArray[np.int32], mass: Float) -> Float:
+        """Return the covariance of the features under p within the groups."""
+        a, sums = self.features, np.empty((len(mass), len(self.slope)))
+        rows = component_newton.Features(a.x, a.x2, a.constant, a.slope, a.square)
+        component_newton.group_moments(rows, p, group, sums)
+        products = a.second_moments(a.sums(p, products=True, threads=self.threads))
+        return products - (sums / mass[:, None]).T @ sums

@@ -27,7 +27,7 @@ FAR = 2.5  # logarithm of the factor up to which p is multiplied; beyond, it is 
 @kernel
 def basic_neighbour(x, basic, offsets):
     """The neighbour that the lowest bit of some basis of x stands for, and the other bits."""
-    rest = basic & (basic - np.uint32(1))
+    rest = np.uint32(basic & (basic - np.uint32(1)))
     return x + offsets[(basic ^ rest) % BITS_APART], rest
 
 

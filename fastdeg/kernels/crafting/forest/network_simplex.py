@@ -30,6 +30,7 @@ from fastdeg.kernels.crafting.forest.rooted_trees import (
     reroot,
     sum_subtrees,
 )
+from fastdeg.kernels.linalg.elementary import assign
 from fastdeg.kernels.transport.grid import advance
 
 _NEARLY = 1 + 1e-9  # with it a product tells, but for rounding, whether a division is worth it
@@ -54,7 +55,7 @@ def end_to_grow(x, state):
     limit, at, beyond = np.inf, -1, 0.0
     total = cells[path[n_path - 1]].target
     for k in range(n_path - 1, -1, -1):
-        x = path[k]
+        x = np.int64(path[k])
         if k < n_path - 1:
             target = total - cells[x].target
             if not cells[x].rises and target > 0 and target <= limit * beyond * _NEARLY and target / beyond <= limit:
@@ -85,7 +86,7 @@ def end_to_shrink(x, state):
     limit, at, beyond = 0.0, -1, 0.0
     total = cells[path[n_path - 1]].target
     for k in range(n_path - 1, -1, -1):
-        x = path[k]
+        x = np.int64(path[k])
         if k < n_path - 1:
             target = total - cells[x].target
             if cells[x].rises and target < total and target > limit * beyond and target / beyond > limit:
@@ -124,7 +125,7 @@ def least_flow(i, j, factor, state):
         visits += 1
     total, beyond, met = cells[path[n_path - 1]].target, 0.0, False
     for k in range(n_path - 1, -1, -1):
-        x = path[k]
+        x = np.int64(path[k])
         marks[x] = False
         target = total - cells[x].target
         if met and not cells[x].rises and target > 0 and target - factor * beyond <= least:
@@ -151,7 +152,7 @@ def join(axis, low, i, j, length, state):
     else:
         small, large, gone, tree, rise = j, i, tree_j, tree_i, -length
     shift = potential[large] + rise - potential[small]
-    visits = reroot(small, large, tree, shift, True, state)
+    visits = reroot(small, large, tree, shift, state)
     cells[small].rises = rise < 0
     cells[low].basis |= np.uint32(1 << (2 * axis))
     cells[low + strides[axis]].basis |= np.uint32(2 << (2 * axis))
@@ -173,7 +174,7 @@ def enter(axis, x, length, state):
         if tree_of[z] == len(tree_of):
             free[0] -= 1
             tree = free[1 + free[0]]
-            visits += reroot(z, -1, tree, 0.0, False, state)
+            visits += reroot(z, np.int64(-1), tree, 0.0, state)
             trees[tree].log_factor, trees[tree].root = 0.0, z
     over = potential_of(x, state) - potential_of(y, state)
     i, j = (x, y) if over > 0 else (y, x)
@@ -240,12 +241,15 @@ def enter(axis, x, length, state):
 def lengths_by_row(shape, steps):
     """Lengths of the arcs from a row of cells: along the last axis, then along each other one by the place on it."""
     n_axes, row = len(shape), shape[len(shape) - 1]
-    lengths = np.empty((1 + shape[:-1].sum(), row))
-    lengths[0] = steps[n_axes - 1, :row]
-    k = 1
+    count = 1
+    for axis in range(n_axes - 1):
+        count += shape[axis]
+    lengths, k = np.empty((count, row)), 1
+    assign(lengths[0], steps[n_axes - 1])
     for axis in range(n_axes - 1):
         for place in range(shape[axis]):
-            lengths[k] = steps[axis, place]
+            for c in range(row):
+                lengths[k, c] = steps[axis, place]
             k += 1
     return lengths
 
@@ -322,15 +326,16 @@ def pivots(grid, tau, exponents, q, forest, small, tolerance, most):
     shape, strides, steps = grid
     basis, potential, p = forest
     n_cells = len(p)
-    cells, trees, tree_of = np.empty(n_cells, CELL), np.empty(n_cells + 1, TREE), np.full(n_cells, n_cells, np.int32)
+    cells, trees, tree_of = np.empty(n_cells, CELL), np.empty(n_cells + 1, TREE), np.empty(n_cells, np.int32)
     trees[n_cells].log_factor = 0.0
-    free = np.arange(-1, n_cells).astype(np.int32)
+    free = np.empty(n_cells + 1, np.int32)
     free[0] = n_cells
-    order, path, marks = np.empty(n_cells, np.int32), np.empty(n_cells, np.int32), np.zeros(n_cells, np.bool_)
+    order, path, marks = np.empty(n_cells, np.int32), np.empty(n_cells, np.int32), np.empty(n_cells, np.bool_)
     offsets, lengths, before = neighbour_offsets(strides), lengths_by_row(shape, steps), np.empty(n_cells)
     state = State(tau, exponents, q, strides, offsets, potential, tree_of, cells, trees, free, order, path, marks)
     for x in range(n_cells):
         cells[x].p, cells[x].basis = p[x], basis[x]
+        tree_of[x], free[1 + x], marks[x] = n_cells, x, False
     threshold, visits = 0.5 * largest_excess(shape, strides, steps, potential), 0
     while True:
         if threshold <= small:

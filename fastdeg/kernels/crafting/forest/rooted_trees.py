@@ -123,24 +123,25 @@ def path_to_root(x, state):
 
 
 @kernel
-def reroot(x, parent, tree, shift, known, state):
+def reroot(x, parent, tree, shift, state):
     """Make a cell the root of its tree, or, with that, the child of one in another tree; return the number of cells.
 
-    ``shift`` is added to the potential: one that belongs to the factor of the tree that they are in now. Where the tree
-    is ``known``, other sums than those on the way from the cell to its root so far change by the factor alone.
+    ``shift`` is added to the potential: one that belongs to the factor of the tree that they are in now. Where all is
+    known of that tree, other sums than those on the way from the cell to its root change by the factor alone.
     """
     tau, exponents, offsets, potential = state.tau, state.exponents, state.offsets, state.potential
     tree_of, cells, order, path = state.tree_of, state.cells, state.order, state.path
     log_factor = -shift / tau
     near = abs(log_factor) < FAR
     factor, inverse = (np.exp(log_factor), np.exp(-log_factor)) if near else (0.0, 0.0)
+    known = tree_of[x] < len(tree_of)
     scaled = known and near
     n_path = path_to_root(x, state) if known else 0
     order[0] = x
     cells[x].up = parent
     count, k = 1, 0
     while k < count:
-        x = order[k]
+        x = np.int64(order[k])
         up, basic = cells[x].up, cells[x].basis
         potential[x] += shift
         if near and cells[x].p > _LEAST:
@@ -164,10 +165,10 @@ def reroot(x, parent, tree, shift, known, state):
         k += 1
     if scaled:
         for k in range(n_path - 1, -1, -1):
-            sum_children(path[k], state)
+            sum_children(np.int64(path[k]), state)
     else:
         for k in range(count - 1, -1, -1):
-            sum_children(order[k], state)
+            sum_children(np.int64(order[k]), state)
     return count
 
 
@@ -179,7 +180,7 @@ def relabel(x, tree, state):
     tree_of[x] = tree
     count, k = 1, 0
     while k < count:
-        x = order[k]
+        x = np.int64(order[k])
         basic = cells[x].basis
         while basic:
             y, basic = basic_neighbour(x, basic, offsets)
@@ -195,7 +196,7 @@ def relabel(x, tree, state):
 def cut(x, state):
     """Cut a cell off its parent; the smaller tree has a number of its own then. Return how many cells are visited."""
     strides, tree_of, cells, trees, free = state.strides, state.tree_of, state.cells, state.trees, state.free
-    tree, up = tree_of[x], cells[x].up
+    tree, up = tree_of[x], np.int64(cells[x].up)
     low, high = min(x, up), max(x, up)
     axis = 0
     while strides[axis] != high - low or not cells[low].basis >> np.uint32(2 * axis) & np.uint32(1):
@@ -241,4 +242,4 @@ def apply_factor(x, state):
     tree = tree_of[x]
     log_factor, root = trees[tree].log_factor, trees[tree].root
     trees[tree].log_factor = 0.0
-    return reroot(root, -1, tree, -tau * log_factor, True, state)
+    return reroot(root, np.int64(-1), tree, -tau * log_factor, state)
