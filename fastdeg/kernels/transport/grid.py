@@ -30,7 +30,9 @@ def grid_edges(shape, coordinates):
     tails = np.empty(n_edges, np.uint32)
     heads = np.empty(n_edges, np.uint32)
     costs = np.empty(n_edges)
-    index = np.zeros(n_axes, np.int64)
+    index = np.empty(n_axes, np.int64)
+    for k in range(n_axes):
+        index[k] = 0
     e = 0
     for x in range(n_nodes):
         stride = n_nodes
@@ -188,7 +190,9 @@ def balanced_integers(supply, masses):
 def grid_tree(order, tails, heads, costs, masses, tree):
     """Spanning tree of the edges taken in the given order (Kruskal), with the flows that the masses force on it."""
     n_nodes = masses.shape[0]
-    leader = np.arange(n_nodes)
+    leader = np.empty(n_nodes, np.int64)
+    for k in range(n_nodes):
+        leader[k] = k
     own_tails = np.empty(n_nodes, np.uint32)
     own_heads = np.empty(n_nodes, np.uint32)
     own_costs = np.empty(n_nodes)
@@ -209,7 +213,7 @@ def grid_tree(order, tails, heads, costs, masses, tree):
             own_heads[n_arcs] = heads[e]
             own_costs[n_arcs] = costs[e]
             n_arcs += 1
-    if n_arcs != n_nodes - 1 or not build_tree(tree, own_tails, own_heads, np.zeros(n_nodes, np.int64), own_costs):
+    if n_arcs != n_nodes - 1 or not build_tree(tree, own_tails, own_heads, masses, own_costs):  # `carry` has the flows
         return False
     carry(tree, masses)
     return True

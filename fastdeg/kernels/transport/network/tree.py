@@ -57,12 +57,16 @@ def build_tree(tree, tails, heads, flows, costs):
     """Fill the tree from its ``n_nodes - 1`` arcs, rooted at node 0; False where they are not a spanning tree."""
     n_nodes = tree.parent.shape[0]
     n_arcs = n_nodes - 1
-    first = np.zeros(n_nodes + 1, np.int32)
+    parent, size, potential = tree.parent, tree.size, tree.potential
+    first = np.empty(n_nodes + 1, np.int32)
+    for x in range(n_nodes + 1):
+        first[x] = 0
     for e in range(n_arcs):
         first[tails[e] + 1] += 1
         first[heads[e] + 1] += 1
     for x in range(n_nodes):
         first[x + 1] += first[x]
+        parent[x] = NONE
     fill = first[:n_nodes].copy()
     incident = np.empty(2 * n_arcs, np.int32)
     for e in range(n_arcs):
@@ -70,14 +74,10 @@ def build_tree(tree, tails, heads, flows, costs):
         fill[tails[e]] += 1
         incident[fill[heads[e]]] = e
         fill[heads[e]] += 1
-    parent, size, potential = tree.parent, tree.size, tree.potential
-    seen = np.zeros(n_nodes, np.bool_)
     stack = np.empty(n_nodes, np.int64)
     order = np.empty(n_nodes, np.int64)
     stack[0] = 0
     depth = 1
-    seen[0] = True
-    parent[0] = NONE
     potential[0] = 0.0
     tree.flow[0] = 0
     tree.cost[0] = 0.0
@@ -93,9 +93,8 @@ def build_tree(tree, tails, heads, flows, costs):
             e = incident[k]
             down = tails[e] == x
             y = np.int64(heads[e]) if down else np.int64(tails[e])
-            if seen[y]:
+            if y == 0 or parent[y] != NONE:
                 continue
-            seen[y] = True
             parent[y] = x
             tree.flow[y] = flows[e]
             tree.cost[y] = costs[e]
