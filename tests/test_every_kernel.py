@@ -1,6 +1,6 @@
 """Every kernel is reached, on inputs so small that this runs without the JIT too; answers are those of plain oracles.
 
-``pytest -m quick`` is run by the CI with bounds checks, uncompiled, and with the lowest supported versions.
+The CI runs it with bounds checks, uncompiled, and with the lowest supported versions too.
 """
 
 import importlib
@@ -35,7 +35,6 @@ from fastdeg.moments import merge, partial_moments
 from fastdeg.references import coverage
 
 pytestmark = [
-    pytest.mark.quick,
     # compiled code does what IEEE says of ∞ − ∞ in silence, NumPy's scalars warn of it
     pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:the crafted distribution is all but"),
 ]
