@@ -50,7 +50,7 @@ CASES = {
     ),
     "matrix": (
         "fd.emd", 1_600, "call(*same, cost=rng.random((1_600, 1_600)))",
-        "call(*masses(7_000), cost=rng.random((7_000, 7_000)))",
+        "call(*masses(11_000), cost=rng.random((11_000, 11_000)))",
     ),
     "grid": ("fd.emd_grid", 6, "call(*masses(6, 3))", "call(*masses(110, 3))"),
     "sinkhorn": (
