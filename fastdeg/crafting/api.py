@@ -154,8 +154,7 @@ def tradeoff_path(
         variation to
         where it is the prior to 1 %.
     **craft_options
-        As for `craft`, but for ``generalization``. ``progress`` is told of points, ``time_limit`` holds for each. On
-        grids with the city-block metric the path is solved from both ends at once, unless ``threads`` is 1.
+        As for `craft`, but for ``generalization``. ``progress`` is told of points, ``time_limit`` holds for each.
 
     Returns
     -------

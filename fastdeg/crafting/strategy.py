@@ -58,19 +58,19 @@ TABLE = (
         "grid.warm_start:WarmStart",
         case="city-block grid, τ > 0, no bounds; the active set of a similar problem, or a τ so small that p is near q",
         why="a network simplex on the forest of flows and Newton's method in the moments need few pivots from there",
-        measured="17,850 bins, τ ≤ 0.1: 9 to 48 ms, by splitting first 30 ms more (--only 17,850)",
+        measured="17,850 bins, τ ≤ 0.1: 7 to 51 ms, by splitting first 30 ms more (--only 17,850)",
     ),
     Row(
         "grid.admm:GridSplitting",
         case="city-block grid whose plan has too many arcs; larger τ, bounds that bind",
         why="an iteration takes time in proportion to the bins; after some the active set is known, up to `exact_bins`",
-        measured="17,850 bins, τ = 1: 45 to 65 ms; 1,178,100 bins: 3 to 16 s (python -m bench.crafting_large)",
+        measured="17,850 bins, τ = 1: 67 to 94 ms; 1,178,100 bins: 3 to 16 s (python -m bench.crafting_large)",
     ),
     Row(
         "interior.moment_newton:MomentNewton",
         case="no earth mover's term, τ > 0, more than `moment_newton_bins`",
         why="p follows in closed form from the few moments, in which Newton's method takes some ten steps",
-        measured="17,850 bins: 5 to 7 ms; 1,178,100 bins: 0.2 s (--only 'without transport')",
+        measured="17,850 bins: 6 to 10 ms; 1,178,100 bins: 0.2 s (--only 'without transport')",
     ),
     Row(
         "interior.method:WarmInteriorPoint",

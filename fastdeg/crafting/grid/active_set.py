@@ -140,10 +140,10 @@ class ActiveSet:
             if z is None or not self.forest.optimise(self._exponents(z)):
                 break
             if self._mismatch(z) <= max(enough, _TINY):
-                polished = self._certified(z)
-                if polished is None or not polished.gap <= least_gap / 2:
+                solution = self._certified(z)
+                if solution is None or not solution.gap <= least_gap / 2:
                     break
-                best, least_gap, self.solved = polished, polished.gap, True
+                best, least_gap, self.solved = solution, solution.gap, True
                 if least_gap <= enough:
                     break
             z = self._newton(*self.forest.trees(), z, known=True)
