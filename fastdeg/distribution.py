@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +14,9 @@ from fastdeg import _checks
 from fastdeg._files import read_archive, write_archive
 from fastdeg._types import Float
 from fastdeg.bins import Bins, bins_from_arrays
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FORMAT = "BinnedDistribution"
 
@@ -161,6 +166,46 @@ class BinnedDistribution:
     def _cumulative(self) -> Float:  # summed once: a training run draws one sample at a time
         total = self.pmf.cumsum()
         return total / total[-1]
+
+    def plot(self, ax: Axes | None = None, *, axis: int | str | Sequence[int | str] | None = None) -> Any:
+        """Draw the probabilities: marginals on the diagonal, pairs of axes as maps below.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw one axis' marginal, or the map of two axes; a new figure by default.
+        axis : str, int, or sequence of them, optional
+            Names or positions of the axes to draw; all by default.
+
+        Returns
+        -------
+        Axes, or ndarray of Axes
+            The panels; those above the diagonal are removed.
+
+        Raises
+        ------
+        ImportError
+            When Matplotlib is not installed.
+        ValueError
+            When there is no such axis, or ``ax`` is given for more than two.
+
+        Examples
+        --------
+        >>> import fastdeg as fd
+        >>> q = fd.BinnedDistribution.uniform(fd.GridBins(fd.DegradationSpace.preset("paper")))
+        >>> q.plot().shape
+        (3, 3)
+        >>> q.plot(axis="noise_sigma").get_xlabel()
+        'noise_sigma (of 255)'
+        """
+        from fastdeg import plotting
+
+        return plotting.distribution(self, ax, axis)
+
+    def _repr_html_(self) -> str:
+        from fastdeg import plotting
+
+        return plotting.card("BinnedDistribution", plotting.summary(self), plotting.marginals_thumbnail(self))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the distribution to a ``.npz`` file (no pickles); an existing file is replaced in one step."""

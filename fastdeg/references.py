@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +16,12 @@ from fastdeg.distribution import BinnedDistribution
 from fastdeg.kernels.measure.diversity import distance_to_set, most_diverse, update_nearest
 from fastdeg.kernels.measure.farthest import bucket_steps, lazy_steps, make_buckets
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 FEW_AXES = 8  # up to which boxes around buckets of points tell them apart
 LARGEST = 1e145  # whose square can be summed up
+PLANE_STEPS = 6  # of the subspace iteration: a picture needs no more
 WORK_PER_CALL = 2e8  # elementary operations before Python gets to see an interrupt: well under 0.3 s
 
 
@@ -44,6 +48,8 @@ class ReferenceSelection(ByValue):
         Mean and maximum distance of all images to their nearest reference.
     moment_distance : float
         Fréchet distance between the Gaussians of the chosen and of all embeddings.
+    positions : (n, 2) array
+        All embeddings in the plane of their first two principal components, for pictures.
     """
 
     indices: NDArray[np.int64]
@@ -51,6 +57,37 @@ class ReferenceSelection(ByValue):
     diversity: float
     coverage: Coverage
     moment_distance: float
+    positions: Float
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw all images in the plane of their first two principal components, the references with their rank.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure by default.
+
+        Returns
+        -------
+        Axes
+        """
+        from fastdeg import plotting
+
+        return plotting.references(self, ax)
+
+    def _repr_html_(self) -> str:
+        from fastdeg import plotting
+
+        rows = [
+            (
+                "references",
+                f"{len(self.indices)} of {len(self.positions)} images, in {len(set(self.bins.tolist()))} bins",
+            ),
+            ("diversity", f"{self.diversity:.4g}"),
+            ("distance to the nearest reference", f"mean {self.coverage.mean:.4g}, at most {self.coverage.max:.4g}"),
+            ("moment distance", f"{self.moment_distance:.4g}"),
+        ]
+        return plotting.card("ReferenceSelection", rows, lambda figure: self.plot(figure.subplots()))
 
 
 def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None = None) -> NDArray[np.int64]:
@@ -248,7 +285,8 @@ def select_references(
         bin_of[indices],
         _diversity(x[indices], n_neighbors),
         Coverage(float(nearest[:, 0].mean()), float(nearest[:, 0].max())),
-        _moment_distance(x[indices] - mean, x - mean),
+        _moment_distance(x[indices] - mean, centred := x - mean),
+        _principal_plane(centred),
     )
 
 
@@ -303,6 +341,20 @@ def _moment_distance(chosen: Float, everything: Float) -> float:
     factors = [rows / np.sqrt(len(rows)) for rows in (chosen - mean, everything)]
     factors = [np.linalg.qr(rows, mode="r") if len(chosen) > rows.shape[1] else rows for rows in factors]
     return frechet_of_factors(mean, *factors)
+
+
+def _principal_plane(centred: Float) -> Float:
+    """Coordinates of centred rows, (n, D), in the plane of their first two principal components, (n, 2).
+
+    By subspace iteration: a few products with the rows, where the covariance of many features would be large.
+    """
+    n_axes = centred.shape[1]
+    plane = np.linalg.qr(np.random.default_rng(0).standard_normal((n_axes, min(2, n_axes))))[0]
+    for _ in range(PLANE_STEPS):
+        scores = centred @ plane
+        plane = np.linalg.qr(centred.T @ (scores / (np.abs(scores).max() or 1.0)))[0]
+    within = np.linalg.svd(centred @ plane, full_matrices=False)
+    return np.pad(within[0] * within[1], ((0, 0), (0, 2 - min(2, *centred.shape))))
 
 
 def _index_array(value: ArrayLike, name: str, count: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ FLOORS = (
     ("_checks", "kernels"),
     ("space", "nearest", "moments"),
     ("bins",),
-    ("distribution",),
+    ("distribution", "plotting"),
     ("transport",),
     ("njit", "distances", "degradations"),
     ("crafting", "references", "images"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from fastdeg.crafting.problem.bounded_simplex import entropy_term
 from fastdeg.crafting.problem.problem import Solution
 from fastdeg.crafting.strategy import current
 from fastdeg.distribution import BinnedDistribution
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NEAR = 0.01  # total variation below which two distributions count as the same
 
@@ -61,6 +64,32 @@ class CraftResult(ByValue):
     n_iter: int
     history: dict[str, Float]
     _state: Any = field(default=None, repr=False, compare=False)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw how the solve converged: certified gap and residuals by iteration, on a logarithmic scale.
+
+        The crafted distribution itself is drawn by ``result.distribution.plot()``.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure by default.
+
+        Returns
+        -------
+        Axes
+        """
+        from fastdeg import plotting
+
+        return plotting.history(self, ax)
+
+    def _repr_html_(self) -> str:
+        from fastdeg import plotting
+
+        state = "certified" if self.converged else "not converged"
+        rows = [("objective", f"{self.objective:.6g}, gap {self.gap:.1e} ({state})")]
+        rows += [("generalization τ", f"{self.generalization:.4g}"), *plotting.summary(self.distribution)]
+        return plotting.card("CraftResult", rows, plotting.marginals_thumbnail(self.distribution))
 
     def __repr__(self) -> str:
         state = "converged" if self.converged else "not converged"

@@ -23,6 +23,7 @@ from fastdeg.transport.network import Solution, solve_matrix
 from fastdeg.transport.points import solve_points
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from scipy import sparse
 
 MASS_TOLERANCE = 1e-9
@@ -52,6 +53,7 @@ class EMDResult(ByValue):
     gap: float
     n_pivots: int
     _pairs: Callable[[], _Pairs] = field(repr=False, compare=False)
+    _points: Callable[[], tuple[Float, Float]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def relative_gap(self) -> float:
@@ -67,8 +69,40 @@ class EMDResult(ByValue):
         sources, sinks, flows = self._pairs()
         return sparse.coo_array((flows, (sources, sinks)), shape=(u.size, v.size)).tocsr()
 
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the plan: lines between sources and sinks on a line or in the plane; else the plan as a matrix.
+
+        On a line, the sources are above and the sinks below. Of more than 2,000 flows, the largest are drawn.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure by default.
+
+        Returns
+        -------
+        Axes
+
+        Examples
+        --------
+        >>> import fastdeg as fd
+        >>> axes = fd.emd([0.5, 0.5], [0.25, 0.75], [[0.0], [2.0]]).plot()
+        >>> axes.get_xlabel()
+        'x'
+        """
+        from fastdeg import plotting
+
+        return plotting.plan(self, None if self._points is None else self._points(), ax)
+
     def __repr__(self) -> str:
         return f"EMDResult(value={self.value!r}, gap={self.gap!r}, n_pivots={self.n_pivots})"
+
+    def _repr_html_(self) -> str:
+        from fastdeg import plotting
+
+        rows = [("value", f"{self.value:.6g}"), ("gap", f"{self.gap:.1e}"), ("pivots", f"{self.n_pivots:,}")]
+        small = max(side.size for side in self.potentials) <= plotting.LARGE
+        return plotting.card("EMDResult", rows, (lambda figure: self.plot(figure.subplots())) if small else None)
 
 
 def emd(
@@ -126,10 +160,10 @@ def emd(
         if metric is not None:
             raise ValueError("metric: expected either a metric or a cost matrix, got both")
         return _by_matrix(a, b, _checks.float_array(cost, "cost", (a.size, b.size)), threads)
-    x, y = points_of(a, b, x, y)
+    points = x, y = points_of(a, b, x, y)
     row = find(metric)
     if row.code is None:
-        return _by_matrix(a, b, ground_costs(x, y, row.name), threads)
+        return replace(_by_matrix(a, b, ground_costs(x, y, row.name), threads), _points=partial(_given, *points))
     total = common_total(a, b)
     unit = _unit(x, y)
     if unit != 1:
@@ -137,7 +171,7 @@ def emd(
         y = x if y is None else y
         _check_costs(x, y, row, row.degree * math.log(unit))
     solution = solve_points(a / total, b / b.sum(), x, y, row.code, threads)
-    return _result(solution, total, unit**row.degree, a.shape, b.shape)
+    return replace(_result(solution, total, unit**row.degree, a.shape, b.shape), _points=partial(_given, *points))
 
 
 def points_of(a: Float, b: Float, x: ArrayLike | None, y: ArrayLike | None) -> tuple[Float, Float]:
@@ -206,6 +240,15 @@ def _grid_pairs(total: float, p: Float, q: Float, tree: Tree) -> _Pairs:
     return _scaled(total, *grid_plan(p, q, tree))
 
 
+def _given(x: Float, y: Float) -> tuple[Float, Float]:
+    return x, y
+
+
+def _grid_points(coordinates: Sequence[Float]) -> tuple[Float, Float]:
+    points = np.stack([g.ravel() for g in np.meshgrid(*coordinates, indexing="ij")], axis=1)
+    return points, points
+
+
 def common_total(a: Float, b: Float) -> float:
     """Total mass of a; an error where that of b differs."""
     total_a, total_b = float(a.sum()), float(b.sum())
@@ -270,9 +313,9 @@ def emd_grid(
             solution.gap * total,
             solution.n_pivots,
             partial(_grid_pairs, total, p.reshape(-1), q.reshape(-1), tree),
+            partial(_grid_points, coordinates),
         )
-    points = np.stack([g.ravel() for g in np.meshgrid(*coordinates, indexing="ij")], axis=1)
-    result = emd(a.ravel(), b.ravel(), points, metric=metric, threads=threads)
+    result = emd(a.ravel(), b.ravel(), _grid_points(coordinates)[0], metric=metric, threads=threads)
     u, v = result.potentials
     return replace(result, potentials=(u.reshape(a.shape), v.reshape(a.shape)))
 

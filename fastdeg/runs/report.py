@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastdeg import plotting
 from fastdeg._files import replaced_file
 from fastdeg.bins import GridBins
 from fastdeg.distribution import BinnedDistribution
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 NAMES = {"target": "target q", "crafted": "crafted p", "prior": "prior π"}
-COLORS = {"target": "#d1495b", "crafted": "#00798c", "prior": "#9aa0a6"}
+COLORS = {"target": plotting.TARGET, "crafted": plotting.CRAFTED, "prior": plotting.PRIOR}
 
 _STYLE = """
 :root { --ink: #1d2125; --soft: #5c6570; --line: #dde1e6; --accent: #00798c; }
@@ -240,13 +241,10 @@ def _marginals(distributions: Mapping[str, BinnedDistribution]) -> Figure:
     space = distributions["target"].bins.space
     assert space is not None
     figure, axes = _new_figure(1, space.ndim, 3.4, 2.6)
-    for k, (along, plot) in enumerate(zip(space.axes, axes[0], strict=True)):
+    for k, plot in enumerate(axes[0]):
         for name, distribution in distributions.items():
-            density = distribution.marginal(k)
             style = {"linestyle": "--"} if name == "prior" else {}
-            plot.stairs(density, along.boundaries, color=COLORS[name], label=NAMES[name], linewidth=1.8, **style)
-        plot.set(xlabel=f"{along.name} {'(' + along.unit + ')' if along.unit else ''}", ylim=(0, None))
-        plot.spines[["top", "right"]].set_visible(False)
+            plotting.marginal(distribution, k, plot, color=COLORS[name], label=NAMES[name], **style)
     axes[0, 0].set_ylabel("probability")
     axes[0, -1].legend(frameon=False)
     return figure
@@ -259,21 +257,9 @@ def _pairs(distributions: Mapping[str, BinnedDistribution]) -> Figure:
     pairs = list(combinations(range(space.ndim), 2))
     figure, axes = _new_figure(len(pairs), len(distributions), 3.2, 2.6)
     for row, (j, k) in zip(axes, pairs, strict=True):
-        others = tuple(axis for axis in range(space.ndim) if axis not in (j, k))
-        masses = [
-            distribution.pmf.reshape(space.shape).sum(axis=others) if isinstance(bins, GridBins) else distribution.pmf
-            for distribution in distributions.values()
-        ]
-        top = max(mass.max() for mass in masses)
-        for plot, name, distribution, mass in zip(row, distributions, distributions.values(), masses, strict=True):
-            if isinstance(bins, GridBins):
-                edges = space.axes[j].boundaries, space.axes[k].boundaries
-                shown = plot.pcolormesh(*edges, mass.T, cmap="magma_r", vmin=0, vmax=top, rasterized=True)
-            else:
-                size = 150 * distribution.pmf / max(distribution.pmf.max(), 1e-300)
-                plot.scatter(bins.centers[:, j], bins.centers[:, k], s=size, color=COLORS[name], alpha=0.6, lw=0)
-                plot.set(xlim=space.axes[j].boundaries[[0, -1]], ylim=space.axes[k].boundaries[[0, -1]])
-            plot.set(xlabel=space.axes[j].name, ylabel=space.axes[k].name)
+        top = max(plotting.pair_mass(distribution, j, k).max() for distribution in distributions.values())
+        for plot, (name, distribution) in zip(row, distributions.items(), strict=True):
+            shown = plotting.pair(distribution, j, k, plot, top, COLORS[name])
             plot.set_title(NAMES[name], fontsize=10)
         if isinstance(bins, GridBins):
             figure.colorbar(shown, ax=row)

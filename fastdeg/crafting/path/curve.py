@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.result import CraftResult
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.transport.metrics import obeys_triangle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _KL_TOL = 1e-12  # of a mixture's divergence from the one that is wanted, relative
 _NEWTON_STEPS = 200
@@ -82,6 +86,39 @@ class TradeoffPath(ByValue):
     def worst_axis_coverage(self) -> Float:
         """Of the crafted distributions."""
         return self.crafted.worst_axis_coverage
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw accuracy against generalisation: the crafted distributions, and the mixtures beside them.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure by default.
+
+        Returns
+        -------
+        Axes
+        """
+        from fastdeg import plotting
+
+        return plotting.tradeoff(self, ax)
+
+    def __repr__(self) -> str:
+        certified = sum(result.converged for result in self.results)
+        ends = f"τ {self.generalizations[0]:.3g}..{self.generalizations[-1]:.3g}" if self.results else "none"
+        return f"TradeoffPath({len(self.results)} points, {ends}, {certified} certified)"
+
+    def _repr_html_(self) -> str:
+        from fastdeg import plotting
+
+        rows = [
+            (f"τ = {tau:.3g}", f"distance to target {distance:.4g}, KL to prior {kl:.4g}, {bins:.1f} effective bins")
+            for tau, distance, kl, bins in zip(
+                self.generalizations, self.distance_to_target, self.kl_to_prior, self.effective_bins, strict=True
+            )
+        ]
+        shown = rows if len(rows) <= 8 else [*rows[:4], ("…", ""), *rows[-3:]]
+        return plotting.card("TradeoffPath", shown, lambda figure: plotting.tradeoff(self, figure.subplots()))
 
 
 def assemble(setup: Setup, results: list[CraftResult]) -> TradeoffPath:

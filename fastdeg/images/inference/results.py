@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._types import ByValue, Float
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +47,22 @@ class Bootstrap(ByValue):
     weights: Float
     marginals: tuple[MarginalIntervals, ...]
     level: float
+
+    def plot(self, ax: Axes | None = None) -> Any:
+        """Draw the marginal of each axis with its intervals.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            For a space of one axis; a new figure with a panel for each axis by default.
+
+        Returns
+        -------
+        Axes, or ndarray of Axes
+        """
+        from fastdeg import plotting
+
+        return plotting.intervals(self.marginals, self.level, ax)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,3 +147,30 @@ class Inference(ByValue):
     outside_p_values: Float
     all_inside_p_value: float
     without_comb: NDArray[np.bool_]
+
+    def plot(self, ax: Axes | None = None, *, axis: int | str | Sequence[int | str] | None = None) -> Any:
+        """Draw what each photo says of each axis: its estimate and the error of it; hollow where it is outside.
+
+        The inferred distribution is drawn by ``found.distribution.plot()``, its intervals by ``bootstrap(…).plot()``.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw one axis; a new figure with a panel for each axis by default.
+        axis : str, int, or sequence of them, optional
+            Names or positions of the axes to draw; all by default.
+
+        Returns
+        -------
+        Axes, or ndarray of Axes
+        """
+        from fastdeg import plotting
+
+        return plotting.estimates(self, ax, axis)
+
+    def _repr_html_(self) -> str:
+        from fastdeg import plotting
+
+        rows = [("photos", f"{len(self.outside)}, of which {int(self.outside.sum())} outside the space")]
+        rows += plotting.summary(self.distribution)
+        return plotting.card("Inference", rows, plotting.marginals_thumbnail(self.distribution))
