@@ -193,14 +193,6 @@ def test_transform_reports_the_parameters_that_it_used():
         np.testing.assert_array_equal(low, fd.degrade(image, **parameters))
 
 
-def test_the_seed_has_its_earlier_name_too():
-    distribution, image = fd.BinnedDistribution.uniform(paper_bins()), photographs()[0][:64, :64]
-    draws = [fd.DegradationTransform(distribution, **{name: 7})(image)[1] for name in ("seed", "rng")]
-    assert draws[0] == draws[1]
-    with pytest.raises(ValueError, match="rng: expected None beside seed"):
-        fd.DegradationTransform(distribution, seed=1, rng=1)
-
-
 def test_a_draw_touches_no_other_bins():
     n = 100_000
     rng = np.random.default_rng(0)
@@ -218,9 +210,6 @@ def test_a_draw_touches_no_other_bins():
 
 
 def test_what_a_transform_would_ignore_or_cannot_use_is_refused():
-    space = fd.DegradationSpace([fd.Axis.levels("downsampling", [2, 4])])
-    with pytest.raises(ValueError, match="downsampling: expected None, as the space has an axis of that name, got 4"):
-        fd.DegradationTransform(fd.BinnedDistribution.uniform(fd.GridBins(space)), downsampling=4)
     for wrong in (np.ones(3), None, paper_bins()):
         with pytest.raises(TypeError, match="distribution: expected a BinnedDistribution, got"):
             fd.DegradationTransform(wrong)
