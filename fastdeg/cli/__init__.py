@@ -34,11 +34,18 @@ VERBS = {
         "RUN --images",
         "--n-references --n-neighbors --skip-bad --output --force",
     ),
+    "degrade": (
+        "degrade clean images with parameters drawn from a run's p: paired folders for training",
+        "IMAGES --run --output",
+        "--downsampling --seed --workers --skip-bad",
+    ),
     "report": ("show a run's table and write its HTML report again", "RUN", ""),
     "info": ("print versions, threads, threading layer, cache folder and the axes that are known", "", ""),
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     "RUN": {"type": Path, "help": "run folder that demo, craft or estimate wrote"},
+    "IMAGES": {"type": Path, "help": "folder of clean images"},
+    "--run": {"type": Path, "metavar": "RUN", "help": "run folder that demo or craft wrote"},
     "--references": {"type": Path, "metavar": "DIR", "help": "folder of low-resolution photos"},
     "--annotations": {"type": Path, "metavar": "CSV", "help": "table with one column per axis, instead of photos"},
     "--clean": {"type": Path, "metavar": "DIR", "help": "folder of clean images, beside --references"},
@@ -51,11 +58,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--n-references": {"type": int, "default": 10, "metavar": "K", "help": "references to select (default 10)"},
     "--n-neighbors": {"type": int, "default": 5, "metavar": "K", "help": "neighbours of the score (default 5)"},
     "--skip-bad": {"action": "store_true", "help": "go on without unusable image files"},
-    "--seed": {"type": int, "default": 0, "help": "seed of the references and of the fit (default 0)"},
+    "--seed": {"type": int, "default": 0, "help": "seed of all that is random (default 0)"},
+    "--workers": {"type": int, "metavar": "N", "help": "images at a time (default: --threads)"},
     "--output": {
         "type": Path,
         "metavar": "PATH",
-        "help": "run folder to write (demo: the next of fastdeg-runs/), or CSV",
+        "help": "run folder to write (demo: the next of fastdeg-runs/), folder of pairs, or CSV",
     },
     "--force": {"action": "store_true", "help": "replace an earlier run or table there"},
     "--json": {"action": "store_true", "help": "print JSON for machines instead of tables"},
@@ -107,6 +115,6 @@ def _parser() -> argparse.ArgumentParser:
     for verb, (description, needed, taken) in VERBS.items():
         of_verb = verbs.add_parser(verb, help=description, description=description)
         for name in f"{needed} {taken} --json --threads".split():
-            more: dict[str, Any] = {"required": True} if name in needed and name != "RUN" else {}
+            more: dict[str, Any] = {"required": True} if name in needed and name.startswith("--") else {}
             of_verb.add_argument(*(["-o"] if name == "--output" else []), name, **OPTIONS[name], **more)
     return parser
