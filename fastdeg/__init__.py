@@ -39,6 +39,7 @@ _PUBLIC = {
     "select_references": "references",
     "ReferenceSelection": "references",
     "degrade": "images",
+    "History": "degradations",
     "DegradationEstimator": "images",
     "DegradationTransform": "images",
     "warmup": "runtime",

@@ -67,9 +67,19 @@ def shown(parameter):
 
 def test_the_documented_table_is_the_registrys():
     page = (Path(__file__).parent.parent / "docs" / "images.md").read_text()
-    table = re.search(r"<!-- steps:begin -->\n(.*?)<!-- steps:end -->", page, re.DOTALL)[1].splitlines()[2:]
-    known = [(step, p) for step in steps() for p in step.parameters]
-    assert table == [f"| `{p.name}` | {step.name} | {shown(p)} | {p.meaning} |" for step, p in known]
+    parameters, words = (
+        re.search(rf"<!-- {name}:begin -->\n(.*?)<!-- {name}:end -->", page, re.DOTALL)[1].splitlines()[2:]
+        for name in ("steps", "options")
+    )
+    last = {p.name: (step, p) for step in steps() for p in step.parameters}  # the step that a parameter is called after
+    assert parameters == [f"| `{p.name}` | {step.name} | {shown(p)} | {p.meaning} |" for step, p in last.values()]
+    options = dict.fromkeys(option for step in steps() for option in step.options)
+    expected = []
+    for option in options:
+        of = ", ".join(step.name for step in steps() if option in step.options)
+        values = ", ".join(f"**{word}**" if word == option.default else word for word in option.values)
+        expected.append(f"| `{option.name}` | {of} | {values} | {option.meaning} |")
+    assert words == expected
 
 
 def test_presets_speak_the_registrys_language():

@@ -1,6 +1,27 @@
-"""What can happen to an image: the steps of the degradation chain, in one table that takes more of them."""
+"""What can happen to an image: the steps of the degradation chain, a table that takes more, and histories."""
 
+from fastdeg.degradations.history import Drawn, Event, History, HistoryStep, OneOf, as_history
+from fastdeg.degradations.ranges import Choice, Integers, LogUniform, RootUniform, Uniform
 from fastdeg.degradations.registry import register, steps, unregister
-from fastdeg.degradations.step import Parameter, Stage, Step
+from fastdeg.degradations.step import Option, Parameter, Stage, Step
 
-__all__ = ["Parameter", "Stage", "Step", "register", "steps", "unregister"]
+__all__ = [
+    "Choice",
+    "Drawn",
+    "Event",
+    "History",
+    "HistoryStep",
+    "Integers",
+    "LogUniform",
+    "OneOf",
+    "Option",
+    "Parameter",
+    "RootUniform",
+    "Stage",
+    "Step",
+    "Uniform",
+    "as_history",
+    "register",
+    "steps",
+    "unregister",
+]

@@ -6,7 +6,7 @@ float32 on the scale 0 to 255, so that nothing is rounded before the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg._checks import generator
 from fastdeg.degradations import registry
+from fastdeg.degradations.history import Drawn, Event, History, as_history
 from fastdeg.degradations.pixels import Image, to_float, to_uint8
 from fastdeg.degradations.step import Settings, Step
-from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR, FACTOR
+from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR, FACTOR, SIZE, low_size
 from fastdeg.degradations.steps.noise import RandomSource
 
+# what `degrade` does unless told, and so no choice of the caller's
+DEFAULTS: dict[str, Any] = {"blur_sigma": 0, "blur_angle": 0, "downsampling": 1, "poisson_scale": 0, "noise_sigma": 0}
+DEFAULTS |= {"noise": "gray", "interpolation": "cubic"}
 Degradation = Callable[[Image, Mapping[str, float], np.random.Generator], Image]
 
 
@@ -35,8 +39,9 @@ def degrade(
     noise_sigma: float = 0,
     noise: str = "gray",
     jpeg_quality: float | None = None,
+    history: History | str | None = None,
     rng: RandomSource = None,
-    **added: float,
+    **added: float | str,
 ) -> NDArray[np.uint8]:
     """Degrade an image: blur, then downsampling, then noise, then rounding to 8 bits, then JPEG compression.
 
@@ -60,11 +65,14 @@ def degrade(
     noise : {"gray", "color"}
         Whether all channels get the same noise or each its own.
     jpeg_quality : float, optional
-        JPEG quality, 1 to 100, rounded to an integer; None for no compression.
+        JPEG quality, 1 to 100, rounded to an integer; None, or above 100 (up to 105), for no compression.
     rng : numpy.random.Generator, SeedSequence, int, optional
         Source of the noise.
-    **added : float
-        Parameters of steps that `fastdeg.degradations.register` added.
+    history : History or str, optional
+        What else happens, drawn from ``rng``: a `History`, or the name of a preset. What is given here is crafted, the
+        history adds its steps at their places. Default: nothing.
+    **added : float or str
+        Parameters and options of all other steps: docs/images.md lists them, `fastdeg.degradations.register` adds more.
 
     Returns
     -------
@@ -73,7 +81,8 @@ def degrade(
     Raises
     ------
     ValueError, TypeError
-        Where an argument is out of range or unknown, or the image is smaller than the factor.
+        Where an argument is out of range or unknown, or drawn from the history too, or the image is smaller than the
+        factor.
 
     Examples
     --------
@@ -94,19 +103,33 @@ def degrade(
         "noise": noise,
         "jpeg_quality": jpeg_quality,
     }
-    return degrade_by(image, settings | added, generator(rng))
+    settings |= added
+    source, drawn_from = generator(rng), as_history(history)
+    if drawn_from:
+        settings = {
+            name: value for name, value in settings.items() if value is not None and value != DEFAULTS.get(name)
+        }
+        drawn_from.check(settings)
+    return degrade_by(image, settings, source, drawn_from.draw(source))
 
 
-def degrade_by(image: ArrayLike, settings: Settings, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """`degrade` with all arguments in a mapping; those that are None are as good as not given."""
-    unknown = settings.keys() - registry.parameters().keys() - {"interpolation", "noise"}
+def degrade_by(
+    image: ArrayLike, settings: Settings, rng: np.random.Generator, drawn: Drawn | None = None
+) -> NDArray[np.uint8]:
+    """`degrade` with all arguments in a mapping, and what was drawn from a history; None is as good as not given."""
+    unknown = settings.keys() - registry.parameters().keys() - registry.options().keys()
     if unknown:
         raise TypeError(
             f"degrade: expected parameters among {', '.join(registry.parameters())}, "
             f"got {', '.join(map(repr, sorted(unknown)))}"
         )
     given = {name: value for name, value in settings.items() if value is not None}
-    return corrupt(shrink(to_float(image), given, rng), given, rng)
+    x = to_float(image)
+    events: Sequence[Event] = ()
+    if drawn is not None:
+        given, events = given | drawn.settings, drawn.events
+    given = with_size(given, x.shape[:2], events)
+    return corrupt(shrink(x, given, rng, events), given, rng, events)
 
 
 def fixed_parameters(
@@ -120,18 +143,65 @@ def fixed_parameters(
     return {FACTOR.name: FACTOR.check(DEFAULT_FACTOR if downsampling is None else downsampling)}
 
 
-def shrink(x: Image, settings: Settings, rng: np.random.Generator) -> Image:
-    """First half of the chain, on float32 0..255 at high resolution: blur and downsampling."""
-    return _through(registry.halves()[0], x, settings, rng)
+def checked_history(
+    history: History | str | None,
+    crafted: Iterable[str],
+    noise: str,
+    interpolation: str,
+    degrade: Degradation | None,
+) -> History:
+    """Return the history of an argument; crafted: names of axes and of fixed parameters."""
+    checked = as_history(history)
+    if checked and degrade is not None:
+        raise ValueError("history: expected None beside degrade, whose callable does all that happens to an image")
+    words = {"noise": noise, "interpolation": interpolation}
+    checked.check([*crafted, *(name for name, word in words.items() if word != DEFAULTS[name])])
+    return checked
 
 
-def corrupt(x: Image, settings: Settings, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Second half of the chain, on float32 0..255 at low resolution: noise, rounding, compression."""
-    return to_uint8(_through(registry.halves()[1], x, settings, rng))
+def with_size(settings: dict[str, Any], shape: tuple[int, ...], events: Sequence[Event] = ()) -> dict[str, Any]:
+    """Return settings that say what size comes of a clean image, where something changes sizes on the way."""
+    resized = any("resize_scale" in given for given in (settings, *(event.settings for event in events)))
+    if not resized and "resampling_scale" not in settings:
+        return settings
+    return {"downsampling": 1, **settings, SIZE: low_size(shape, settings)}
 
 
-def _through(steps: Iterable[Step], x: Image, settings: Settings, rng: np.random.Generator) -> Image:
-    for step in steps:
-        if any(parameter.name in settings for parameter in step.parameters):
-            x = step.apply(np.asarray(x, np.float32), settings, rng)
+def shrink(x: Image, settings: Settings, rng: np.random.Generator, events: Sequence[Event] = ()) -> Image:
+    """First half of the chain, on float32 0..255 at high resolution: blur and downsampling, and events among them."""
+    return _through(True, x, settings, rng, events)
+
+
+def corrupt(x: Image, settings: Settings, rng: np.random.Generator, events: Sequence[Event] = ()) -> NDArray[np.uint8]:
+    """Second half of the chain, on float32 0..255 at low resolution: noise, rounding, compression, and events."""
+    return to_uint8(_through(False, x, settings, rng, events))
+
+
+def _through(first: bool, x: Image, settings: Settings, rng: np.random.Generator, events: Sequence[Event]) -> Image:
+    for step, given in acting_steps(first, settings, events):
+        x = step.apply(np.asarray(x, np.float32), given, rng)
     return x
+
+
+def acting_steps(first: bool, settings: Settings, events: Sequence[Event] = ()) -> list[tuple[Step, Settings]]:
+    """Return the steps of the first or the second half that were given a parameter, in order, with their settings."""
+    steps = registry.halves()[0 if first else 1]
+    acting = [(step, settings) for step in steps if any(p.name in settings for p in step.parameters)]
+    return with_events(first, acting, events)
+
+
+def with_events(
+    first: bool, acting: list[tuple[Step, Settings]], events: Sequence[Event]
+) -> list[tuple[Step, Settings]]:
+    """Return steps of the first or the second half in order, with the events that happen in it among them."""
+    if not events:
+        return acting
+    placed = [(registry.place(step.name), step, settings) for step, settings in acting]
+    by_name = {step.name: step for step in registry.steps()}
+    for event in events:
+        at = registry.place(event.after or event.before, 1 if event.after else -1)
+        if (at < registry.place_of_halving()) is first:
+            placed.append((at, by_name[event.step], event.settings))
+    return [
+        (step, given) for _, step, given in sorted(placed, key=lambda entry: entry[0])
+    ]  # equal places stay in order

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg.degradations.chain import corrupt, shrink
+from fastdeg.degradations.chain import corrupt, shrink, with_events
+from fastdeg.degradations.history import Event
 from fastdeg.degradations.pixels import to_uint8
 from fastdeg.degradations.registry import halves
 from fastdeg.degradations.step import Settings, Stage
@@ -27,13 +28,15 @@ STRIP = 32  # rows worked on at a time: large arrays cost more to allocate than 
 Weights = tuple[NDArray[np.int32], NDArray[np.float32]]  # (n, k): which of the old rows make a new one, and how much
 
 
-def shrink_at_once(image: NDArray[np.uint8], settings: Settings, rng: np.random.Generator) -> NDArray[np.float32]:
+def shrink_at_once(
+    image: NDArray[np.uint8], settings: Settings, rng: np.random.Generator, events: Sequence[Event] = ()
+) -> NDArray[np.float32]:
     """Do what `chain.shrink` does: in one pass, where all blur is separable and the interpolation cubic."""
     taps = _taps_before_downsampling(settings)
-    factor = downsampling.FACTOR.check(settings.get("downsampling", 1))
-    height, width = (int(side / factor) for side in image.shape[:2])
-    if taps is None or factor == 1 or min(height, width) < 1 or settings.get("interpolation", "cubic") != "cubic":
-        return shrink(image.astype(np.float32), settings, rng)
+    height, width = downsampling.target_size(image.shape, settings)
+    same_size = (height, width) == image.shape[:2]
+    if taps is None or events or same_size or settings.get("interpolation", "cubic") != "cubic":
+        return shrink(image.astype(np.float32), settings, rng, events)
     rows = blurred_cubic(image.shape[0], height, taps[1])
     columns = blurred_cubic(image.shape[1], width, taps[0])
     return _resampled(image, rows, columns, np.float32)
@@ -102,21 +105,31 @@ def in_tones(low: NDArray[np.float32], tones: NDArray[np.float32]) -> NDArray[np
 
 
 def corrupted_variants(
-    pictures: NDArray[np.float32], settings: Sequence[Settings], normal: NDArray[np.float32], rng: np.random.Generator
+    pictures: NDArray[np.float32],
+    settings: Sequence[Settings],
+    normal: NDArray[np.float32],
+    rng: np.random.Generator,
+    events: Sequence[Sequence[Event]] | None = None,
 ) -> NDArray[np.uint8]:
-    """Return what `chain.corrupt` makes of pictures (n, H, W[, 3]) in RGB order, each with its own settings, in BGR."""
+    """Return what `chain.corrupt` makes of pictures (n, H, W[, 3]) in RGB order, each with its own settings, in BGR.
+
+    events: those of each picture, drawn from a history.
+    """
     n, height, width = pictures.shape[:3]
     acting = [step for step in halves()[1] if any(map(step.acts, settings))]
-    forms = [step.fast for step in acting if step.fast is not None]
+    beside = events or [()] * n
+    ways = [with_events(False, [(step, s) for step in acting], e) for s, e in zip(settings, beside, strict=True)]
+    forms = [[(step.fast, given) for step, given in way if step.fast is not None] for way in ways]
     x: Any = pictures
-    if len(forms) < len(acting) or height * width > len(normal):
-        x = np.stack([corrupt(picture, s, rng) for picture, s in zip(pictures, settings, strict=True)])
-        forms = []
+    if any(len(fast) < len(way) for fast, way in zip(forms, ways, strict=True)) or height * width > len(normal):
+        x = np.stack([corrupt(p, s, rng, e) for p, s, e in zip(pictures, settings, beside, strict=True)])
+        forms = [[]] * n
     if x.ndim == 4:
-        x = cv2.cvtColor(x.reshape(n * height, width, 3), cv2.COLOR_RGB2BGR).reshape(x.shape)
-    out = np.empty(x.shape, np.uint8)
-    for k, (picture, s) in enumerate(zip(x, settings, strict=True)):  # one at a time: it stays in the cache
-        for form in forms:
-            picture = form(picture, s, normal, rng)
+        x = cv2.cvtColor(x.reshape(-1, x.shape[2], 3), cv2.COLOR_RGB2BGR).reshape(x.shape)
+    size = x.shape[1:3] if x is not pictures else settings[0].get(downsampling.SIZE, (height, width))
+    out = np.empty((n, *size, *x.shape[3:]), np.uint8)
+    for k, picture in enumerate(x):  # one at a time: it stays in the cache
+        for fast, given in forms[k]:
+            picture = fast(picture, given, normal, rng)
         out[k] = to_uint8(picture)
     return out

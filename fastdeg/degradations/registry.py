@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
+from fastdeg._checks import choice
 from fastdeg.bins import Bins
-from fastdeg.degradations.step import Parameter, Stage, Step
-from fastdeg.degradations.steps import blur, downsampling, jpeg, noise
+from fastdeg.degradations.step import Option, Parameter, Stage, Step
+from fastdeg.degradations.steps import (
+    blur,
+    codecs,
+    defocus,
+    downsampling,
+    earlier_jpeg,
+    grain,
+    jpeg,
+    kernels,
+    motion,
+    noise,
+    resampling,
+    ringing,
+    sharpening,
+    smoothing,
+)
 from fastdeg.space import DegradationSpace
 
-BUILT_IN = (blur.STEP, downsampling.STEP, noise.POISSON, noise.GAUSSIAN, jpeg.STEP)
-OTHER_ARGUMENTS = ("image", "interpolation", "noise", "rng")  # of `fastdeg.degrade`: no names for parameters
+BUILT_IN = (
+    blur.STEP,
+    motion.STEP,
+    defocus.STEP,
+    kernels.STEP,
+    resampling.RESIZE,
+    downsampling.STEP,
+    noise.POISSON,
+    noise.GAUSSIAN,
+    grain.STEP,
+    earlier_jpeg.STEP,
+    smoothing.MEDIAN,
+    smoothing.BILATERAL,
+    smoothing.NON_LOCAL_MEANS,
+    resampling.STEP,
+    ringing.STEP,
+    sharpening.STEP,
+    codecs.WEBP,
+    codecs.H264,
+    jpeg.STEP,
+)
+OTHER_ARGUMENTS = ("image", "history", "rng")  # of `fastdeg.degrade`: no names for parameters
 _added: list[Step] = []
 
 
@@ -28,6 +64,22 @@ def parameters() -> dict[str, Parameter]:
     return {parameter.name: parameter for step in steps() for parameter in step.parameters}
 
 
+def options() -> dict[str, Option]:
+    """Return all options by name: words that say how steps act."""
+    return {option.name: option for step in steps() for option in step.options}
+
+
+def place(name: str | None, beside: int = 0) -> tuple[int, int]:
+    """Return where a step stands among all, and, to compare with others, what stands before (-1) or after (1) it."""
+    names = [step.name for step in steps()]
+    return names.index(choice(name, "history, place", tuple(names))), beside
+
+
+def place_of_halving() -> tuple[int, int]:
+    """Return the place after which all acts on the small image."""
+    return len(halves()[0]) - 1, 1
+
+
 def register(step: Step) -> Step:
     """Add a step to the chain of this process, last in its stage, and return it.
 
@@ -38,9 +90,9 @@ def register(step: Step) -> Step:
     """
     if not isinstance(step, Step):
         raise TypeError(f"step: expected a fastdeg.degradations.Step, got {type(step).__name__}")
-    names = [parameter.name for parameter in step.parameters]
-    taken = {step.name} & {other.name for other in steps()} | set(names) & {*parameters(), *OTHER_ARGUMENTS}
-    if taken or not names:
+    names = [argument.name for argument in step.arguments]
+    taken = {step.name} & {other.name for other in steps()} | set(names) & {*parameters(), *options(), *OTHER_ARGUMENTS}
+    if taken or not step.parameters:
         raise ValueError(f"step {step.name!r}: expected parameters, all of new names, got {sorted(taken) or 'none'}")
     _added.append(step)
     return step
@@ -65,6 +117,9 @@ def space_of(bins: Bins, name: str, *, own_pipeline: bool) -> DegradationSpace:
             f"space: expected axes among {', '.join(known)} (or your own pipeline in `degrade`), "
             f"got {', '.join(map(repr, unknown))}"
         )
+    for step in steps():
+        if any(parameter.name in space.names for parameter in step.parameters):
+            step.check_installed()
     for axis in space.axes:
         low, high = known[axis.name].low, known[axis.name].high
         if axis.low < low or axis.high > high:

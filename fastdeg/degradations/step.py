@@ -6,15 +6,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg._checks import number
+from fastdeg._checks import choice, number
 from fastdeg.degradations.pixels import Image
 
-Settings: TypeAlias = Mapping[str, Any]  # what was given: parameters by name, "noise" and "interpolation"
+Settings: TypeAlias = Mapping[str, Any]  # what was given: parameters and options by name
 Taps: TypeAlias = Callable[[Settings], tuple[NDArray[Any], NDArray[Any]] | None]
 Fast: TypeAlias = Callable[[Image, Settings, NDArray[np.float32], np.random.Generator], Image]
 
@@ -49,6 +50,24 @@ class Parameter:
 
 
 @dataclass(frozen=True)
+class Option:
+    """A word that says how a step acts: an argument of `fastdeg.degrade`, drawn by histories, but no axis."""
+
+    name: str
+    meaning: str
+    values: tuple[str, ...]
+    default: str
+
+    def check(self, value: Any) -> str:
+        """Return the word, or raise where it is none of those that are known."""
+        return choice(value, self.name, self.values)
+
+    def of(self, settings: Settings) -> str:
+        """Return the word that was given, checked, or the default."""
+        return self.check(settings.get(self.name, self.default))
+
+
+@dataclass(frozen=True)
 class Step:
     """A step of the degradation chain.
 
@@ -66,6 +85,9 @@ class Step:
     fast : callable (image, settings, normal, rng) -> image, optional
         Fast form of a step after the downsampling, on pixels in OpenCV's order BGR, float32 or rounded to uint8;
         ``normal`` are standard normal numbers (m, 3) to cut noise from.
+    options : tuple of Option, optional
+    needs : (module, extra), optional
+        The module that the step imports when it acts, and the extra of fastdeg that brings it.
 
     Examples
     --------
@@ -83,6 +105,19 @@ class Step:
     apply: Callable[[Image, Settings, np.random.Generator], Image]
     taps: Taps | None = None
     fast: Fast | None = None
+    options: tuple[Option, ...] = ()
+    needs: tuple[str, str] | None = None
+
+    @property
+    def arguments(self) -> tuple[Parameter | Option, ...]:
+        """All that it may be given."""
+        return (*self.parameters, *self.options)
+
+    def check_installed(self) -> None:
+        """Raise where the module that the step needs is not installed."""
+        if self.needs is not None and find_spec(self.needs[0]) is None:
+            module, extra = self.needs
+            raise ValueError(f"step {self.name!r}: needs the module {module}: pip install 'fastdeg[{extra}]'")
 
     def acts(self, settings: Settings) -> bool:
         """Return whether the step changes something, given these settings."""

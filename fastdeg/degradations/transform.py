@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from numpy.typing import ArrayLike
 
 from fastdeg._checks import choice, integer
 from fastdeg.degradations import registry
-from fastdeg.degradations.chain import Degradation, degrade_by, fixed_parameters
+from fastdeg.degradations.chain import Degradation, checked_history, degrade_by, fixed_parameters
+from fastdeg.degradations.history import History
 from fastdeg.degradations.pixels import Image, check_image
 from fastdeg.degradations.steps.downsampling import FACTOR, INTERPOLATIONS
 from fastdeg.degradations.steps.noise import NOISES
@@ -39,6 +41,8 @@ class DegradationTransform:
     degrade : callable, optional
         Your own pipeline ``(image, parameters, rng) -> image``, instead of `fastdeg.degrade`; ``parameters`` is a
         dictionary from axis name to value.
+    history : History or str, optional
+        What else happens to the images: a `History`, or the name of a preset. What was drawn of it is returned too.
     seed : int or numpy.random.SeedSequence, optional
         None draws one, which ``.seed`` tells and copies share.
     rng : int or numpy.random.SeedSequence, optional
@@ -75,6 +79,7 @@ class DegradationTransform:
         noise: str = "gray",
         interpolation: str = "cubic",
         degrade: Degradation | None = None,
+        history: History | str | None = None,
         seed: Seed | None = None,
         rng: Seed | None = None,
     ) -> None:
@@ -97,6 +102,7 @@ class DegradationTransform:
             if seed is not None:
                 raise ValueError("rng: expected None beside seed, of which it is the earlier name")
             warnings.warn("rng: of DegradationTransform is named seed now", DeprecationWarning, stacklevel=2)
+        self.history = checked_history(history, (*self.names, *self.fixed), noise, interpolation, degrade)
         self.epoch = 0
         self._streams = Streams(rng if seed is None else seed)
 
@@ -120,7 +126,7 @@ class DegradationTransform:
 
     def __call__(
         self, image: ArrayLike, *, index: int | None = None, epoch: int | None = None
-    ) -> tuple[Image, dict[str, float]]:
+    ) -> tuple[Image, dict[str, Any]]:
         """Degrade an image (uint8, uint16 or float in [0, 1]; (H, W, 3) in RGB order or (H, W)).
 
         Parameters
@@ -135,8 +141,8 @@ class DegradationTransform:
         -------
         low : array
             uint8, unless your own pipeline returns something else.
-        parameters : dict of str to float
-            As used: JPEG qualities are whole.
+        parameters : dict
+            As used: JPEG qualities are whole. What was drawn of the history is among them, by its names.
 
         Raises
         ------
@@ -155,12 +161,15 @@ class DegradationTransform:
         if self.degrade is not None:
             return self.degrade(check_image(image), parameters, rng), parameters
         known = registry.parameters()
-        used = {name: known[name].check(value) for name, value in parameters.items()}
-        return degrade_by(image, used | {"noise": self.noise, "interpolation": self.interpolation}, rng), used
+        used = {name: known[name].check(value) if name in known else value for name, value in parameters.items()}
+        drawn = self.history.draw(rng)
+        settings = used | {"noise": self.noise, "interpolation": self.interpolation}
+        return degrade_by(image, settings, rng, drawn), used | drawn.parameters
 
     def __repr__(self) -> str:
         fixed = "".join(f", {name}={value:g}" for name, value in self.fixed.items())
         own = f", degrade={self.degrade!r}" if self.degrade is not None else ""
+        own += f", history={self.history!r}" if self.history else ""
         return f"DegradationTransform({self.distribution!r}{fixed}{own}, seed={self.seed})"
 
 

@@ -16,6 +16,8 @@ SIGMA = Parameter("blur_sigma", MEANING, 0, 1000, "px")
 SIGMA_X = Parameter("blur_sigma_x", "the same along the first of two perpendicular axes", 0, 1000, "px")
 SIGMA_Y = Parameter("blur_sigma_y", "the same along the second", 0, 1000, "px")
 ANGLE = Parameter("blur_angle", "angle of the first axis, counter-clockwise from the rows", -np.inf, unit="°")
+RATIO_MEANING = "ratio of these two, of which `blur_sigma` is the geometric mean"
+RATIO = Parameter("blur_ratio", RATIO_MEANING, 0.05, 20, neutral=1.0)
 LARGEST_SEPARATE = 100.0  # standard deviation; beyond, OpenCV's own form serves the fast path too
 
 
@@ -58,8 +60,10 @@ def _taps(settings: Settings) -> tuple[Image, Image] | None:
 
 def _checked(settings: Settings) -> tuple[float, float, float]:
     """Return the standard deviations along the two axes, and the angle."""
-    both = settings.get("blur_sigma", 0)
-    sigmas = [p.check(settings[p.name]) if p.name in settings else SIGMA.check(both) for p in (SIGMA_X, SIGMA_Y)]
+    both, ratio = SIGMA.check(settings.get("blur_sigma", 0)), RATIO.check(settings.get("blur_ratio", 1))
+    widths = (both, both) if ratio == 1 else (both * ratio**0.5, both / ratio**0.5)
+    pairs = zip((SIGMA_X, SIGMA_Y), widths, strict=True)
+    sigmas = [p.check(settings[p.name]) if p.name in settings else width for p, width in pairs]
     return sigmas[0], sigmas[1], ANGLE.check(settings.get("blur_angle", 0))
 
 
@@ -82,4 +86,4 @@ def _turned_gaussian(sigma_x: float, sigma_y: float, angle: float) -> NDArray[np
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-STEP = Step("blur", Stage.BLUR, (SIGMA, SIGMA_X, SIGMA_Y, ANGLE), _apply, taps=_taps)
+STEP = Step("blur", Stage.BLUR, (SIGMA, SIGMA_X, SIGMA_Y, ANGLE, RATIO), _apply, taps=_taps)

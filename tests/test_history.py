@@ -1,0 +1,160 @@
+"""Histories: what is drawn beside the crafted chain, from the same code for all, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from problems_images import photographs
+
+import fastdeg as fd
+from fastdeg.degradations import Choice, HistoryStep, OneOf, Uniform
+
+SHARPENED = {"step": "sharpening", "sharpening_amount": [1, 2], "sharpening_radius": {"log_uniform": [0.5, 2]}}
+
+
+def picture():
+    return photographs()[0][:160, :200]
+
+
+@pytest.mark.parametrize("name", ["plain", "photo", "realesrgan"])
+def test_presets_draw_from_the_generator_alone_and_keep_the_size(name):
+    history = fd.History.preset(name)
+    for image in (picture(), picture()[..., 0]):
+        seen = set()
+        for seed in range(12):
+            low = fd.degrade(image, downsampling=4, history=history, rng=seed)
+            assert low.dtype == np.uint8
+            assert low.shape == (40, 50, *image.shape[2:])
+            np.testing.assert_array_equal(low, fd.degrade(image, downsampling=4, history=name, rng=seed))
+            seen.add(low.tobytes())
+        assert len(seen) == (1 if name == "plain" else 12)
+    np.testing.assert_array_equal(
+        fd.degrade(picture(), noise_sigma=5, history="plain", rng=1), fd.degrade(picture(), noise_sigma=5, rng=1)
+    )
+
+
+@pytest.mark.parametrize("name", ["plain", "photo", "realesrgan"])
+def test_a_history_is_a_value(name):
+    history = fd.History.preset(name)
+    again = fd.History.from_dict(history.to_dict())
+    for same in (again, pickle.loads(pickle.dumps(history)), copy.deepcopy(history)):
+        assert same == history
+        assert hash(same) == hash(history)
+    assert fd.History.from_dict({"preset": name}) == history
+    assert (history == fd.History([SHARPENED])) is False
+
+
+def test_what_is_drawn_joins_the_crafted_chain():
+    drawn = fd.History([{"step": "JPEG", "jpeg_quality": 30}, SHARPENED]).draw(np.random.default_rng(0))
+    assert drawn.parameters == drawn.settings
+    expected = fd.degrade(picture(), blur_sigma=1, downsampling=2, **drawn.settings)
+    got = fd.degrade(picture(), blur_sigma=1, downsampling=2, rng=0, history=fd.History([
+        {"step": "JPEG", "jpeg_quality": 30}, SHARPENED]))  # fmt: skip
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_events_happen_at_their_places_in_the_order_of_the_list():
+    first = {"step": "JPEG", "jpeg_quality": 10, "label": "first"}
+    image = picture()
+    got = fd.degrade(image, blur_sigma=2, history=fd.History([first | {"before": "blur"}]), rng=0)
+    np.testing.assert_array_equal(got, fd.degrade(fd.degrade(image, jpeg_quality=10), blur_sigma=2))
+    got = fd.degrade(image, downsampling=2, jpeg_quality=60, history=fd.History([first | {"after": "JPEG"}]), rng=0)
+    np.testing.assert_array_equal(got, fd.degrade(fd.degrade(image, downsampling=2, jpeg_quality=60), jpeg_quality=10))
+    steps = [first | {"after": "downsampling"}, {"step": "median", "median_size": 5, "after": "downsampling"}]
+    low = fd.degrade(image, downsampling=2)
+    for order in (steps, steps[::-1]):
+        expected = low
+        for step in order:
+            name = next(key for key in step if key.endswith(("quality", "size")))
+            expected = fd.degrade(expected, **{name: step[name]})
+        got = fd.degrade(image, downsampling=2, history=fd.History(order), rng=0)
+        # the downsampled picture is not rounded before the first of them where nothing needs 8 bits: both do
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_probabilities_ranges_and_branches_are_what_they_say():
+    rng = np.random.default_rng(0)
+    step = HistoryStep("Gaussian noise", {"noise_sigma": Choice([Uniform(0, 1), 7.0], [0.25, 0.75])}, probability=0.5)
+    values = [step.draw(rng).settings.get("noise_sigma", -1) for _ in range(4000)]
+    assert np.mean([v == -1 for v in values]) == pytest.approx(0.5, abs=0.03)
+    assert np.mean([v == 7 for v in values]) == pytest.approx(0.375, abs=0.03)
+    assert np.mean([0 <= v <= 1 for v in values]) == pytest.approx(0.125, abs=0.03)
+    history = fd.History([OneOf([(3, [step]), (1, [SHARPENED])])])
+    drawn = [history.draw(rng).settings for _ in range(4000)]
+    assert np.mean(["sharpening_amount" in d for d in drawn]) == pytest.approx(0.25, abs=0.03)
+    for kind, transform in (("log_uniform", np.log), ("root_uniform", np.sqrt)):
+        of_kind = HistoryStep("Gaussian noise", {"noise_sigma": {kind: [1, 25]}})
+        low, high = transform(1), transform(25)
+        share = [(transform(of_kind.draw(rng).settings["noise_sigma"]) - low) / (high - low) for _ in range(2000)]
+        assert np.histogram(share, 4, (0, 1))[0] == pytest.approx(500, rel=0.2)
+    whole = HistoryStep("JPEG", {"jpeg_quality": {"integers": [3, 5]}})
+    assert {whole.draw(rng).settings["jpeg_quality"] for _ in range(100)} == {3, 4, 5}
+
+
+def test_a_transform_and_degrade_draw_from_the_same_code():
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.levels("blur_sigma", [1.5])]))
+    uniform = fd.BinnedDistribution.uniform(bins)
+    low, used = fd.DegradationTransform(uniform, downsampling=2, history="photo", seed=3)(picture())
+    drawn = {name: value for name, value in used.items() if name not in ("blur_sigma", "downsampling")}
+    assert used["blur_sigma"] == 1.5
+    assert {"noise", "interpolation", "jpeg_subsampling"} <= drawn.keys() <= fd.History.preset("photo").names
+    np.testing.assert_array_equal(low, fd.degrade(picture(), **used, rng=0))  # nothing else is left to chance
+
+
+def test_halves_are_drawn_apart():
+    history = fd.History.preset("realesrgan")
+    first, second = history.halves()
+    assert first.names | second.names == history.names
+    assert "first.jpeg_quality" in first.names
+    assert "resampling_scale" in first.names
+    assert "jpeg_quality" in second.names
+    assert not second.draw(np.random.default_rng(0)).settings.keys() & {"resampling_scale", "interpolation"}
+
+
+@pytest.mark.parametrize(
+    ("steps", "error", "words"),
+    [
+        ([{"step": "medain"}], ValueError, r"^history\[0\]: step: expected one of 'blur', .*, got 'medain'$"),
+        ([SHARPENED, {"step": "JPEG", "jpeg_quality": [90, 30]}], ValueError,
+         r"^history\[1\]: jpeg_quality: expected low <= high, got \[90, 30\]$"),
+        ([{"step": "JPEG", "jpeg_quality": 30, "probability": 1.2}], ValueError,
+         r"^history\[0\]: probability: expected a number from 0 to 1, got 1.2$"),
+        ([{"one_of": [{"steps": []}, {"steps": [{"step": "JPEG", "jpeg_quality": [3, 200]}]}]}], ValueError,
+         r"^history\[0\]: one_of\[1\].steps\[0\]: jpeg_quality: expected a number from 1 to 105, got 200"),
+        ([{"step": "JPEG", "quality": 3}], ValueError, r"step 'JPEG': expected one of 'jpeg_quality', .*got 'quality'"),
+        ([{"step": "JPEG", "jpeg_quality": None}], TypeError, r"^history\[0\]: jpeg_quality: .*expected a number"),
+        ([{"step": "JPEG", "jpeg_subsampling": "5:2:0"}], ValueError, "jpeg_subsampling: expected one of"),
+        ([{"step": "JPEG", "jpeg_quality": {"choice": [1, 2], "weights": [1]}}], ValueError, "list of 2 numbers"),
+        ([{"step": "JPEG", "jpeg_quality": 9, "after": "tea"}], ValueError, "after: expected one of .* got 'tea'"),
+        ([{"step": "JPEG", "jpeg_quality": 9, "label": "first"}], ValueError, "label: expected a word, beside after"),
+        ([SHARPENED, SHARPENED], ValueError, r"^history\[1\]: 'sharpening_amount' is drawn twice"),
+        ([3], TypeError, r"^history\[0\]: expected a mapping with 'step' or 'one_of', got 3"),
+        ({"a": 1}, TypeError, "^history: expected a list of steps"),
+    ],
+)  # fmt: skip
+def test_bad_histories_are_told_in_a_sentence_with_the_place(steps, error, words):
+    with pytest.raises(error, match=words):
+        fd.History(steps)
+
+
+def test_what_is_crafted_is_not_drawn():
+    history = fd.History([SHARPENED, {"step": "JPEG", "jpeg_quality": [30, 95]}])
+    with pytest.raises(
+        ValueError, match=r"^history\[1\]: expected no parameter that is crafted, .* got 'jpeg_quality'"
+    ):
+        fd.degrade(picture(), jpeg_quality=50, history=history)
+    uniform = fd.BinnedDistribution.uniform(fd.GridBins(fd.DegradationSpace.preset("paper")))
+    with pytest.raises(ValueError, match="got 'jpeg_quality'"):
+        fd.DegradationTransform(uniform, history=history)
+    for call in (fd.degrade, lambda image, **words: fd.DegradationTransform(uniform, **words)):
+        with pytest.raises(ValueError, match="got 'noise'"):
+            call(picture(), noise="color", history="photo")
+        with pytest.raises(ValueError, match="history: expected one of 'plain', 'photo', 'realesrgan', got 'tea'"):
+            call(picture(), history="tea")
+        with pytest.raises(TypeError, match="history: expected a History, the name of a preset or None, got int"):
+            call(picture(), history=3)
+    with pytest.raises(ValueError, match="history: expected None beside degrade"):
+        fd.DegradationTransform(uniform, history="photo", degrade=lambda image, parameters, rng: image)
