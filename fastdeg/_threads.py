@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 
 # Below this many elementary operations, some 50 µs, the launch of the threads costs more than it saves.
 SMALL_WORK = 100_000
 
+T = TypeVar("T")
 _numba_config: Any = numba.config
 _launched_in_process: int | None = None  # process that made the first parallel launch
 _forked_after_launch = False
@@ -146,3 +147,34 @@ def single_blas_thread() -> Iterator[None]:
     with _single_blas_thread(), ExitStack() as restore:
         _limit_blas(restore, by_thread=True)
         yield
+
+
+def ordered_map(
+    function: Callable[..., T], items: Iterable[Any], *shared: Any, threads: int | None = None
+) -> Iterator[T]:
+    """Yield ``function(item, *shared)`` for each item, in their order, each as soon as those before it are done.
+
+    Runs through joblib: on threads of this process, or wherever ``joblib.parallel_config`` of the caller says; there
+    function, items and results are pickled. Items are taken a few ahead of what is done. Kernels and OpenCV run on one
+    thread each. Randomness belongs to items: let each bring its seed.
+    """
+    from joblib import Parallel, delayed
+    from joblib.parallel import get_active_backend
+
+    _, n_jobs = get_active_backend()
+    if n_jobs is None or threads is not None:
+        n_jobs = thread_count(threads)
+    call = delayed(_on_one_thread)
+    with single_opencv_thread():
+        run = Parallel(n_jobs, prefer="threads", return_as="generator")
+        yield from run(call(function, item, *shared) for item in items)
+
+
+def _on_one_thread(function: Callable[..., T], *args: Any) -> T:
+    before = numba.get_num_threads()  # of this Python thread: a new one would use all
+    numba.set_num_threads(1)
+    try:
+        with single_opencv_thread():
+            return function(*args)
+    finally:
+        numba.set_num_threads(before)

@@ -10,10 +10,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdeg._threads import ordered_map
 from fastdeg._types import ByValue
 from fastdeg.degradations.pixels import check_image
 from fastdeg.images.features import jpeg_grid_offset, luma, luma_features
-from fastdeg.images.inference.synthesis import Embedding, Recipe, embedded, patches_of
+from fastdeg.images.inference.synthesis import Described, Embedding, Recipe, embedded, patches_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +56,24 @@ def described(images: Images, recipe: Recipe) -> DescribedImages:
             raise ValueError("images: described by an estimator with another patch_size, features or JPEG axis")
         return images
     pictures = image_list(images, "images")
-    found: list[Any] = []
+    parts: list[Any] = []
     owners: list[int] = []
-    for i, image in enumerate(pictures):
-        x = check_image(image, f"images[{i}]")
-        if recipe.embed is not None:
-            parts = patches_of(x, recipe.patch_size)
-        else:
-            plane = luma(x, f"images[{i}]")
-            top, left = jpeg_grid_offset(plane) if "jpeg_quality" in recipe.names else (0, 0)
-            parts = [luma_features(p[None])[0] for p in patches_of(plane[top:, left:], recipe.patch_size)]
-        found += parts
-        owners += [i] * len(parts)
-    features = embedded(recipe.embed, found) if recipe.embed is not None else np.stack(found)
+    for i, own in enumerate(ordered_map(_described_image, enumerate(pictures), recipe)):
+        parts += list(own) if recipe.embed is not None else [own]
+        owners += [i] * len(own)
+    features = embedded(recipe.embed, parts) if recipe.embed is not None else np.concatenate(parts)
     return DescribedImages(features, np.array(owners), len(pictures), by)
+
+
+def _described_image(numbered: tuple[int, Any], recipe: Recipe) -> Described:
+    """Return the patches of one image to be embedded, or their features."""
+    i, image = numbered
+    x = check_image(image, f"images[{i}]")
+    if recipe.embed is not None:
+        return patches_of(x, recipe.patch_size)
+    plane = luma(x, f"images[{i}]")
+    top, left = jpeg_grid_offset(plane) if "jpeg_quality" in recipe.names else (0, 0)
+    return np.stack([luma_features(p[None])[0] for p in patches_of(plane[top:, left:], recipe.patch_size)])
 
 
 def image_list(images: Any, name: str) -> list[Any]:

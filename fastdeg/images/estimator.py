@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -36,6 +37,7 @@ from fastdeg.images.inference.synthesis import (
     Embedding,
     Recipe,
     checked_clean_images,
+    drawn_over,
     least_side,
     synthesize,
 )
@@ -154,7 +156,7 @@ class DegradationEstimator(BaseEstimator):
         )
         seeds = np.random.SeedSequence(integer(self.random_state, "random_state", 0)).spawn(2)
         synthetic = synthesize(
-            images, self._draw, recipe, integer(self.n_samples, "n_samples", 50), seeds[0],
+            images, partial(drawn_over, self._space), recipe, integer(self.n_samples, "n_samples", 50), seeds[0],
             threads=threads, progress=progress,
         )  # fmt: skip
         if progress is not None:
@@ -191,12 +193,6 @@ class DegradationEstimator(BaseEstimator):
         if "jpeg_quality" in names and self.degrade is None and self.features is None:
             best = space.axes[names.index("jpeg_quality")].high
         return Recipe(names, fixed, self.noise, self.interpolation, self.degrade, self.features, size, best)
-
-    def _draw(self, n: int, rng: np.random.Generator) -> Float:
-        """Draw parameters uniformly over the space."""
-        axes = self._space.axes
-        columns = [rng.choice(a.centers, n) if a.discrete else rng.uniform(a.low, a.high, n) for a in axes]
-        return np.stack(columns, axis=1).astype(np.float64)
 
     @property
     def _space(self) -> DegradationSpace:

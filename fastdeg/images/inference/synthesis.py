@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product, starmap
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg._threads import single_opencv_thread, worker_pool
+from fastdeg._threads import ordered_map
 from fastdeg._types import Float, Progress
 from fastdeg.degradations.chain import Degradation, corrupt
 from fastdeg.degradations.fast import corrupted_variants, in_tones, noise_pool, shrink_at_once, shrink_by_area
@@ -30,6 +31,7 @@ BRIGHTNESSES = (-20.0, 20.0)  # grey levels
 SMALLEST_PATCH = 24  # low-resolution pixels
 VARIANTS = 4  # noise and compression drawn for each blurred and downsampled patch: cheaper than another patch
 JITTER = (0.7, 1.4), (-60.0, 60.0)  # further contrasts and brightnesses, of every second variant
+ROUNDS_AT_ONCE = 8  # patches of one piece of content that are made in a row
 SHARE_OF_FIT = 0.9  # of the progress of a fit; the rest is for learning from the features
 UNCOMPRESSED_EVERY = 2  # patches: one more variant, never compressed, so that the lack of compression is known too
 
@@ -68,6 +70,12 @@ class Recipe:
         return float({"downsampling": 1.0, **self.fixed, **highest}["downsampling"])
 
 
+def drawn_over(space: DegradationSpace, n: int, rng: np.random.Generator) -> Float:
+    """Draw parameters uniformly over the space."""
+    columns = [rng.choice(a.centers, n) if a.discrete else rng.uniform(a.low, a.high, n) for a in space.axes]
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
 def pieces_of(images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     """Return pieces of content that share no pixel: the images, or both halves of each where they are few."""
     if len(images) >= MANY_IMAGES:
@@ -99,26 +107,24 @@ def synthesize(
     rounds = max(1, -(-n_samples // (variants * len(pieces))))
     for_pool, *seeds = seed.spawn(1 + rounds * len(pieces))
     normal = noise_pool(recipe.noise, recipe.patch_size, np.random.default_rng(for_pool))
-    jobs = list(enumerate(seeds))
+    jobs = list(product(range(0, rounds, ROUNDS_AT_ONCE), range(len(pieces))))  # in one job the piece is sent once
+    compressed = [recipe.best_quality is None or i % UNCOMPRESSED_EVERY != 0 for i in range(rounds)]
 
-    def work(job: tuple[int, np.random.SeedSequence]) -> tuple[Described, Float, int]:
-        k, child = job
-        rng = np.random.default_rng(child)
-        piece = k % len(pieces)
-        uncompressed = recipe.best_quality is not None and k // len(pieces) % UNCOMPRESSED_EVERY == 0
-        described, parameters = _samples(pieces[piece], draw, recipe, normal, jittered, uncompressed, rng)
-        return described, parameters, piece
+    def patches_of_job(first: int, piece: int) -> tuple[NDArray[Any], list[tuple[np.random.SeedSequence, bool]]]:
+        own = range(first, min(rounds, first + ROUNDS_AT_ONCE))
+        return pieces[piece], [(seeds[i * len(pieces) + piece], not compressed[i]) for i in own]
 
-    results = []
-    with single_opencv_thread(), worker_pool(threads) as pool:
-        chunk = 64
-        for start in range(0, len(jobs), chunk):
-            results += list(pool.map(work, jobs[start : start + chunk]))
-            if progress is not None:
-                progress(SHARE_OF_FIT * min(1.0, (start + chunk) / len(jobs)), "degrading clean images")
+    results: list[Any] = [None] * len(seeds)
+    made = ordered_map(
+        _samples_of_piece, starmap(patches_of_job, jobs), draw, recipe, normal, jittered, threads=threads
+    )
+    for k, ((first, piece), samples) in enumerate(zip(jobs, made, strict=True)):
+        results[first * len(pieces) + piece : (first + ROUNDS_AT_ONCE) * len(pieces) : len(pieces)] = samples
+        if progress is not None:
+            progress(SHARE_OF_FIT * (k + 1) / len(jobs), "degrading clean images")
     described = [x for r in results for x in r[0]]
     features = embedded(recipe.embed, described) if recipe.embed is not None else np.stack(described)
-    groups = np.repeat([r[2] for r in results], [len(r[0]) for r in results])
+    groups = np.repeat(np.arange(len(results)) % len(pieces), [len(r[0]) for r in results])
     uncompressed = np.concatenate([np.arange(len(r[0])) >= variants for r in results])
     all_jittered = np.zeros_like(uncompressed)
     all_jittered[~uncompressed] = np.tile(jittered, len(results))
@@ -163,6 +169,21 @@ def _starts(length: int, size: int) -> list[int]:
 def _after_downsampling() -> set[str]:
     """Return the parameters that variants of one blurred and downsampled patch may differ in."""
     return {parameter.name for step in halves()[1] for parameter in step.parameters}
+
+
+def _samples_of_piece(
+    job: tuple[NDArray[Any], Sequence[tuple[np.random.SeedSequence, bool]]],
+    draw: Callable[[int, np.random.Generator], Float],
+    recipe: Recipe,
+    normal: NDArray[np.float32],
+    jittered: NDArray[np.bool_],
+) -> list[tuple[Described, Float]]:
+    """Return samples of a piece for each seed, and whether one of them shall be never compressed."""
+    piece, patches = job
+    return [
+        _samples(piece, draw, recipe, normal, jittered, uncompressed, np.random.default_rng(seed))
+        for seed, uncompressed in patches
+    ]
 
 
 def _samples(
