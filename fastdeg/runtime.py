@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("numba", "llvmlite", "numpy", "scipy", "scikit-learn", "opencv-python", "matplotlib", "rich")
+_PACKAGES = ("numba", "llvmlite", "numpy", "scipy", "scikit-learn", "matplotlib", "rich")
 
 
 def warmup() -> None:
@@ -68,6 +68,7 @@ def configuration() -> dict[str, Any]:
     import numba
 
     import fastdeg
+    from fastdeg import opencv
     from fastdeg._threads import layer
 
     versions = {}
@@ -81,6 +82,7 @@ def configuration() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         **versions,
+        "opencv": ", ".join(opencv.installed()) or "not installed",
         "threads": numba.get_num_threads(),
         "cpu_count": os.cpu_count(),
         "threading_layer": layer(),
@@ -96,8 +98,7 @@ def show_config() -> None:
     --------
     >>> import fastdeg as fd
     >>> fd.show_config()
-    fastdeg           0.1.0
-    ...
+    fastdeg           ...
     """
     for key, value in configuration().items():
         print(f"{key:<17} {value}")

@@ -11,7 +11,7 @@ SHARED = {"fastdeg._checks", "fastdeg._files", "fastdeg._types", "fastdeg._threa
 
 # floors of the house, from the ground up: a room imports from its own floor and from those below
 FLOORS = (
-    ("_types", "_files", "_threads"),
+    ("_types", "_files", "_threads", "opencv"),
     ("_checks", "kernels"),
     ("space", "nearest", "moments"),
     ("bins",),

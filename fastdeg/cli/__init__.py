@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with numba_threads(thread_count(options.threads)):
             run(options)
         sys.stdout.flush()
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         if isinstance(error, BrokenPipeError):  # the reader of our output has left: nothing more to say
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0

@@ -1,5 +1,10 @@
 """What can happen to an image: the steps of the degradation chain, a table that takes more, and histories."""
 
+# ruff: noqa: E402
+from fastdeg import opencv
+
+opencv.require()  # before any module that imports it: a sentence instead of the loader's message
+
 from fastdeg.degradations.history import Drawn, Event, History, HistoryStep, OneOf, as_history
 from fastdeg.degradations.ranges import Choice, Integers, LogUniform, RootUniform, Uniform
 from fastdeg.degradations.registry import register, steps, unregister
