@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastdeg._checks import by_name, choice, float_array, integer, number
 from fastdeg._types import ByValue, Float
 
+PRESETS = ("paper", "dense", "photo")
+
 
 @dataclass(frozen=True, eq=False)
 class Axis(ByValue):
@@ -188,8 +190,18 @@ class DegradationSpace:
 
         ``"paper"``: 5 × 5 × 3 cells of blur_sigma [0, 5], noise_sigma [0, 50] and jpeg_quality [30, 90], the space of
         Zhang et al. ``"dense"``: 50 × 51 × 7 levels of blur_sigma 0.1 … 5.0, noise_sigma 0 … 50 and downsampling 2 … 8.
+        ``"photo"``: 8 × 8 × 9 cells of blur_sigma [0, 5], noise_sigma [0, 50] and jpeg_quality [10, 110], the last of
+        which, from 100.5 on, is no compression.
         """
-        if choice(name, "preset", ("paper", "dense")) == "paper":
+        if choice(name, "preset", PRESETS) == "photo":
+            return cls(
+                [
+                    Axis.edges("blur_sigma", [0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5], "px"),
+                    Axis.edges("noise_sigma", [0, 2, 5, 10, 15, 20, 30, 40, 50], "of 255"),
+                    Axis.edges("jpeg_quality", [10, 25, 40, 55, 70, 80, 90, 96, 100.5, 110]),
+                ]
+            )
+        if name == "paper":
             return cls(
                 [
                     Axis.regular("blur_sigma", 0, 5, 5, "px"),

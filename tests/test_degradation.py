@@ -149,7 +149,7 @@ def test_one_pixel_and_grey():
         (np.zeros((4, 4), np.uint8), {"blur_sigma": -1}, ValueError, "blur_sigma"),
         (np.zeros((4, 4), np.uint8), {"noise_sigma": np.inf}, ValueError, "noise_sigma"),
         (np.zeros((4, 4), np.uint8), {"jpeg_quality": 0}, ValueError, "jpeg_quality"),
-        (np.zeros((4, 4), np.uint8), {"jpeg_quality": 106}, ValueError, "jpeg_quality"),
+        (np.zeros((4, 4), np.uint8), {"jpeg_quality": 111}, ValueError, "jpeg_quality"),
         (np.zeros((4, 4), np.uint8), {"noise": "pink"}, ValueError, "noise"),
         (np.zeros((4, 4), np.uint8), {"downsampling": 2, "interpolation": "magic"}, ValueError, "interpolation"),
     ],
@@ -214,9 +214,9 @@ def test_what_a_transform_would_ignore_or_cannot_use_is_refused():
         with pytest.raises(TypeError, match="distribution: expected a BinnedDistribution, got"):
             fd.DegradationTransform(wrong)
     bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("jpeg_quality", 0, 100, 4)]))
-    with pytest.raises(ValueError, match="axis 'jpeg_quality' within 1 to 105, got 0 to 100"):
+    with pytest.raises(ValueError, match="axis 'jpeg_quality' within 1 to 110, got 0 to 100"):
         fd.DegradationTransform(fd.BinnedDistribution.uniform(bins))
-    with pytest.raises(ValueError, match="axis 'jpeg_quality' within 1 to 105, got 0 to 100"):
+    with pytest.raises(ValueError, match="axis 'jpeg_quality' within 1 to 110, got 0 to 100"):
         fd.DegradationEstimator(bins).fit([photographs()[0]])
 
 

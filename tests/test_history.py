@@ -10,6 +10,7 @@ import pytest
 from problems_images import photographs
 
 import fastdeg as fd
+from fastdeg.cli.inputs import read_history, read_space
 from fastdeg.degradations import Choice, HistoryStep, OneOf, Uniform
 
 SHARPENED = {"step": "sharpening", "sharpening_amount": [1, 2], "sharpening_radius": {"log_uniform": [0.5, 2]}}
@@ -123,7 +124,7 @@ def test_halves_are_drawn_apart():
         ([{"step": "JPEG", "jpeg_quality": 30, "probability": 1.2}], ValueError,
          r"^history\[0\]: probability: expected a number from 0 to 1, got 1.2$"),
         ([{"one_of": [{"steps": []}, {"steps": [{"step": "JPEG", "jpeg_quality": [3, 200]}]}]}], ValueError,
-         r"^history\[0\]: one_of\[1\].steps\[0\]: jpeg_quality: expected a number from 1 to 105, got 200"),
+         r"^history\[0\]: one_of\[1\].steps\[0\]: jpeg_quality: expected a number from 1 to 110, got 200"),
         ([{"step": "JPEG", "quality": 3}], ValueError, r"step 'JPEG': expected one of 'jpeg_quality', .*got 'quality'"),
         ([{"step": "JPEG", "jpeg_quality": None}], TypeError, r"^history\[0\]: jpeg_quality: .*expected a number"),
         ([{"step": "JPEG", "jpeg_subsampling": "5:2:0"}], ValueError, "jpeg_subsampling: expected one of"),
@@ -158,3 +159,26 @@ def test_what_is_crafted_is_not_drawn():
             call(picture(), history=3)
     with pytest.raises(ValueError, match="history: expected None beside degrade"):
         fd.DegradationTransform(uniform, history="photo", degrade=lambda image, parameters, rng: image)
+
+
+def test_a_file_of_a_space_may_hold_a_history(tmp_path):
+    file = tmp_path / "space.yaml"
+    axes = "axes:\n  - {name: noise_sigma, low: 0, high: 50, n_bins: 5}\n"
+    file.write_text(axes)
+    assert read_history(str(file)) is None
+    assert read_history("photo") is None
+    file.write_text(axes + "history: photo\n")
+    assert read_history(str(file)) == fd.History.preset("photo")
+    file.write_text(axes + 'history:\n  - {step: JPEG, jpeg_quality: [30, 95], jpeg_subsampling: "4:4:4"}\n')
+    assert read_history(str(file)) == fd.History(
+        [HistoryStep("JPEG", {"jpeg_quality": Uniform(30, 95), "jpeg_subsampling": "4:4:4"})]
+    )
+    assert read_space(str(file)).names == ("noise_sigma",)
+    for bad, words in (
+        ("history:\n  - {step: JPEG, jpeg_quality: [95, 30]}\n", r"history\[0\]: jpeg_quality: expected low <= high"),
+        ("history: tea\n", "history: expected one of 'plain', 'photo', 'realesrgan', got 'tea'"),
+        ("history: 3\n", "history: expected a list of steps, got 3"),
+    ):
+        file.write_text(axes + bad)
+        with pytest.raises(ValueError, match=rf"space\.yaml: {words}"):
+            read_history(str(file))

@@ -12,6 +12,9 @@ def test_presets_have_the_stated_axes():
     paper = fd.DegradationSpace.preset("paper")
     np.testing.assert_allclose(paper.axes[2].boundaries, [30, 50, 70, 90])
     assert not paper.axes[0].discrete
+    photo = fd.DegradationSpace.preset("photo")
+    assert photo.shape == (8, 8, 9)
+    assert (photo.axes[2].low, photo.axes[2].boundaries[-2], photo.axes[2].high) == (10, 100.5, 110)
     assert dense.axes[0].discrete
 
 
@@ -57,7 +60,7 @@ def test_configuration_round_trip():
         (lambda: fd.Axis.levels("", [1]), "expected a name"),
         (lambda: fd.DegradationSpace([]), "at least one axis"),
         (lambda: fd.DegradationSpace([fd.Axis.levels("x", [1])] * 2), "each with its own name"),
-        (lambda: fd.DegradationSpace.preset("huge"), "preset: expected one of 'paper', 'dense', got 'huge'"),
+        (lambda: fd.DegradationSpace.preset("huge"), "preset: expected one of 'paper', 'dense', 'photo', got 'huge'"),
         (lambda: fd.DegradationSpace.preset("paper").standardize([1, 2]), r"expected shape \(..., 3\)"),
         (lambda: fd.DegradationSpace.from_dict({"axis": []}), "a list 'axes'"),
         (lambda: fd.DegradationSpace.from_dict({"axes": [{"name": "x", "low": 1}]}), "levels, or edges"),

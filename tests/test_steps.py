@@ -84,7 +84,7 @@ def test_the_documented_table_is_the_registrys():
 
 def test_presets_speak_the_registrys_language():
     known = {p.name: p for step in steps() for p in step.parameters}
-    for preset in ("paper", "dense"):
+    for preset in ("paper", "dense", "photo"):
         for axis in fd.DegradationSpace.preset(preset).axes:
             assert axis.unit == known[axis.name].unit
             assert known[axis.name].low <= axis.low < axis.high <= known[axis.name].high

@@ -50,7 +50,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--annotations": {"type": Path, "metavar": "CSV", "help": "table with one column per axis, instead of photos"},
     "--clean": {"type": Path, "metavar": "DIR", "help": "folder of clean images, beside --references"},
     "--images": {"type": Path, "metavar": "DIR", "help": "folder of images: of the column 'file', or to choose from"},
-    "--space": {"metavar": "PRESET|FILE", "help": "paper, dense, or a YAML file of axes that `fastdeg info` lists"},
+    "--space": {
+        "metavar": "PRESET|FILE",
+        "help": "paper, dense, photo, or a YAML file of axes that `fastdeg info` lists",
+    },
     "--downsampling": {"type": float, "metavar": "F", "help": "used where the space has none (default 4)"},
     "--noise": {"choices": ("gray", "color"), "help": "kind of noise (default gray)"},
     "--n-bins": {"type": int, "metavar": "N", "help": "k-means to N bins (with --annotations; default 100)"},

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
 
 from fastdeg._types import ByValue, Float
+from fastdeg.degradations import History, as_history
 from fastdeg.runs.folder import read_csv
-from fastdeg.space import DegradationSpace
+from fastdeg.space import PRESETS, DegradationSpace
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +74,41 @@ def read_space(name: str) -> DegradationSpace:
     FileNotFoundError, ValueError
         When there is no such preset or file, or the file describes no space.
     """
-    if name in ("paper", "dense"):
+    if name in PRESETS:
         return DegradationSpace.preset(name)
-    path = Path(name)
-    if not path.is_file():
-        raise FileNotFoundError(f"--space: expected paper, dense or a YAML file, got {name!r}")
+    path, config = _read_yaml(name)
     try:
-        return DegradationSpace.from_dict(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected YAML, got {error}") from None
+        return DegradationSpace.from_dict(config)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def read_history(name: str) -> History | None:
+    """Return the history that the YAML file of a space holds, None where it holds none or the space is a preset.
+
+    Its key ``history`` is the name of a preset, or a list of steps.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        When there is no such file, or what it holds is no history.
+    """
+    if name in PRESETS:
+        return None
+    path, config = _read_yaml(name)
+    given = config.get("history") if isinstance(config, Mapping) else None
+    try:
+        return given if given is None else as_history(given) if isinstance(given, str) else History(given)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _read_yaml(name: str) -> tuple[Path, Any]:
+    """Return the path and the content of a space's file."""
+    path = Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(f"--space: expected {', '.join(PRESETS)} or a YAML file, got {name!r}")
+    try:
+        return path, yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: expected YAML, got {error}") from None

@@ -65,7 +65,7 @@ def degrade(
     noise : {"gray", "color"}
         Whether all channels get the same noise or each its own.
     jpeg_quality : float, optional
-        JPEG quality, 1 to 100, rounded to an integer; None, or above 100 (up to 105), for no compression.
+        JPEG quality, 1 to 100, rounded to an integer; None, or above 100 (up to 110), for no compression.
     rng : numpy.random.Generator, SeedSequence, int, optional
         Source of the noise.
     history : History or str, optional

@@ -12,7 +12,7 @@ from fastdeg.degradations.pixels import Image, to_uint8
 from fastdeg.degradations.step import Option, Parameter, Settings, Stage, Step
 from fastdeg.degradations.steps.jpeg import MEANING, SUBSAMPLINGS, jpeg_compress
 
-QUALITY = Parameter("earlier_jpeg_quality", f"before the processing: {MEANING}", 1, 105, neutral=None, whole=True)
+QUALITY = Parameter("earlier_jpeg_quality", f"before the processing: {MEANING}", 1, 110, neutral=None, whole=True)
 SHIFT_X = Parameter("earlier_jpeg_shift_x", "columns that were cropped since, of a block", 0, 15, "px", whole=True)
 SHIFT_Y = Parameter("earlier_jpeg_shift_y", "rows that were cropped since", 0, 15, "px", whole=True)
 SUBSAMPLING = Option("earlier_jpeg_subsampling", "of its chroma", tuple(SUBSAMPLINGS), "4:2:0")

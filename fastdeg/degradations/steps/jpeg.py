@@ -12,7 +12,7 @@ from fastdeg.degradations.pixels import Image, check_image, to_float, to_uint8
 from fastdeg.degradations.step import Option, Parameter, Settings, Stage, Step
 
 MEANING = "real JPEG bytes; rounded to a whole number; above 100: not compressed"
-QUALITY = Parameter("jpeg_quality", MEANING, 1, 105, neutral=None, whole=True)
+QUALITY = Parameter("jpeg_quality", MEANING, 1, 110, neutral=None, whole=True)
 BEST = 100  # quality; what is above stands for no compression, as the end of an axis
 SUBSAMPLINGS = {
     "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
