@@ -45,7 +45,7 @@ _PUBLIC = {
     "warmup": "runtime",
     "show_config": "runtime",
 }
-_MODULES = ("baselines",)
+_MODULES = ("baselines", "frameworks")
 
 __all__ = ["__version__", *_MODULES, *_PUBLIC]
 

@@ -20,7 +20,7 @@ FLOORS = (
     ("njit", "distances", "degradations"),
     ("crafting", "references", "images"),
     ("baselines",),
-    ("runs", "runtime"),
+    ("runs", "frameworks", "runtime"),
     ("cli",),
 )
 

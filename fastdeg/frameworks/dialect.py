@@ -1,0 +1,64 @@
+"""What a dialect of option files is: how it is recognised, read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastdeg.frameworks.options import Options
+from fastdeg.frameworks.ranges import Range
+
+
+@dataclass(frozen=True)
+class Block:
+    """Independent ranges over axes, and their share of all."""
+
+    weight: float
+    ranges: Mapping[str, Range]
+
+
+@dataclass(frozen=True)
+class Purpose:
+    """What the written options are for, beside the ranges: the factor, the kind of noise, and what is said of them."""
+
+    scale: float = 4.0
+    noise: str = "gray"
+    comments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A dialect of option files.
+
+    Parameters
+    ----------
+    name : str
+        What ``framework=`` and ``--to`` call it.
+    title : str
+        Whose it is, in words.
+    suffix : str
+        Of its files, such as ``".yml"``.
+    recognises : callable (path, data) -> bool
+        Whether a file is written in it; ``data`` is what YAML, TOML, JSON or HCL holds, None for other files.
+    read : callable (path, data) -> Options
+    write : callable (blocks, purpose) -> dict from file name to text, or None
+        None: it can only be read.
+    axes : tuple of str
+        Axes whose ranges it can say.
+    joint : bool
+        Whether one file says a mixture of any number of blocks.
+    notes : tuple of str
+        What to know of what is written.
+    """
+
+    name: str
+    title: str
+    suffix: str
+    recognises: Callable[[Path, Mapping[str, Any] | None], bool]
+    read: Callable[[Path, Mapping[str, Any] | None], Options]
+    write: Callable[[Sequence[Block], Purpose], dict[str, str]] | None = None
+    axes: tuple[str, ...] = ("blur_sigma", "downsampling", "noise_sigma", "jpeg_quality")
+    joint: bool = False
+    notes: tuple[str, ...] = ()

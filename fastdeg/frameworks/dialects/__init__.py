@@ -1,0 +1,1 @@
+"""The dialects that come with the package, one file each."""
