@@ -16,9 +16,10 @@ RNG = np.random.default_rng(0)  # no step here draws
 @pytest.mark.parametrize("shape", [(320, 320), (333, 320), (97, 101), (9, 427), (4, 4)])
 @pytest.mark.parametrize("factor", [4, 2, 3, 2.5, 3.7])
 @pytest.mark.parametrize("sigma", [0, 0.3, 1.0, 2.7, 5.0])
-def test_blur_and_downsampling_at_once_are_the_steps(shape, factor, sigma):
+@pytest.mark.parametrize("interpolation", ["cubic", "linear", "area"])
+def test_blur_and_downsampling_at_once_are_the_steps(shape, factor, sigma, interpolation):
     image = photographs()[0][: shape[0], : shape[1]]
-    settings = {"blur_sigma": sigma, "downsampling": factor}
+    settings = {"blur_sigma": sigma, "downsampling": factor, "interpolation": interpolation}
     expected = chain.shrink(image.astype(np.float32), settings, RNG)
     got = shrink_at_once(image, settings, RNG)
     assert got.dtype == np.float32

@@ -21,24 +21,25 @@ from fastdeg.degradations.pixels import to_uint8
 from fastdeg.degradations.registry import halves
 from fastdeg.degradations.step import Settings, Stage
 from fastdeg.degradations.steps import downsampling
-from fastdeg.kernels.images.resample import areas, blurred_cubic, weighted_rows
+from fastdeg.kernels.images.resample import AREA, CUBIC, LINEAR, resampled, weighted_rows
 
 LEAST_POOL = 2**20  # pixels: more than a hundred patches without one in common
 STRIP = 32  # rows worked on at a time: large arrays cost more to allocate than to fill
+SEPARABLE = {"cubic": CUBIC, "linear": LINEAR, "area": AREA}
 Weights = tuple[NDArray[np.int32], NDArray[np.float32]]  # (n, k): which of the old rows make a new one, and how much
 
 
 def shrink_at_once(
     image: NDArray[np.uint8], settings: Settings, rng: np.random.Generator, events: Sequence[Event] = ()
 ) -> NDArray[np.float32]:
-    """Do what `chain.shrink` does: in one pass, where all blur is separable and the interpolation cubic."""
+    """Do what `chain.shrink` does: in one pass, where all blur is separable, and the interpolation one of three."""
     taps = _taps_before_downsampling(settings)
-    height, width = downsampling.target_size(image.shape, settings)
-    same_size = (height, width) == image.shape[:2]
-    if taps is None or events or same_size or settings.get("interpolation", "cubic") != "cubic":
+    old, new = image.shape[:2], downsampling.target_size(image.shape, settings)
+    interpolation = SEPARABLE.get(downsampling.INTERPOLATION.of(settings))
+    shrunk = interpolation != AREA or (new[0] <= old[0] and new[1] <= old[1])
+    if taps is None or interpolation is None or old == new or not shrunk or with_events(True, [], events):
         return shrink(image.astype(np.float32), settings, rng, events)
-    rows = blurred_cubic(image.shape[0], height, taps[1])
-    columns = blurred_cubic(image.shape[1], width, taps[0])
+    rows, columns = (resampled(old[k], new[k], interpolation, taps[1 - k]) for k in (0, 1))
     return _resampled(image, rows, columns, np.float32)
 
 
@@ -56,8 +57,8 @@ def _taps_before_downsampling(settings: Settings) -> tuple[Any, Any] | None:
 
 def shrink_by_area(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Shrink to size (width, height): each new pixel is the mean over its area, as in OpenCV's ``INTER_AREA``."""
-    height, width = image.shape[:2]
-    return _resampled(image, areas(height, size[1]), areas(width, size[0]), np.uint8)
+    rows, columns = (resampled(image.shape[k], size[1 - k], AREA, np.ones(1)) for k in (0, 1))
+    return _resampled(image, rows, columns, np.uint8)
 
 
 def _resampled(image: NDArray[Any], rows: Weights, columns: Weights, dtype: type) -> NDArray[Any]:

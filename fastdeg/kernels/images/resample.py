@@ -10,6 +10,7 @@ from fastdeg.kernels._jit import REASSOCIATE, kernel
 
 STRIP = 512  # numbers of a row worked on at a time, which stay in the cache
 UNROLLED = 4  # terms taken at a time: weights come in such multiples, the last ones zero
+CUBIC, LINEAR, AREA = 0, 1, 2
 KEYS = -0.75  # of the cubic interpolation, as OpenCV has it
 
 
@@ -51,38 +52,37 @@ def keys(t):
 
 
 @kernel
-def blurred_cubic(n, new, taps):
-    """Indices and weights of cubic interpolation from n rows to fewer new ones, of rows blurred with these taps.
-
-    The blur mirrors at the border, the interpolation repeats the last pixel.
-    """
-    terms = taps.shape[0] + 3
-    padded = -(-terms // UNROLLED) * UNROLLED
-    indices, weights = np.zeros((new, padded), np.int32), np.zeros((new, padded), np.float32)
-    for i in range(new):
-        center = (i + 0.5) * (n / new) - 0.5
-        before = math.floor(center) - 1
-        first = max(before, 0)
-        for k in range(terms):
-            indices[i, k] = mirrored(first - taps.shape[0] // 2 + k, n)
-        for j in range(4):
-            weight, shift = keys(abs(center - (before + j))), min(max(before + j, 0), n - 1) - first
-            for k in range(taps.shape[0]):
-                weights[i, shift + k] += np.float32(weight * taps[k])
-    return indices, weights
+def weight_of(interpolation, center, row, scale):
+    """Weight of an old row in the new one whose middle lies at a place between the old ones."""
+    if interpolation == CUBIC:
+        return keys(min(abs(center - row), 2.0))
+    if interpolation == LINEAR:
+        return max(1 - abs(center - row), 0.0)
+    low = center + 0.5 - scale / 2
+    return max(min(row + 1, low + scale) - max(row, low), 0) / scale
 
 
 @kernel
-def areas(n, new):
-    """Indices and weights of the n rows under each of fewer new ones."""
+def resampled(n, new, interpolation, taps):
+    """Indices and weights that make new rows of n rows, after a blur of these with taps.
+
+    The blur mirrors at the border, the interpolation repeats the last pixel. Means over areas are of fewer new rows.
+    """
     scale = n / new
-    padded = -(-(math.ceil(scale) + 1) // UNROLLED) * UNROLLED
+    rows = 4 if interpolation == CUBIC else 2 if interpolation == LINEAR else math.ceil(scale) + 1
+    terms = taps.shape[0] + rows - 1
+    padded = -(-terms // UNROLLED) * UNROLLED
     indices, weights = np.zeros((new, padded), np.int32), np.zeros((new, padded), np.float32)
     for i in range(new):
-        low, high = i * scale, (i + 1) * scale
-        first = math.floor(low)
-        for k in range(padded):
-            row = first + k
-            indices[i, k] = min(row, n - 1)
-            weights[i, k] = np.float32(max(min(row + 1, high) - max(row, low), 0) / scale)
+        center = (i + 0.5) * scale - 0.5
+        start = i * scale if interpolation == AREA else center - 1 if interpolation == CUBIC else center
+        before = math.floor(start)
+        first = min(max(before, 0), n - 1)
+        for k in range(terms):
+            indices[i, k] = mirrored(first - taps.shape[0] // 2 + k, n)
+        for j in range(rows):
+            weight = weight_of(interpolation, center, before + j, scale)
+            shift = min(max(before + j, 0), n - 1) - first
+            for k in range(taps.shape[0]):
+                weights[i, shift + k] += np.float32(weight * taps[k])
     return indices, weights
