@@ -41,6 +41,9 @@ def kernel(
 ) -> Any:
     """Compile a serial function with the package's defaults: cached on disk, without the GIL, NumPy's error model.
 
+    Kernels that Python calls return numbers, arrays and plain tuples: where a signal comes in while numba makes a named
+    tuple of what a kernel returns, the process ends by a segmentation fault. A `driver` makes it.
+
     ``inline="always"``: for a part of one larger kernel, which is then compiled once and not at each level anew, or for
     a few operations; not with fastmath of its own, which would be lost.
     """

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fastdeg._types import Float
 from fastdeg.kernels._jit import driver, kernel
 from fastdeg.kernels.transport.metrics import BLOCK, SQEUCLIDEAN, Points
-from fastdeg.kernels.transport.network.initial_basis import Level, greedy_basis, refined_basis, tree_of
+from fastdeg.kernels.transport.network.initial_basis import Level, greedy_basis, no_shipments, refined_basis, tree_of
 from fastdeg.kernels.transport.network.pricing import Found, no_arcs, no_columns, price, with_found
 from fastdeg.kernels.transport.network.simplex import integer_masses
 from fastdeg.kernels.transport.network.tree import PIVOTS, POSITION, Tree, read_plan
@@ -178,7 +178,9 @@ def solve_levels(finest: Level, metric: int, threads: int | None) -> tuple[Tree,
         y, demand = _merged(levels[-1].y, levels[-1].demand, leaves[-1][1])
         levels.append(Level(x, y, supply, demand))
         leaves.append(cluster_sizes(supply.size, demand.size))
-    tree, is_tree = tree_of(greedy_basis(metric, levels[-1]))
+    made = no_shipments(levels[-1].supply, levels[-1].demand)
+    greedy_basis(metric, levels[-1], made)
+    tree, is_tree = tree_of(made)
     row_min = np.empty(0)
     for depth in range(len(levels) - 1, -1, -1):
         level = levels[depth]
@@ -197,7 +199,9 @@ def solve_levels(finest: Level, metric: int, threads: int | None) -> tuple[Tree,
                     _price(metric, x, above.y, u, coarse_v, (np.inf, -np.inf), 1, threads)[1].row_min,
                     _price(metric, y, above.x, v, coarse_u, (np.inf, -np.inf), 1, threads)[1].row_min,
                 )
-            tree, is_tree = tree_of(refined_basis(metric, level, u, v, tree, leaf_x, leaf_y))
+            made = no_shipments(level.supply, level.demand)
+            refined_basis(metric, level, u, v, tree, (leaf_x, leaf_y), made)
+            tree, is_tree = tree_of(made)
         if not is_tree:
             raise AssertionError("transport: the first basis is not a spanning tree")
         _, by_row = _price(metric, x, y, u, v, (np.inf, -np.inf), FIRST_ARCS, threads)

@@ -5,22 +5,27 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from fastdeg.kernels._jit import kernel, parallel_kernel
+from fastdeg.kernels._jit import driver, kernel, parallel_kernel
 from fastdeg.kernels.transport.network.initial_basis import no_shipments, ship_row
 from fastdeg.kernels.transport.network.simplex import integer_masses
 
 ROWS = 16  # rows of a block of the parallel loop
 
 
-@kernel
+@driver
 def greedy_basis_of_rows(cost, a, b, order, v):
     """Each row in the given order ships to the open columns of least ``cost - v``."""
     supply, demand = np.empty(a.shape[0], np.int64), np.empty(b.shape[0], np.int64)
     integer_masses(a, b, supply, demand)
     made = no_shipments(supply, demand)
+    _ship_rows(cost, order, v, made)
+    return made
+
+
+@kernel
+def _ship_rows(cost, order, v, made):
     for i in order:
         ship_row(made, i, cost[i], v)
-    return made
 
 
 @kernel

@@ -13,7 +13,7 @@ import numpy as np
 from numba import prange
 from numpy.typing import NDArray
 
-from fastdeg.kernels._jit import REASSOCIATE, kernel, parallel_kernel
+from fastdeg.kernels._jit import REASSOCIATE, driver, kernel, parallel_kernel
 
 ROWS = 64  # rows of a block
 SAFE = 1e80  # scalings beyond this, or below its inverse, are absorbed
@@ -52,7 +52,7 @@ class Scaling(NamedTuple):
     error: NDArray[np.float64]
 
 
-@kernel
+@driver
 def new_scaling(n, m):
     """State before the first iteration."""
     n_blocks = (n + ROWS - 1) // ROWS

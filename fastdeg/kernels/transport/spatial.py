@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastdeg.kernels._jit import kernel
+from fastdeg.kernels._jit import driver, kernel
 from fastdeg.kernels.transport.metrics import BLOCK, Points
 
 CLUSTER = 4  # points merged into one of the next coarser level
@@ -83,18 +83,23 @@ def _select(points, axis, order, start, end, middle):
             return
 
 
-@kernel
+@driver
 def block_points(points, order):
     """The points[order] in blocks (the last one filled up with its last point), with the box of each block.
 
     Fewer than three coordinates are filled up with zeros, so that three dimensions are the only special case.
     """
+    d, n_blocks = max(points.shape[1], 3), (order.size + BLOCK - 1) // BLOCK
+    made = Points(np.empty((n_blocks, d, BLOCK)), np.empty((n_blocks, d)), np.empty((n_blocks, d)))
+    _fill_blocks(points, order, made)
+    return made
+
+
+@kernel
+def _fill_blocks(points, order, made):
     n, given = order.shape[0], points.shape[1]
-    d = max(given, 3)
-    n_blocks = (n + BLOCK - 1) // BLOCK
-    blocks = np.empty((n_blocks, d, BLOCK))
-    low = np.empty((n_blocks, d))
-    high = np.empty((n_blocks, d))
+    blocks, low, high = made
+    d = blocks.shape[1]
     for q in range(blocks.shape[0]):
         for k in range(d):
             lowest = np.inf
@@ -106,7 +111,6 @@ def block_points(points, order):
                 highest = max(highest, value)
             low[q, k] = lowest
             high[q, k] = highest
-    return Points(blocks, low, high)
 
 
 @kernel

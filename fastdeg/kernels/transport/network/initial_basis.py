@@ -34,7 +34,7 @@ class Shipments(NamedTuple):
     counts: NDArray[np.int64]
 
 
-@kernel
+@driver
 def no_shipments(supply, demand):
     """Before the first shipment."""
     n, m = supply.shape[0], demand.shape[0]
@@ -91,32 +91,30 @@ def ship_row(made, i, row, v):
 
 
 @kernel
-def greedy_basis(metric, level):
-    """Each source in turn ships to the nearest open sink."""
+def greedy_basis(metric, level, made):
+    """Each source in turn ships to the nearest open sink; `made` is empty before."""
     x, y = level.x.blocks, level.y.blocks
     n, m = level.supply.shape[0], level.demand.shape[0]
-    made = no_shipments(level.supply, level.demand)
     v = np.zeros(m)
     row = np.empty(m)
     for i in range(n):
         for j in range(m):
             row[j] = pair_cost(metric, x, i, y, j)
         ship_row(made, i, row, v)
-    return made
 
 
 @kernel
-def refined_basis(metric, level, u, v, coarse, leaf_x, leaf_y):
-    """Shipments inside an optimal tree of the coarser level (clusters of so many points in a row).
+def refined_basis(metric, level, u, v, coarse, leaves, made):
+    """Shipments inside an optimal tree of the coarser level (clusters of ``leaves`` points of x and y in a row).
 
     The coarse tree is taken down leaf by leaf. A leaf cluster ships all it has left to its parent's cluster (or
     receives from there), each point to the open point of least reduced cost. Each shipment closes one point, the last
     one two: ``n + m - 1`` arcs without a cycle, since no two parts have equal masses.
     """
     n, m = level.supply.shape[0], level.demand.shape[0]
+    leaf_x, leaf_y = leaves
     n_coarse = (n + leaf_x - 1) // leaf_x
     x, y = level.x.blocks, level.y.blocks
-    made = no_shipments(level.supply, level.demand)
     left_supply, left_demand = made.supply, made.demand
     root = np.uint32(coarse.info[ROOT])
     node = coarse.prev[root]
@@ -130,17 +128,16 @@ def refined_basis(metric, level, u, v, coarse, leaf_x, leaf_y):
                 while left_supply[i] > 0:
                     j = _nearest_open(metric, x, i, y, v, left_demand, first_y, end_y)
                     if j < 0:
-                        return made
+                        return
                     ship(made, i, j, pair_cost(metric, x, i, y, j))
         else:
             for j in range(first_y, end_y):
                 while left_demand[j] > 0:
                     i = _nearest_open(metric, y, j, x, u, left_supply, first_x, end_x)
                     if i < 0:
-                        return made
+                        return
                     ship(made, i, j, pair_cost(metric, x, i, y, j))
         node = coarse.prev[node]
-    return made
 
 
 @kernel

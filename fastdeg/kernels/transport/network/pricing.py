@@ -152,11 +152,18 @@ def _price_block(metric, x, y, u, v_blocks, v_max, threshold, tolerance, p, foun
     return count
 
 
-@kernel
+@driver
 def with_found(arcs, by_row, by_column, n_sources):
     """The list with the arcs that pricing found for the rows (sources) and for the columns (sinks) behind it."""
+    longer = no_arcs(arcs.costs.size + by_row.columns.size + by_column.columns.size)
+    n_arcs = _append(arcs, by_row, by_column, n_sources, longer)
+    return Arcs(longer.tails[:n_arcs], longer.heads[:n_arcs], longer.costs[:n_arcs])
+
+
+@kernel
+def _append(arcs, by_row, by_column, n_sources, longer):
     n_arcs = arcs.costs.shape[0]
-    tails, heads, costs = no_arcs(n_arcs + by_row.columns.size + by_column.columns.size)
+    tails, heads, costs = longer
     for e in range(n_arcs):  # a loop: an assignment to a slice costs a second of compilation
         tails[e], heads[e], costs[e] = arcs.tails[e], arcs.heads[e], arcs.costs[e]
     for side in range(2):
@@ -170,4 +177,4 @@ def with_found(arcs, by_row, by_column, n_sources):
                 heads[n_arcs] = n_sources + (j if side == 0 else i)
                 costs[n_arcs] = column_costs[i, k]
                 n_arcs += 1
-    return Arcs(tails[:n_arcs], heads[:n_arcs], costs[:n_arcs])
+    return n_arcs

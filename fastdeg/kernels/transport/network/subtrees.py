@@ -11,7 +11,7 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
-from fastdeg.kernels.transport.network.pricing import Arcs, no_arcs
+from fastdeg.kernels.transport.network.pricing import Arcs
 from fastdeg.kernels.transport.network.simplex import search
 from fastdeg.kernels.transport.network.tree import NONE, PIVOTS, ROOT, TOUCHED, Tree, build_tree
 
@@ -73,7 +73,8 @@ def sort_arcs(label, slot, first, arcs):
     for k in range(n_subtrees):
         first_arc[k + 1] += first_arc[k]
     fill = first_arc[:n_subtrees].copy()
-    own_tails, own_heads, own_costs = no_arcs(first_arc[n_subtrees])
+    n_inside = first_arc[n_subtrees]
+    own_tails, own_heads, own_costs = np.empty(n_inside, np.uint32), np.empty(n_inside, np.uint32), np.empty(n_inside)
     for e in range(n_arcs):
         k = label[tails[e]]
         if k == label[heads[e]]:
@@ -81,7 +82,7 @@ def sort_arcs(label, slot, first, arcs):
             own_heads[fill[k]] = slot[heads[e]] - first[k]
             own_costs[fill[k]] = costs[e]
             fill[k] += 1
-    return Arcs(own_tails, own_heads, own_costs), first_arc
+    return (own_tails, own_heads, own_costs), first_arc
 
 
 @kernel
@@ -114,9 +115,10 @@ def take_subtrees(tree, label, slot, first, subtrees, infos):
 
 
 @parallel_kernel
-def search_subtrees(subtrees, infos, first, arcs, first_arc, undirected, tolerance, budget):
+def search_subtrees(subtrees, infos, first, inside, first_arc, undirected, tolerance, budget):
     """Network simplex on each subtree with its own arcs, each to its optimum or to its share of the budget."""
     n_nodes = subtrees.parent.shape[0]
+    tails, heads, costs = inside
     for k in prange(first.shape[0] - 1):
         start = first[k]
         end = first[k + 1]
@@ -132,8 +134,8 @@ def search_subtrees(subtrees, infos, first, arcs, first_arc, undirected, toleran
             infos[k],
         )
         begin, stop = first_arc[k], first_arc[k + 1]
-        inside = Arcs(arcs.tails[begin:stop], arcs.heads[begin:stop], arcs.costs[begin:stop])
-        search(subtree, inside, undirected, tolerance, budget * (end - start) // n_nodes)
+        arcs = Arcs(tails[begin:stop], heads[begin:stop], costs[begin:stop])
+        search(subtree, arcs, undirected, tolerance, budget * (end - start) // n_nodes)
 
 
 @kernel
