@@ -60,6 +60,23 @@ def layer() -> str:
     return str(numba.threading_layer())
 
 
+@contextmanager
+def signals_as_raised() -> Iterator[None]:
+    """Let an exception that a signal's handler raises, such as KeyboardInterrupt, leave as what it is.
+
+    One that is raised while numba makes Python objects of a kernel's results comes out as the cause of a SystemError.
+    """
+    try:
+        yield
+    except SystemError as error:
+        cause: BaseException = error
+        while isinstance(cause, SystemError) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        if isinstance(cause, SystemError):
+            raise
+        raise cause from None
+
+
 def _after_fork() -> None:
     global _forked_after_launch
     _forked_after_launch = _launched_in_process is not None and layer() != "workqueue"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._threads import signals_as_raised
 from fastdeg._types import Float
 from fastdeg.kernels.measure.brute_force import assign_dense, pack_centers
 from fastdeg.kernels.measure.candidate_grid import assign_cells, build_cells
@@ -30,6 +31,7 @@ class NearestCenter:
         self._cells: tuple[NDArray[Any], ...] | None = None
         self._packed: tuple[Any, ...] | None = None
 
+    @signals_as_raised()
     def __call__(self, samples: NDArray[Any], *, threads: int | None = None) -> NDArray[np.int64]:
         """Return the nearest centre of each row, -1 for a row with NaN."""
         n, n_axes = samples.shape

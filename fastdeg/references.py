@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
-from fastdeg._threads import thread_count
+from fastdeg._threads import signals_as_raised, thread_count
 from fastdeg._types import ByValue, Float
 from fastdeg.distances.frechet import frechet_of_factors
 from fastdeg.distribution import BinnedDistribution
@@ -90,6 +90,7 @@ class ReferenceSelection(ByValue):
         return plotting.card("ReferenceSelection", rows, lambda figure: self.plot(figure.subplots()))
 
 
+@signals_as_raised()
 def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None = None) -> NDArray[np.int64]:
     """Farthest-point traversal: each next point is the one farthest from those already chosen.
 

@@ -1,4 +1,4 @@
-"""Ctrl-C (SIGINT) ends each long solver of transport within a second of processor time, in a process of its own."""
+"""Ctrl-C (SIGINT) ends long calls within a second of processor time, at whatever moment; in processes of their own."""
 
 import subprocess
 import sys
@@ -71,3 +71,51 @@ def test_interrupt(name):
         assert event == "interrupted"
         assert float(used) < 1
     assert len(done.stdout.splitlines()) == 3
+
+
+ANY_MOMENT = """
+import signal, time
+import numpy as np, fastdeg as fd
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGALRM, signal.default_int_handler)  # the timer's signal, which no thread has to send
+rng = np.random.default_rng(0)
+masses, cost = rng.dirichlet(np.ones(300), 2), rng.random((300, 300))
+points = rng.random((20_000, 8))
+space = fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 40), fd.Axis.regular("blur_sigma", 0, 5, 20)])
+target = fd.BinnedDistribution(fd.GridBins(space), rng.dirichlet(np.full(800, 0.05)))
+begun = []
+
+def craft():
+    begun.clear()
+    fd.craft(target, progress=lambda done, message: begun.append(done))
+
+calls = {
+    "matrix": lambda: fd.emd(*masses, cost=cost, threads=1),
+    "points": lambda: fd.emd(*masses, points[:300], points[300:600], threads=1),
+    "farthest points": lambda: fd.farthest_points(points, 100),
+    "craft": craft,
+}
+for name, call in calls.items():
+    call()
+    start = time.perf_counter()
+    call()
+    whole, n_interrupts = time.perf_counter() - start, 0
+    for _ in range(150):
+        begun.clear()
+        try:
+            signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.01, 0.99) * whole)
+            call()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except KeyboardInterrupt as interrupt:
+            n_interrupts += 1
+            assert not begun or begun[-1] == 1 or interrupt.result.distribution.pmf.sum() > 0.999
+    print(name, n_interrupts, flush=True)
+"""
+
+
+def test_an_interrupt_at_any_moment_is_a_keyboard_interrupt():
+    done = subprocess.run([sys.executable, "-c", ANY_MOMENT], check=False, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    counts = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines())
+    assert list(counts) == ["matrix", "points", "farthest points", "craft"]
+    assert min(map(int, counts.values())) >= 30

@@ -132,7 +132,7 @@ def craft(
     )
     _checks.progress(progress)
     solver = WarmSolver(setup, Limits.checked(time_limit, tol, max_iter, threads), warm_start)
-    with single_blas_thread():
+    with single_blas_thread(), solver.interruptible():
         result = solver.result(solver.tau(generalization, progress), progress)
     if not isinstance(generalization, str) or not result.converged:
         warn_of_extremes(setup, result)
@@ -182,5 +182,6 @@ def tradeoff_path(
     time_limit, tol, max_iter = (options.pop(name) for name in ("time_limit", "tol", "max_iter"))
     limits = Limits.checked(time_limit, tol, max_iter, options["threads"])
     setup = build(**options)
-    with single_blas_thread():
-        return assemble(setup, follow(WarmSolver(setup, limits, warm_start), generalizations, progress))
+    solver = WarmSolver(setup, limits, warm_start)
+    with single_blas_thread(), solver.interruptible():
+        return assemble(setup, follow(solver, generalizations, progress))

@@ -57,6 +57,11 @@ class Method(Protocol):
         """
 
 
+def first_point(problem: Problem) -> Solution:
+    """Return the prior within the bounds, without a certificate."""
+    return Solution(project(problem.prior / problem.prior.sum(), problem.lower, problem.upper), np.inf)
+
+
 def solve(
     problem: Problem,
     *,
@@ -66,39 +71,36 @@ def solve(
     threads: int | None = None,
     warm_start: Any = None,
     progress: Progress | None = None,
+    solution: Solution | None = None,
 ) -> Solution:
     """Iterate until the gap is certified, or a limit is reached.
 
-    A KeyboardInterrupt leaves with the best solution so far as its ``solution``.
+    ``solution``, by default `first_point`, is filled in as the best so far: what there is when an interrupt comes.
     """
     start = time.perf_counter()
-    solution = Solution(project(problem.prior / problem.prior.sum(), problem.lower, problem.upper), np.inf)
+    solution = first_point(problem) if solution is None else solution
     run = Run(threads, warm_start, deadline)
-    try:
-        for row in strategy.current().rows:
-            kind: type[Method] = row.resolve()
-            if not kind.applies(problem, run):
-                continue
-            method = kind(problem, run)
-            while True:
-                over = solution.n_iter >= max_iter or time.perf_counter() > deadline
-                if over or not method.blank:
-                    _certify(solution, problem, method, time.perf_counter() - start)
-                    if progress is not None:
-                        progress(_fraction(solution, tol), f"gap {solution.gap:.1e} after {solution.n_iter} iterations")
-                done = solution.closed(tol) or over or time.perf_counter() > deadline
-                # below the optimum's: enough for what is still to come; and where rounding begins, look at each step
-                enough = max(tol, _FINEST) * max(1.0, solution.lower_bound)
-                made = 0 if done else method.advance(enough, max_iter - solution.n_iter)
-                if not made:
-                    break
-                solution.n_iter += made
-            solution.state = method.state()
-            if done:
+    for row in strategy.current().rows:
+        kind: type[Method] = row.resolve()
+        if not kind.applies(problem, run):
+            continue
+        method = kind(problem, run)
+        while True:
+            over = solution.n_iter >= max_iter or time.perf_counter() > deadline
+            if over or not method.blank:
+                _certify(solution, problem, method, time.perf_counter() - start)
+                if progress is not None:
+                    progress(_fraction(solution, tol), f"gap {solution.gap:.1e} after {solution.n_iter} iterations")
+            done = solution.closed(tol) or over or time.perf_counter() > deadline
+            # below the optimum's: enough for what is still to come; and where rounding begins, look at each step
+            enough = max(tol, _FINEST) * max(1.0, solution.lower_bound)
+            made = 0 if done else method.advance(enough, max_iter - solution.n_iter)
+            if not made:
                 break
-    except KeyboardInterrupt as interrupt:
-        interrupt.solution = solution  # type: ignore[attr-defined]
-        raise
+            solution.n_iter += made
+        solution.state = method.state()
+        if done:
+            break
     return solution
 
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._threads import signals_as_raised
 from fastdeg.degradations.chain import corrupt, shrink, with_events
 from fastdeg.degradations.history import Event
 from fastdeg.degradations.pixels import to_uint8
@@ -29,6 +30,7 @@ SEPARABLE = {"cubic": CUBIC, "linear": LINEAR, "area": AREA}
 Weights = tuple[NDArray[np.int32], NDArray[np.float32]]  # (n, k): which of the old rows make a new one, and how much
 
 
+@signals_as_raised()
 def shrink_at_once(
     image: NDArray[np.uint8], settings: Settings, rng: np.random.Generator, events: Sequence[Event] = ()
 ) -> NDArray[np.float32]:
@@ -55,6 +57,7 @@ def _taps_before_downsampling(settings: Settings) -> tuple[Any, Any] | None:
     return along_rows, along_columns
 
 
+@signals_as_raised()
 def shrink_by_area(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Shrink to size (width, height): each new pixel is the mean over its area, as in OpenCV's ``INTER_AREA``."""
     rows, columns = (resampled(image.shape[k], size[1 - k], AREA, np.ones(1)) for k in (0, 1))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._threads import signals_as_raised
 from fastdeg._types import Float
 from fastdeg.kernels._jit import driver
 from fastdeg.kernels.transport.grid import (
@@ -24,6 +25,7 @@ from fastdeg.kernels.transport.network.tree import Tree, new_tree, tree_flows
 from fastdeg.transport.network import Solution, n_pivots, optimise, optimise_subtrees, rounding
 
 
+@signals_as_raised()
 def solve_grid(
     a: Float,
     b: Float,

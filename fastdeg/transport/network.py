@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._threads import signals_as_raised
 from fastdeg._types import Float
 from fastdeg.kernels._jit import driver, kernel
 from fastdeg.kernels.transport.cost_matrix import (
@@ -157,6 +158,7 @@ def solve_rows(
     return by_row.row_min, v, tree.info[PIVOTS], read_plan(tree, a, b)
 
 
+@signals_as_raised()
 def solve_matrix(a: Float, b: Float, cost: Float, threads: int | None = None) -> Solution:
     """Transport of masses a to b, each of sum one, at the C-ordered costs; no checks.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._threads import signals_as_raised
 from fastdeg._types import Float
 from fastdeg.kernels._jit import driver, kernel
 from fastdeg.kernels.transport.metrics import BLOCK, SQEUCLIDEAN, Points
@@ -40,6 +41,7 @@ PRICED_AT_ONCE = 1e9  # pairs times coordinates between two looks at interrupts:
 price_serial = price.serial
 
 
+@signals_as_raised()
 def solve_points(a: Float, b: Float, x: Float, y: Float, metric: int, threads: int | None = None) -> Solution:
     """Transport of masses a at x to masses b at y, each of sum one; ``x is y`` for the same points; no checks.
 
@@ -148,6 +150,7 @@ def _price(
     return count, found
 
 
+@signals_as_raised()
 def transform(metric: int, x: Float, y: Float, v: Float, threads: int | None, above: Float | None = None) -> Float:
     """``min_j cost(x_i, y_j) - v_j`` for each point of x; ``above``: what it is known not to exceed."""
     n = x.shape[0]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastdeg import _checks
+from fastdeg._threads import signals_as_raised
 from fastdeg._types import Progress
 from fastdeg.crafting.path.auto_tau import automatic, limit, typical_tau
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.problem import Solution
 from fastdeg.crafting.problem.transport_term import PlanTransport
 from fastdeg.crafting.result import CraftResult, finish
-from fastdeg.crafting.solve import solve
+from fastdeg.crafting.solve import first_point, solve
 
 _SEARCH = 0.9  # share of the search for tau, as progress is told
 
@@ -50,7 +53,20 @@ class WarmSolver:
         self.setup, self.limits = setup, limits
         self.state: Any = None if warm_start is None else warm_start._state
         self.last: tuple[float, Solution] | None = None  # tau and solution
+        self.current: tuple[float, Solution] | None = None  # of the solve under way
         self.deadline: float | None = None  # of all solves together; else each has its own
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Give a KeyboardInterrupt the best point so far as its ``result``."""
+        try:
+            with signals_as_raised():
+                yield
+        except KeyboardInterrupt as interrupt:
+            problem = self.setup.problem
+            tau, solution = self.current or (typical_tau(problem), Solution(limit(problem), np.inf))
+            interrupt.result = self._finish(tau, solution)  # type: ignore[attr-defined]
+            raise
 
     def tau(self, generalization: float | str, progress: Progress | None) -> float:
         """Return the number that ``generalization`` stands for; of a search, progress is told to nine tenths."""
@@ -66,13 +82,7 @@ class WarmSolver:
         def roughly(tau: float, told: Progress) -> Solution:
             return self.roughly(tau, progress=told)
 
-        try:
-            tau, solution = automatic(self.setup, roughly, lambda: time.perf_counter() > deadline, told)
-        except KeyboardInterrupt as interrupt:
-            if not hasattr(interrupt, "result"):  # before the first solve
-                nothing = Solution(limit(self.setup.problem), np.inf)
-                interrupt.result = self._finish(typical_tau(self.setup.problem), nothing)  # type: ignore[attr-defined]
-            raise
+        tau, solution = automatic(self.setup, roughly, lambda: time.perf_counter() > deadline, told)
         self.state, self.last = solution.state, (tau, solution)
         return tau
 
@@ -98,22 +108,23 @@ class WarmSolver:
         limits = self.limits
         late = self.deadline is not None and time.perf_counter() > self.deadline
         if self.last is not None and self.last[0] == tau and (late or self.last[1].closed(tol)):
+            self.current = self.last
             known = self.last[1]
             if progress is not None:
                 progress(1.0, f"gap {known.gap:.1e} after {known.n_iter} iterations")
             return known
-        try:
-            solution = solve(
-                self.setup.problem.with_tau(tau),
-                tol=tol,
-                max_iter=limits.max_iter,
-                deadline=time.perf_counter() + limits.seconds if self.deadline is None else self.deadline,
-                threads=limits.threads,
-                warm_start=self.state,
-                progress=progress,
-            )
-        except KeyboardInterrupt as interrupt:
-            interrupt.result = self._finish(tau, interrupt.solution)  # type: ignore[attr-defined]
-            raise
+        problem = self.setup.problem.with_tau(tau)
+        solution = first_point(problem)
+        self.current = tau, solution
+        solve(
+            problem,
+            tol=tol,
+            max_iter=limits.max_iter,
+            deadline=time.perf_counter() + limits.seconds if self.deadline is None else self.deadline,
+            threads=limits.threads,
+            warm_start=self.state,
+            progress=progress,
+            solution=solution,
+        )
         self.state, self.last = solution.state, (tau, solution)
         return solution
