@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastdeg import __version__
+from fastdeg.cli.examples import examples_text
 
 # verb: what it does, the options that it needs, and those that it takes
 VERBS = {
@@ -71,24 +72,35 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--force": {"action": "store_true", "help": "replace an earlier run or table there"},
     "--json": {"action": "store_true", "help": "print JSON for machines instead of tables"},
     "--threads": {"type": int, "metavar": "N", "help": "threads of the kernels (numba's setting)"},
+    "--quiet": {"action": "store_true", "help": "print errors, and where things were written, only"},
+    "--verbose": {"action": "store_true", "help": "tell each phase with its time"},
 }
 
+OF_ALL_VERBS = "--json --threads --quiet --verbose"
+MORE_PACKAGES = "the command line needs more packages: pip install 'fastdeg[cli]'"
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit status: 0, 2 for bad input (told in one line), 130 when interrupted."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.verb is None:
+        return _without_verb(parser, options.print_completion)
+    if options.quiet and options.verbose:
+        return _fail("--quiet, --verbose: expected one of them")
     try:
         import rich  # noqa: F401
     except ImportError:
-        return _fail("the command line needs more packages: pip install 'fastdeg[cli]'")
+        return _fail(MORE_PACKAGES)
     try:
         from fastdeg._threads import numba_threads, thread_count
+        from fastdeg.cli import console
 
+        level = console.QUIET if options.quiet else console.VERBOSE if options.verbose else console.NORMAL
         run = import_module(f"fastdeg.cli.{options.verb}").run
-        with numba_threads(thread_count(options.threads)):
+        with console.verbosity(level), numba_threads(thread_count(options.threads)):
             run(options)
         sys.stdout.flush()
     except (ValueError, TypeError, OSError, ImportError) as error:
@@ -110,14 +122,39 @@ def _fail(message: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    as_written: Any = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="fastdeg", description="Craft the training degradation distribution of a super-resolution model."
+        prog="fastdeg",
+        description="Craft the training degradation distribution of a super-resolution model.",
+        epilog=f"{examples_text('')}\n\n`fastdeg VERB --help` has more of them.",
+        formatter_class=as_written,
     )
     parser.add_argument("--version", action="version", version=f"fastdeg {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    shells: dict[str, Any] = {"choices": ("bash", "zsh", "tcsh"), "metavar": "SHELL"}
+    parser.add_argument("--print-completion", **shells, help="print what completes commands in bash, zsh or tcsh")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
     for verb, (description, needed, taken) in VERBS.items():
-        of_verb = verbs.add_parser(verb, help=description, description=description)
-        for name in f"{needed} {taken} --json --threads".split():
-            more: dict[str, Any] = {"required": True} if name in needed and name.startswith("--") else {}
+        of_verb = verbs.add_parser(
+            verb, help=description, description=description, epilog=examples_text(verb), formatter_class=as_written
+        )
+        for name in f"{needed} {taken} {OF_ALL_VERBS}".split():
+            more: dict[str, Any] = {"required": True} if name in needed.split() and name.startswith("--") else {}
             of_verb.add_argument(*(["-o"] if name == "--output" else []), name, **OPTIONS[name], **more)
     return parser
+
+
+def _without_verb(parser: argparse.ArgumentParser, shell: str | None) -> int:
+    """Print the script that completes commands in a shell, or what can be done."""
+    if shell is None:
+        parser.print_help()
+        return 0
+    try:
+        import shtab
+    except ImportError:
+        return _fail(MORE_PACKAGES)
+    for of_verb in parser._subparsers._group_actions[0].choices.values():  # type: ignore[union-attr, attr-defined]
+        for action in of_verb._actions:
+            if action.type is Path:
+                action.complete = shtab.FILE
+    print(shtab.complete(parser, shell))
+    return 0

@@ -1,11 +1,13 @@
-"""What the command line shows a person: tables, notes and progress bars (rich)."""
+"""What the command line shows a person: tables, notes and progress bars (rich), as much of it as is asked for."""
 
 from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,35 @@ from fastdeg import runtime
 from fastdeg._types import Progress
 from fastdeg.runs import report
 
+QUIET, NORMAL, VERBOSE = -1, 0, 1
+_verbosity: ContextVar[int] = ContextVar("verbosity", default=NORMAL)
+
+
+@contextmanager
+def verbosity(level: int) -> Iterator[None]:
+    """Show less (`QUIET`: where things were written, and errors) or more (`VERBOSE`: each phase, with its time)."""
+    token = _verbosity.set(level)
+    try:
+        yield
+    finally:
+        _verbosity.reset(token)
+
+
+def say(text: str) -> None:
+    """Print a line to the standard output."""
+    if _verbosity.get() > QUIET:
+        print(text)
+
+
+def written(path: Path) -> None:
+    """Print where a verb has written: the last line, alone on it, for scripts."""
+    print(path)
+
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
     """Print a table to the standard output: the first column left-aligned, the others right."""
+    if _verbosity.get() == QUIET:
+        return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -35,7 +63,7 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_run(summary: Mapping[str, Any], written: Path, *, as_json: bool) -> None:
+def print_run(summary: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
     """Print a run's comparison table, its certificate and notes, and where its files are; or its summary as JSON."""
     if as_json:
         print_json(summary)
@@ -44,7 +72,7 @@ def print_run(summary: Mapping[str, Any], written: Path, *, as_json: bool) -> No
     print_table("What was found", *report.comparison_table(summary), caption=caption)
     for message in summary["notes"]:
         note(message)
-    print(f"Written: {written}")
+    written(folder)
 
 
 def print_estimate(summary: Mapping[str, Any]) -> None:
@@ -52,14 +80,15 @@ def print_estimate(summary: Mapping[str, Any]) -> None:
     for title, header, rows in report.estimate_tables(summary):
         print_table(title, header, rows)
     for text in report.estimate_sentences(summary):
-        print(text)
+        say(text)
     for message in summary["notes"]:
         note(message)
 
 
 def note(message: str) -> None:
     """Print a note to the standard error."""
-    print(f"fastdeg: {message}", file=sys.stderr, flush=True)
+    if _verbosity.get() > QUIET:
+        print(f"fastdeg: {message}", file=sys.stderr, flush=True)
 
 
 def announce_compilation() -> None:
@@ -70,14 +99,21 @@ def announce_compilation() -> None:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress | None]:
-    """Yield a progress callback that draws a bar on the standard error, or None where that is no terminal."""
-    if not sys.stderr.isatty():
+    """Yield a progress callback that draws a bar on the standard error, or None where that is no terminal.
+
+    Where more is asked for, it tells a line for each phase that begins instead, with the seconds since the start.
+    """
+    if _verbosity.get() == VERBOSE:
+        yield _phases()
+        return
+    if not sys.stderr.isatty() or _verbosity.get() == QUIET:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (BarColumn(), *times, TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=1.0)
 
@@ -86,3 +122,15 @@ def progress_bar() -> Iterator[Progress | None]:
             bar.update(task, completed=fraction, description=message, refresh=new)
 
         yield update
+
+
+def _phases() -> Progress:
+    start, last = time.perf_counter(), ""
+
+    def update(fraction: float, message: str) -> None:
+        nonlocal last
+        if message != last:
+            last = message
+            note(f"{time.perf_counter() - start:5.1f} s: {message}")
+
+    return update

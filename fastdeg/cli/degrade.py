@@ -33,4 +33,5 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         console.print_json(settings | {"pairs": list(pairs.rows), "new": pairs.n_new})
         return
-    print(f"{len(pairs.rows)} pairs, {pairs.n_new} of them new: {options.output}/lq, hq and parameters.csv")
+    console.say(f"{len(pairs.rows)} pairs, {pairs.n_new} of them new: lq, hq and parameters.csv")
+    console.written(options.output)

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         console.print_estimate(summary)
         if options.output is not None:
-            print(f"Written: {options.output}")
+            console.written(options.output)
 
 
 def _marginals(q: fd.BinnedDistribution, bootstrap: Bootstrap) -> dict[str, list[dict[str, Any]]]:

@@ -50,11 +50,11 @@ def run(options: argparse.Namespace) -> None:
         console.print_json(summary)
         return
     console.print_table(f"Selected of {len(photos)} images", *report.reference_table(rows))
-    print(report.selection_text(summary))
+    console.say(report.selection_text(summary))
     for message in summary["notes"]:
         console.note(message)
     if options.output is not None:
-        print(f"Written: {options.output}")
+        console.written(options.output)
 
 
 def _read_run(folder: Path) -> tuple[DegradationEstimator, BinnedDistribution, BinnedDistribution | None]:
