@@ -125,12 +125,12 @@ def corrupted_variants(
     ways = [with_events(False, [(step, s) for step in acting], e) for s, e in zip(settings, beside, strict=True)]
     forms = [[(step.fast, given) for step, given in way if step.fast is not None] for way in ways]
     x: Any = pictures
+    size = settings[0].get(downsampling.SIZE, (height, width))
     if any(len(fast) < len(way) for fast, way in zip(forms, ways, strict=True)) or height * width > len(normal):
         x = np.stack([corrupt(p, s, rng, e) for p, s, e in zip(pictures, settings, beside, strict=True)])
         forms = [[]] * n
     if x.ndim == 4:
         x = cv2.cvtColor(x.reshape(-1, x.shape[2], 3), cv2.COLOR_RGB2BGR).reshape(x.shape)
-    size = x.shape[1:3] if x is not pictures else settings[0].get(downsampling.SIZE, (height, width))
     out = np.empty((n, *size, *x.shape[3:]), np.uint8)
     for k, picture in enumerate(x):  # one at a time: it stays in the cache
         for fast, given in forms[k]:

@@ -66,9 +66,10 @@ def resized(x: Image, size: tuple[int, int], interpolation: str) -> Image:
     """Return float32 pixels of the given height and width."""
     if x.shape[:2] == size:
         return x
+    x = np.asarray(x, np.float32)  # nothing is rounded on the way
     if interpolation in INTERPOLATIONS:
         return cv2.resize(x, (size[1], size[0]), interpolation=INTERPOLATIONS[interpolation])
-    x = np.asarray(x, np.float32)  # Pillow filters floats, one channel at a time
+    # Pillow filters floats one channel at a time
     planes: list[Any] = [
         PIL.Image.fromarray(np.ascontiguousarray(plane)) for plane in (cv2.split(x) if x.ndim == 3 else [x])
     ]
