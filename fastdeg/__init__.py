@@ -22,6 +22,7 @@ _PUBLIC = {
     "CentroidBins": "bins",
     "BinnedDistribution": "distribution",
     "weighted_moments": "moments",
+    "Accumulator": "accumulator",
     "frechet_distance": "distances.frechet",
     "frechet_distances": "distances.frechet",
     "emd": "distances.transport",

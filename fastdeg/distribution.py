@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from fastdeg import _checks
 from fastdeg._files import read_archive, write_archive
 from fastdeg._types import Float
 from fastdeg.bins import Bins, bins_from_arrays
+from fastdeg.bins.masses import bin_masses, merge_masses
+from fastdeg.distributed import fold, is_collection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +76,8 @@ class BinnedDistribution:
         ----------
         bins : GridBins or CentroidBins
         samples : array_like or data frame, shape (n, d)
-            Degradation parameters in the units of the bins; the columns of a data frame are taken by name.
+            Degradation parameters in the units of the bins; the columns of a data frame are taken by name. Arrays and
+            data frames of Dask are counted chunk by chunk, where Dask computes by default.
         sample_weight : array_like, shape (n,), optional
             Non-negative weights.
         outside : {"raise", "clip", "drop"}
@@ -92,19 +95,16 @@ class BinnedDistribution:
         ValueError
             When no sample is left, or one is NaN or outside where that is not allowed.
         """
-        if sample_weight is None:
-            mass: Float = bins.histogram(samples, outside=outside, threads=threads).astype(np.float64)
-            total = effective = mass.sum()
+        if bins.space:
+            samples = _checks.by_name(samples, "samples", bins.names)
+        if is_collection(samples):
+            of_chunk = partial(bin_masses, bins, outside=outside, threads=threads or 1)
+            masses = fold(of_chunk, merge_masses, {"samples": samples, "sample_weight": sample_weight})
         else:
-            labels = bins.assign(samples, outside=outside, threads=threads)
-            weights = _checks.weights(sample_weight, "sample_weight", len(labels))
-            weights = _checks.weights(weights[labels >= 0], "sample_weight", "n")  # large ones may lie outside
-            mass = np.asarray(np.bincount(labels[labels >= 0], weights, bins.n_bins), np.float64)
-            total = weights.sum()
-            effective = total**2 / (weights**2).sum() if total > 0 else 0.0
-        if not total > 0:
-            raise ValueError("samples: expected at least one sample of positive weight inside the bins, got none")
-        return cls(bins, mass / total, n_samples=max(1, round(float(effective))))
+            if sample_weight is not None:
+                sample_weight = _checks.weights(sample_weight, "sample_weight", "n")
+            masses = bin_masses(bins, samples, sample_weight, outside=outside, threads=threads)
+        return cls(bins, masses.pmf, n_samples=masses.effective_number)
 
     @classmethod
     def uniform(cls, bins: Bins) -> BinnedDistribution:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
 from fastdeg._types import ByValue, Float
+from fastdeg.distributed import fold, is_collection
 from fastdeg.kernels.measure import moments as _kernels
 
 
@@ -55,7 +57,8 @@ def weighted_moments(
     Parameters
     ----------
     x : (n, d) array
-        Samples. float32 gives float32 results; sums are float64 always.
+        Samples. float32 gives float32 results; sums are float64 always. With arrays or data frames of Dask, weights and
+        labels have the same chunks; give ``n_bins`` to spare them a pass over the labels.
     weights : (n,) array, optional
         Weights >= 0; only their ratios matter. One each by default.
     labels : (n,) integer array, optional
@@ -97,9 +100,16 @@ def weighted_moments(
     """
     if return_occupied and labels is None:
         raise ValueError("return_occupied: expected labels as well, got None")
-    if weights is not None:
-        weights = _checks.weights(weights, "weights", "n")
-    part = partial_moments(x, weights, labels=labels, n_bins=n_bins, threads=threads)
+    if is_collection(x):
+        given: Any = labels
+        if labels is not None and n_bins is None:
+            n_bins = int(given.max().compute() if is_collection(given) else np.max(given)) + 1
+        of_chunk = partial(_moments_of_chunk, n_bins=n_bins, threads=threads or 1)
+        part = fold(of_chunk, merge, {"x": x, "weights": weights, "labels": labels})
+    else:
+        if weights is not None:
+            weights = _checks.weights(weights, "weights", "n")
+        part = partial_moments(x, weights, labels=labels, n_bins=n_bins, threads=threads)
     if labels is None and not part.weight > 0:
         what = "at least one sample" if weights is None else "weights with a positive total"
         raise ValueError(f"{'x' if weights is None else 'weights'}: expected {what}, got a total of {part.weight!s}")
@@ -152,6 +162,10 @@ def partial_moments(
         _checks.float_array(weight_array, "weights")
         raise ValueError("x: expected samples whose covariance is within the floating-point range, got larger ones")
     return result
+
+
+def _moments_of_chunk(x: Any, weights: Any, labels: Any, **options: Any) -> Moments:
+    return partial_moments(x, weights, labels=labels, **options)
 
 
 def merge(*parts: Moments) -> Moments:

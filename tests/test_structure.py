@@ -12,10 +12,11 @@ SHARED = {"fastdeg._checks", "fastdeg._files", "fastdeg._types", "fastdeg._threa
 # floors of the house, from the ground up: a room imports from its own floor and from those below
 FLOORS = (
     ("_types", "_files", "_threads", "opencv"),
-    ("_checks", "kernels"),
+    ("_checks", "kernels", "distributed"),
     ("space", "nearest", "moments"),
     ("bins",),
     ("distribution", "plotting"),
+    ("accumulator",),
     ("transport",),
     ("njit", "distances", "degradations"),
     ("crafting", "references", "images"),

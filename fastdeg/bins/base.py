@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg._checks import by_name, float_array
 from fastdeg._types import Float
+from fastdeg.distributed import labels_of
 from fastdeg.space import DegradationSpace
 
 
@@ -79,6 +81,12 @@ class Bins(ABC):
     @abstractmethod
     def to_arrays(self) -> dict[str, Any]:
         """Return what `bins_from_arrays` needs to rebuild the bins: arrays and JSON-ready values."""
+
+    def _assign_chunks(self, samples: Any, *, outside: str, threads: int | None) -> Any:
+        """Return the labels of a collection of Dask, as one."""
+        if self.space:
+            samples = by_name(samples, "samples", self.names)
+        return labels_of(partial(self.assign, outside=outside, threads=threads or 1), samples)
 
     def _sample_array(self, samples: ArrayLike) -> NDArray[Any]:
         if self.space:

@@ -13,6 +13,7 @@ from fastdeg import _checks
 from fastdeg._checks import by_name, choice, float_array, integer
 from fastdeg._types import Float
 from fastdeg.bins.base import Bins
+from fastdeg.distributed import is_collection
 from fastdeg.nearest import NearestCenter
 from fastdeg.space import DegradationSpace
 
@@ -145,12 +146,15 @@ class CentroidBins(Bins):
         Returns
         -------
         ndarray of int64, shape (n,)
+            Of samples in an array or a data frame of Dask, an array of Dask that is not computed yet.
 
         Raises
         ------
         ValueError
             When a sample is NaN or has the wrong number of coordinates.
         """
+        if is_collection(samples):
+            return self._assign_chunks(samples, outside=outside, threads=threads)
         choice(outside, "outside", ("raise", "clip", "drop"))
         array = self._sample_array(samples)
         if self.space:

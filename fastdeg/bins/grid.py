@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastdeg._checks import choice
 from fastdeg._types import Float
 from fastdeg.bins.base import Bins
+from fastdeg.distributed import is_collection
 from fastdeg.kernels.measure.binning import CLIP, RAISE, assign_grid, count_grid, regular_axes
 from fastdeg.space import Axis, DegradationSpace, grid_product
 
@@ -97,12 +98,15 @@ class GridBins(Bins):
         Returns
         -------
         ndarray of int64, shape (n,)
+            Of samples in an array or a data frame of Dask, an array of Dask that is not computed yet.
 
         Raises
         ------
         ValueError
             When a sample is NaN, or outside the space under ``outside="raise"``.
         """
+        if is_collection(samples):
+            return self._assign_chunks(samples, outside=outside, threads=threads)
         array = self._sample_array(samples)
         labels = np.empty(len(array), np.int64)
         if self._run(assign_grid, array, labels, outside, threads):
