@@ -22,13 +22,14 @@ VERBS = {
     "craft": (
         "craft p from reference photos and clean images, or from annotations",
         "--output",
-        "--references --annotations --clean --images --space --downsampling --noise --n-bins --generalization "
+        "--references --estimate --annotations --clean --images --space --downsampling --noise --degrade --n-bins "
+        "--generalization "
         "--n-references --n-neighbors --skip-bad --force",
     ),
     "estimate": (
         "find the degradation distribution of reference photos",
         "--references --clean",
-        "--space --downsampling --noise --skip-bad --output --force",
+        "--space --downsampling --noise --degrade --skip-bad --output --force",
     ),
     "select": (
         "select representative and diverse references among the images of a folder",
@@ -48,6 +49,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "IMAGES": {"type": Path, "help": "folder of clean images"},
     "--run": {"type": Path, "metavar": "RUN", "help": "run folder that demo or craft wrote"},
     "--references": {"type": Path, "metavar": "DIR", "help": "folder of low-resolution photos"},
+    "--estimate": {"type": Path, "metavar": "RUN", "help": "earlier run of estimate to go on from, without fitting"},
     "--annotations": {"type": Path, "metavar": "CSV", "help": "table with one column per axis, instead of photos"},
     "--clean": {"type": Path, "metavar": "DIR", "help": "folder of clean images, beside --references"},
     "--images": {"type": Path, "metavar": "DIR", "help": "folder of images: of the column 'file', or to choose from"},
@@ -57,9 +59,15 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--downsampling": {"type": float, "metavar": "F", "help": "used where the space has none (default 4)"},
     "--noise": {"choices": ("gray", "color"), "help": "kind of noise (default gray)"},
+    "--degrade": {"metavar": "MODULE:FUNCTION", "help": "your own pipeline (image, parameters, rng) -> image"},
     "--n-bins": {"type": int, "metavar": "N", "help": "k-means to N bins (with --annotations; default 100)"},
     "--generalization": {"default": "auto", "metavar": "τ", "help": "weight of KL(p‖prior), or auto (default)"},
-    "--n-references": {"type": int, "default": 10, "metavar": "K", "help": "references to select (default 10)"},
+    "--n-references": {
+        "type": int,
+        "default": 10,
+        "metavar": "K",
+        "help": "references to select (default 10; 0: none)",
+    },
     "--n-neighbors": {"type": int, "default": 5, "metavar": "K", "help": "neighbours of the score (default 5)"},
     "--skip-bad": {"action": "store_true", "help": "go on without unusable image files"},
     "--seed": {"type": int, "default": 0, "help": "seed of all that is random (default 0)"},

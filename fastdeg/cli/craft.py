@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,10 @@ from fastdeg._types import Progress
 from fastdeg.bins import Bins
 from fastdeg.cli import console
 from fastdeg.cli.ahead import crafting_compiled
-from fastdeg.cli.inputs import Annotations, read_annotations, read_space
-from fastdeg.cli.photos import craft_from_photos, fit_estimator
+from fastdeg.cli.inputs import Annotations, read_annotations, read_space, refuse
+from fastdeg.cli.photos import craft_from_photos, earlier_estimator, fit_estimator
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.images import dct_features, read_images
+from fastdeg.images import DegradationEstimator, dct_features, read_images
 from fastdeg.runs import folder as runs
 from fastdeg.runs.workflow import Candidates, CraftingRun, craft_run, save_run, summarize
 from fastdeg.space import DegradationSpace
@@ -27,32 +26,45 @@ def run(options: argparse.Namespace) -> None:
     """Craft the training distribution from reference photos and clean images, or from annotations."""
     generalization = _generalization(options.generalization)
     runs.check_run_folder(options.output, force=options.force)
+    if options.n_references < 0:
+        raise ValueError(f"--n-references: expected a whole number >= 0, got {options.n_references}")
     estimator = None
-    if (options.annotations is None) == (options.references is None):
-        raise ValueError("--references, --annotations: expected one of them")
+    if (options.annotations is None) == (options.references is None and options.estimate is None):
+        raise ValueError("--references, --estimate, --annotations: expected one of them")
     if options.annotations is not None:
         crafted, inputs = _craft_from_annotations(options, generalization)
     else:
-        _refuse(options, ("n_bins", "images"), "--annotations, not with --references")
-        if options.clean is None:
-            raise ValueError("--clean: expected a folder of clean images beside --references, got none")
-        with crafting_compiled():
-            estimator, references, notes, inputs = fit_estimator(options)
-        with console.progress_bar() as progress:
-            crafted = craft_from_photos(
-                estimator, references, options, progress, generalization=generalization, notes=notes
-            )
+        estimator, crafted, inputs = _craft_from_photos(options, generalization)
     summary = summarize(crafted, "craft", inputs, generalization_auto=generalization == "auto")
     save_run(options.output, crafted, summary, estimator=estimator, force=options.force)
     console.print_run(summary, options.output, as_json=options.json)
 
 
+def _craft_from_photos(
+    options: argparse.Namespace, generalization: float | str
+) -> tuple[DegradationEstimator, CraftingRun, dict[str, Any]]:
+    refuse(options, ("n_bins", "images"), "--annotations, not with --references or --estimate")
+    if options.estimate is not None:
+        refuse(options, ("clean", "space", "downsampling", "noise", "degrade"), "a fit, not with --estimate")
+        estimator, references, notes, inputs = earlier_estimator(options)
+    elif options.clean is None:
+        raise ValueError("--clean: expected a folder of clean images beside --references, got none")
+    else:
+        with crafting_compiled():
+            estimator, references, notes, inputs = fit_estimator(options)
+    with console.progress_bar() as progress:
+        crafted = craft_from_photos(
+            estimator, references, options, progress, generalization=generalization, notes=notes
+        )
+    return estimator, crafted, inputs
+
+
 def _craft_from_annotations(
     options: argparse.Namespace, generalization: float | str
 ) -> tuple[CraftingRun, dict[str, Any]]:
-    _refuse(options, ("clean", "downsampling", "noise"), "--references, not with --annotations")
+    refuse(options, ("clean", "downsampling", "noise", "degrade"), "--references, not with --annotations")
     if options.images is None:
-        _refuse(options, ("skip_bad",), "--references or --images, since nothing else is read from images")
+        refuse(options, ("skip_bad",), "--references or --images, since nothing else is read from images")
     space = read_space(options.space or "dense")
     table = read_annotations(options.annotations, space)
     bins = _annotation_bins(space, options.n_bins)
@@ -104,13 +116,6 @@ def _annotated_candidates(
     embeddings = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
     files = tuple(table.files[i] for i in usable)
     return Candidates(files, embeddings, table.parameters[usable], labels[usable], photos.images), photos.notes
-
-
-def _refuse(options: argparse.Namespace, names: Sequence[str], where: str) -> None:
-    """Refuse options that would have no effect."""
-    for name in names:
-        if getattr(options, name) not in (None, False):
-            raise ValueError(f"--{name.replace('_', '-')}: goes with {where}")
 
 
 def _generalization(text: str) -> float | str:

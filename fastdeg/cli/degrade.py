@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> None:
         "distribution": hashlib.sha256((options.run / "crafted.npz").read_bytes()).hexdigest()[:16],
         "seed": options.seed,
         "downsampling": transform.fixed.get("downsampling"),
+        "history": transform.history.to_dict()["steps"],
     }
     with console.progress_bar() as progress:
         pairs = write_pairs(

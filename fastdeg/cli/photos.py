@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 import fastdeg as fd
 from fastdeg import baselines
 from fastdeg._types import Progress
 from fastdeg.cli import console
-from fastdeg.cli.inputs import read_space
+from fastdeg.cli.inputs import read_space, refuse
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, DescribedImages, read_images
 from fastdeg.images.inference.results import Inference
+from fastdeg.runs import folder as runs
+from fastdeg.runs.handover import load_estimator, pipeline
 from fastdeg.runs.workflow import Candidates, CraftingRun, craft_run
 
+Fitted = tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]
 
-def fit_estimator(
-    options: argparse.Namespace,
-) -> tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]:
+
+def fit_estimator(options: argparse.Namespace) -> Fitted:
     """Read both folders and fit the estimator; return it with the references by name, the notes and the inputs."""
     space = read_space(options.space or "paper")
     given = {name: getattr(options, name) for name in ("downsampling", "noise") if getattr(options, name) is not None}
-    if "downsampling" not in space.names:
+    if options.degrade is not None:
+        refuse(options, ("noise",), "the built-in chain, not with --degrade")
+        given["degrade"] = pipeline(options.degrade)
+    elif "downsampling" not in space.names:
         given.setdefault("downsampling", DEFAULT_FACTOR)
     elif options.downsampling is not None:
         raise ValueError("--downsampling: the space has an axis of that name, which says it")
@@ -44,8 +51,30 @@ def fit_estimator(
         "n_clean": len(clean),
         "downsampling": given.get("downsampling"),
         "noise": estimator.noise,
+        "degrade": options.degrade,
     }
     return estimator, references.by_name, [*references.notes, *clean.notes], inputs
+
+
+def earlier_estimator(options: argparse.Namespace) -> Fitted:
+    """Return what `fit_estimator` does, of an earlier run of estimate: its estimator, and its photos read again."""
+    summary = runs.read_summary(options.estimate)
+    if summary["verb"] != "estimate":
+        raise ValueError(f"--estimate: expected a run of the verb estimate, got one of {summary['verb']}")
+    inputs = {**summary["inputs"], "estimate": str(options.estimate)}
+    folder = options.references or Path(inputs["references"])
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: no such folder, of the photos of {options.estimate}; --references says where they are now"
+        )
+    with console.progress_bar() as progress:
+        references = read_images(folder, skip_bad=options.skip_bad, progress=progress)
+    then = {row["file"] for row in summary["images"]}
+    if then != (now := references.by_name.keys()):
+        changed = ", ".join(sorted(then ^ now)[:3])
+        raise ValueError(f"{folder}: expected the {len(then)} photos of {options.estimate}, got others ({changed} …)")
+    inputs["references"] = str(folder)
+    return load_estimator(options.estimate), references.by_name, references.notes, inputs
 
 
 def photo_notes(inference: Inference, names: Sequence[str]) -> list[str]:
@@ -58,6 +87,7 @@ def photo_notes(inference: Inference, names: Sequence[str]) -> list[str]:
             f"{len(outside)} of {len(names)} photos look like none that the space can make, so q says little of them "
             f"(if all came from inside, so many would with probability {inference.all_inside_p_value:.2g}): "
             + ", ".join(outside)
+            + "; selections leave them out"
         )
     if without_comb:
         notes.append(
@@ -73,10 +103,15 @@ def photo_candidates(
     described: DescribedImages,
     photos: Mapping[str, NDArray[Any]],
 ) -> Candidates:
-    """Return photos as candidates for references: in the bins of what was inferred of each."""
-    labels = estimator.bins.assign(inference.parameters, outside="clip")
-    embeddings = estimator.embed(described)
-    return Candidates(tuple(photos), embeddings, inference.parameters, labels, list(photos.values()))
+    """Return the photos inside the space as candidates for references: in the bins of what was inferred of each."""
+    inside = np.flatnonzero(~inference.outside)
+    parameters = inference.parameters[inside]
+    labels = estimator.bins.assign(parameters, outside="clip")
+    names, images = list(photos), list(photos.values())
+    return Candidates(
+        tuple(names[i] for i in inside), estimator.embed(described)[inside], parameters, labels,
+        [images[i] for i in inside],
+    )  # fmt: skip
 
 
 def craft_from_photos(

@@ -13,7 +13,8 @@ from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, read_images
 from fastdeg.runs import folder as runs
 from fastdeg.runs import report
-from fastdeg.runs.workflow import ESTIMATOR_FILE, reference_rows, selection_summary
+from fastdeg.runs.handover import load_estimator
+from fastdeg.runs.workflow import reference_rows, selection_summary
 
 
 def run(options: argparse.Namespace) -> None:
@@ -23,14 +24,12 @@ def run(options: argparse.Namespace) -> None:
     estimator, target, crafted = _read_run(options.RUN)
     with console.progress_bar() as progress:
         photos = read_images(options.images, skip_bad=options.skip_bad, progress=progress)
-    if not 1 <= options.n_references <= len(photos):
-        raise ValueError(
-            f"--n-references: expected 1 to {len(photos)}, the images of {options.images}, got {options.n_references}"
-        )
+    _check_number(options.n_references, len(photos), f"the images of {options.images}")
     console.announce_compilation()
     described = estimator.describe(photos.images)
     inference = estimator.infer(described)
     candidates = photo_candidates(estimator, inference, described, photos.by_name)
+    _check_number(options.n_references, len(candidates.names), f"the images of {options.images} inside the space")
     selection = fd.select_references(
         candidates.embeddings, candidates.labels, target, crafted=crafted, n_references=options.n_references,
         n_neighbors=options.n_neighbors,
@@ -42,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
         "inputs": {"run": str(options.RUN), "images": str(options.images), "n_images": len(photos)},
         "selection": selection_summary(selection),
         "references": rows,
-        "notes": [*photos.notes, *photo_notes(inference, candidates.names)],
+        "notes": [*photos.notes, *photo_notes(inference, list(photos.by_name))],
     }
     if options.output is not None:
         runs.write_csv(options.output, rows)
@@ -57,17 +56,16 @@ def run(options: argparse.Namespace) -> None:
         console.written(options.output)
 
 
+def _check_number(n_references: int, most: int, of: str) -> None:
+    if not 1 <= n_references <= most:
+        raise ValueError(f"--n-references: expected 1 to {most}, {of}, got {n_references}")
+
+
 def _read_run(folder: Path) -> tuple[DegradationEstimator, BinnedDistribution, BinnedDistribution | None]:
     """Return the estimator of a run, its target and, where it has one, its crafted distribution."""
-    runs.read_summary(folder)
-    if not (folder / ESTIMATOR_FILE).is_file():
-        raise ValueError(
-            f"{folder}: expected a run that read photos (craft --references, estimate or demo), got one without "
-            f"{ESTIMATOR_FILE}"
-        )
-    crafted = folder / "crafted.npz"
+    estimator, crafted = load_estimator(folder), folder / "crafted.npz"
     return (
-        DegradationEstimator.load(folder / ESTIMATOR_FILE),
+        estimator,
         BinnedDistribution.load(folder / "target.npz"),
         BinnedDistribution.load(crafted) if crafted.is_file() else None,
     )

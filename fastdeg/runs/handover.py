@@ -10,16 +10,19 @@ from importlib import import_module
 from pathlib import Path
 
 from fastdeg.degradations.chain import Degradation
+from fastdeg.degradations.history import History
 from fastdeg.degradations.streams import Seed
 from fastdeg.degradations.transform import DegradationTransform
 from fastdeg.distribution import BinnedDistribution
+from fastdeg.images import DegradationEstimator
 from fastdeg.runs import folder as runs
+from fastdeg.runs.workflow import ESTIMATOR_FILE
 
 
 def load_transform(
     run: str | os.PathLike[str], *, downsampling: float | None = None, seed: Seed | None = None
 ) -> DegradationTransform:
-    """Return the transform that draws from a run's crafted p, with the pipeline that the run was made with.
+    """Return the transform that draws from a run's crafted p, with the history or the pipeline that the run was made with.
 
     Parameters
     ----------
@@ -47,8 +50,27 @@ def load_transform(
         downsampling=downsampling,
         noise=inputs.get("noise") or "gray",
         degrade=pipeline(inputs["degrade"]) if inputs.get("degrade") else None,
+        history=History.from_dict(inputs["history"]) if inputs.get("history") else None,
         seed=seed,
     )
+
+
+def load_estimator(run: str | os.PathLike[str]) -> DegradationEstimator:
+    """Return the fitted estimator of a run that read photos, with the pipeline that it was fitted with.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Where the folder holds no run, or one without an estimator.
+    """
+    folder = Path(run)
+    own = runs.read_summary(folder)["inputs"].get("degrade")
+    if not (folder / ESTIMATOR_FILE).is_file():
+        raise ValueError(
+            f"{folder}: expected a run that read photos (craft --references, estimate or demo), got one without "
+            f"{ESTIMATOR_FILE}"
+        )
+    return DegradationEstimator.load(folder / ESTIMATOR_FILE, degrade=pipeline(own) if own else None)
 
 
 def pipeline(name: str) -> Degradation:

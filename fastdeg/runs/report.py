@@ -204,8 +204,9 @@ def _page(
         _tradeoff(tradeoff, summary),
         "Each point is certified: the wider the training distribution, the farther it lies from the target.",
     )
-    yield "<h2>Selected references</h2>"
-    yield from _references(run, summary)
+    if summary["references"]:
+        yield "<h2>Selected references</h2>"
+        yield from _references(run, summary)
     yield "</body></html>"
 
 

@@ -58,17 +58,21 @@ class Candidates(ByValue):
 
 @dataclass(frozen=True, eq=False)
 class CraftingRun(ByValue):
-    """What the main job found: the target q, the prior π, the crafted p, the trade-off path and the references."""
+    """What the main job found: the target q, the prior π, the crafted p, the trade-off path and the references.
+
+    ``selection`` is None where no references were wanted, or there was nothing to select among.
+    """
 
     target: BinnedDistribution
     prior: BinnedDistribution
     result: CraftResult
     path: TradeoffPath
-    selection: ReferenceSelection
+    selection: ReferenceSelection | None
     candidates: Candidates
     baselines: Mapping[str, BinnedDistribution]
     notes: tuple[str, ...]
     target_name: str
+    prior_name: str = "uniform"
 
     @property
     def compared(self) -> dict[str, BinnedDistribution]:
@@ -76,10 +80,11 @@ class CraftingRun(ByValue):
         return {
             f"{self.target_name} q": self.target,
             "crafted p": self.result.distribution,
-            f"mixture {1 - MIXTURE_WEIGHT:g} q + {MIXTURE_WEIGHT:g} uniform": baselines.mixture(
+            f"mixture {1 - MIXTURE_WEIGHT:g} q + {MIXTURE_WEIGHT:g} {self.prior_name}": baselines.mixture(
                 self.target, self.prior, MIXTURE_WEIGHT
             ),
             **self.baselines,
+            self.prior_name: self.prior,
             "uniform": BinnedDistribution.uniform(self.target.bins),
         }
 
@@ -88,6 +93,8 @@ def craft_run(
     target: BinnedDistribution,
     candidates: Candidates,
     *,
+    prior: BinnedDistribution | None = None,
+    prior_name: str = "uniform",
     generalization: float | str = "auto",
     n_references: int = 10,
     n_neighbors: int = 5,
@@ -99,10 +106,11 @@ def craft_run(
 ) -> CraftingRun:
     """Craft the training distribution of a target, compute the trade-off path and select references.
 
+    The prior is uniform over the space unless given. With ``n_references=0`` none are selected.
     All of it runs on numba's setting of threads.
     """
     report = progress or (lambda fraction, message: None)
-    prior = BinnedDistribution.uniform(target.bins)
+    prior = BinnedDistribution.uniform(target.bins) if prior is None else prior
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         report(0.0, "crafting the training distribution")
@@ -110,14 +118,16 @@ def craft_run(
         report(0.3, "following the trade-off path")
         path = fd.tradeoff_path(target, prior=prior, **craft_options)
         report(0.9, "selecting references")
-        selection = fd.select_references(
-            candidates.embeddings,
-            candidates.labels,
-            target,
-            crafted=result.distribution,
-            n_references=min(n_references, len(candidates.labels)),
-            n_neighbors=n_neighbors,
-        )
+        selection = None
+        if n_references and len(candidates.labels):
+            selection = fd.select_references(
+                candidates.embeddings,
+                candidates.labels,
+                target,
+                crafted=result.distribution,
+                n_references=min(n_references, len(candidates.labels)),
+                n_neighbors=n_neighbors,
+            )
         report(1.0, "done")
     messages = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
     return CraftingRun(
@@ -130,6 +140,7 @@ def craft_run(
         dict(other_baselines or {}),
         tuple(dict.fromkeys([*notes, *messages])),
         target_name,
+        prior_name,
     )
 
 
@@ -178,8 +189,8 @@ def summarize(
         "n_iter": int(result.n_iter),
         "terms": {key: float(value) for key, value in result.terms.items()},
         "comparison": comparison_rows(run.compared, run.target, run.prior, truth),
-        "selection": selection_summary(run.selection),
-        "references": reference_rows(run.selection, run.candidates, bins.names),
+        "selection": selection_summary(run.selection) if run.selection else None,
+        "references": reference_rows(run.selection, run.candidates, bins.names) if run.selection else [],
         "notes": list(run.notes),
         **more,
     }
@@ -256,9 +267,10 @@ def save_run(
         if estimator is not None:
             estimator.save(folder / ESTIMATOR_FILE)
         runs.write_csv(folder / "bins.csv", bin_rows(run.target.bins, distributions))
-        runs.write_csv(folder / "references.csv", summary["references"])
         runs.write_csv(folder / "tradeoff.csv", tradeoff_rows(run.path))
-        if run.candidates.images is not None:
+        if run.selection is not None:
+            runs.write_csv(folder / "references.csv", summary["references"])
+        if run.selection is not None and run.candidates.images is not None:
             _write_thumbnails(folder / "thumbnails", [run.candidates.images[i] for i in run.selection.indices])
         runs.write_json(folder / runs.RUN_FILE, summary)
         write_report(folder, folder / "report.html")
