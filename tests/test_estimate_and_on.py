@@ -90,6 +90,7 @@ def test_photos_that_are_not_those_of_the_estimate_are_refused(user, tmp_path, c
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow  # a fit by a pipeline that has no fast form
 def test_a_pipeline_of_the_users_own_from_the_photos_to_the_transform(user, tmp_path, monkeypatch, capsys):
     (tmp_path / "twice.py").write_text(
         "import fastdeg as fd\n"

@@ -22,7 +22,7 @@ from fastdeg.runs.workflow import ESTIMATOR_FILE
 def load_transform(
     run: str | os.PathLike[str], *, downsampling: float | None = None, seed: Seed | None = None
 ) -> DegradationTransform:
-    """Return the transform that draws from a run's crafted p, with the history or the pipeline that the run was made with.
+    """Return the transform that draws from a run's crafted p, with the history or the pipeline of the run.
 
     Parameters
     ----------
