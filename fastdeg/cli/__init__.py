@@ -22,8 +22,8 @@ VERBS = {
     "craft": (
         "craft p from reference photos and clean images, or from annotations",
         "--output",
-        "--references --estimate --annotations --clean --images --space --downsampling --noise --degrade --n-bins "
-        "--generalization "
+        "--references --estimate --annotations --clean --images --space --prior --downsampling --noise --degrade "
+        "--n-bins --generalization "
         "--n-references --n-neighbors --skip-bad --force",
     ),
     "estimate": (
@@ -57,6 +57,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "PRESET|FILE",
         "help": "paper, dense, photo, or a YAML file of axes that `fastdeg info` lists",
     },
+    "--prior": {"type": Path, "metavar": "OPTIONS", "help": "today's option file: what it trains on is the prior"},
     "--downsampling": {"type": float, "metavar": "F", "help": "used where the space has none (default 4)"},
     "--noise": {"choices": ("gray", "color"), "help": "kind of noise (default gray)"},
     "--degrade": {"metavar": "MODULE:FUNCTION", "help": "your own pipeline (image, parameters, rng) -> image"},

@@ -15,6 +15,7 @@ from fastdeg.cli import console
 from fastdeg.cli.ahead import crafting_compiled
 from fastdeg.cli.inputs import Annotations, read_annotations, read_space, refuse
 from fastdeg.cli.photos import craft_from_photos, earlier_estimator, fit_estimator
+from fastdeg.cli.prior import prior_over, read_prior
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, dct_features, read_images
 from fastdeg.runs import folder as runs
@@ -28,6 +29,7 @@ def run(options: argparse.Namespace) -> None:
     runs.check_run_folder(options.output, force=options.force)
     if options.n_references < 0:
         raise ValueError(f"--n-references: expected a whole number >= 0, got {options.n_references}")
+    options.prior = read_prior(options.prior)
     estimator = None
     if (options.annotations is None) == (options.references is None and options.estimate is None):
         raise ValueError("--references, --estimate, --annotations: expected one of them")
@@ -70,6 +72,7 @@ def _craft_from_annotations(
     bins = _annotation_bins(space, options.n_bins)
     console.announce_compilation()
     target = BinnedDistribution.from_samples(bins, table.parameters)
+    prior, prior_notes = prior_over(options.prior, bins)
     with console.progress_bar() as progress:
         candidates, notes = _annotated_candidates(options, table, bins, progress)
         run = craft_run(
@@ -79,7 +82,9 @@ def _craft_from_annotations(
             n_references=options.n_references,
             n_neighbors=options.n_neighbors,
             target_moments=fd.weighted_moments(table.parameters),
-            notes=notes,
+            prior=prior,
+            prior_name="uniform" if prior is None else "prior",
+            notes=[*notes, *prior_notes],
             target_name="annotated",
             progress=progress,
         )

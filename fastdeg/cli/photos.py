@@ -15,6 +15,7 @@ from fastdeg import baselines
 from fastdeg._types import Progress
 from fastdeg.cli import console
 from fastdeg.cli.inputs import read_space, refuse
+from fastdeg.cli.prior import prior_over
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, DescribedImages, read_images
@@ -130,13 +131,16 @@ def craft_from_photos(
     moments = *estimator.bin_feature_moments(), *estimator.feature_moments(described)
     distances = fd.frechet_distances(*moments, threads=1)
     closed_form = baselines.closed_form_weights(distances)
+    prior, prior_notes = prior_over(getattr(options, "prior", None), target.bins, estimator.downsampling)
     return craft_run(
         target,
         photo_candidates(estimator, inference, described, references),
         generalization=generalization,
         n_references=getattr(options, "n_references", 10),
         n_neighbors=getattr(options, "n_neighbors", 5),
+        prior=prior,
+        prior_name="uniform" if prior is None else "prior",
         other_baselines={"closed-form weights": BinnedDistribution(target.bins, closed_form)},
-        notes=[*notes, *photo_notes(inference, list(references))],
+        notes=[*notes, *photo_notes(inference, list(references)), *prior_notes],
         progress=progress,
     )
