@@ -30,7 +30,7 @@ import fastdeg.kernels
 from fastdeg import njit
 from fastdeg.crafting import strategy
 from fastdeg.images import dct_features
-from fastdeg.images.features import jpeg_grid_offset
+from fastdeg.images.features import jpeg_grid_offset, luma_features
 from fastdeg.moments import merge, partial_moments
 from fastdeg.references import coverage
 
@@ -257,6 +257,16 @@ def test_images(rng, size):
     assert np.isfinite(dct_features(image)).all()
     cropped = fd.degrade(image, jpeg_quality=30)[3:, 5:]
     assert jpeg_grid_offset(cropped.mean(axis=2, dtype=np.float32)) == (5, 3)
+
+
+def test_directions(rng):
+    """Of noise smoothed along one diagonal, gradients along the other one are the stronger ones, on every scale."""
+    noise = rng.integers(0, 256, (26, 26)).astype(np.float32)
+    smoothed = np.mean([noise[k : k + 20, k : k + 20] for k in range(6)], axis=0)
+    planes = np.ascontiguousarray(np.stack([smoothed, smoothed[:, ::-1]]), np.float32)
+    along, across = luma_features(planes, directions=True)[:, -50:].reshape(2, 5, 5, 2)[..., 0]
+    assert (along[:, -1] < -0.3).all()
+    assert_allclose(across, -along, atol=0.2)
 
 
 def test_the_estimator(rng):

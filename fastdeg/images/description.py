@@ -14,7 +14,8 @@ from fastdeg._threads import ordered_map
 from fastdeg._types import ByValue
 from fastdeg.degradations.pixels import check_image
 from fastdeg.images.features import jpeg_grid_offset, luma, luma_features
-from fastdeg.images.inference.synthesis import Described, Embedding, Recipe, embedded, patches_of
+from fastdeg.images.inference.recipe import Embedding, Recipe
+from fastdeg.images.inference.synthesis import Described, embedded, patches_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,14 +30,14 @@ class DescribedImages(ByValue):
         Which image each patch is of.
     n_images : int
     described_by : tuple
-        Side of the patches, whether they lie on the JPEG grid of each image, and the embedding, None for the built-in
-        one: estimators that agree in these share descriptions.
+        Side of the patches, whether they lie on the JPEG grid of each image, whether directions are described too, and
+        the embedding, None for the built-in one: estimators that agree in these share descriptions.
     """
 
     features: NDArray[np.float32]
     owners: NDArray[np.int64]
     n_images: int
-    described_by: tuple[int, bool, Embedding | None]
+    described_by: tuple[int, bool, bool, Embedding | None]
 
     def __len__(self) -> int:
         return self.n_images
@@ -50,7 +51,7 @@ Images: TypeAlias = Sequence[ArrayLike] | DescribedImages
 
 def described(images: Images, recipe: Recipe) -> DescribedImages:
     """Describe images, or return what was described before by an estimator of the same recipe."""
-    by = (recipe.patch_size, "jpeg_quality" in recipe.names, recipe.embed)
+    by = (recipe.patch_size, "jpeg_quality" in recipe.names, recipe.directions, recipe.embed)
     if isinstance(images, DescribedImages):
         if images.described_by != by:
             raise ValueError("images: described by an estimator with another patch_size, features or JPEG axis")
@@ -73,7 +74,8 @@ def _described_image(numbered: tuple[int, Any], recipe: Recipe) -> Described:
         return patches_of(x, recipe.patch_size)
     plane = luma(x, f"images[{i}]")
     top, left = jpeg_grid_offset(plane) if "jpeg_quality" in recipe.names else (0, 0)
-    return np.stack([luma_features(p[None])[0] for p in patches_of(plane[top:, left:], recipe.patch_size)])
+    patches = patches_of(plane[top:, left:], recipe.patch_size)
+    return np.concatenate([luma_features(p[None], directions=recipe.directions) for p in patches])
 
 
 def image_list(images: Any, name: str) -> list[Any]:

@@ -12,37 +12,29 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
-from fastdeg._checks import choice, generator, integer, number
+from fastdeg._checks import generator, integer, number
 from fastdeg._checks import progress as check_progress
 from fastdeg._threads import single_blas_thread, thread_count
 from fastdeg._types import Float, Progress
 from fastdeg.bins import Bins
-from fastdeg.degradations.chain import Degradation, fixed_parameters
-from fastdeg.degradations.registry import space_of
-from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR, FACTOR, INTERPOLATIONS
-from fastdeg.degradations.steps.noise import NOISES
+from fastdeg.degradations.chain import Degradation
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images.archive import read_estimator, write_estimator
 from fastdeg.images.description import DescribedImages, Images, described, image_list
 from fastdeg.images.inference import uncertainty
 from fastdeg.images.inference.bin_nodes import BinNodes, bin_nodes
+from fastdeg.images.inference.coordinates import Coordinates, first_descriptions
 from fastdeg.images.inference.mixture import MixtureFit, fit_mixture, grid_shape, posterior
 from fastdeg.images.inference.model import DegradationModel
 from fastdeg.images.inference.photo_priors import BLUR_AXES
 from fastdeg.images.inference.pooling import group_means
+from fastdeg.images.inference.recipe import Embedding, Recipe, recipe_of
 from fastdeg.images.inference.results import Bootstrap, Identifiability, Inference, ReferenceCounts
 from fastdeg.images.inference.summaries import Summaries
-from fastdeg.images.inference.synthesis import (
-    SHARE_OF_FIT,
-    Embedding,
-    Recipe,
-    checked_clean_images,
-    drawn_over,
-    least_side,
-    synthesize,
-)
+from fastdeg.images.inference.synthesis import SHARE_OF_FIT, checked_clean_images, drawn_over, least_side, synthesize
 from fastdeg.space import DegradationSpace
 
+OF_FIT = ("n_samples", "random_state")  # arguments that say how much is learned from, not of what
 OUTSIDE_LEVEL = 0.01  # share of the images from inside the space that may be called outside
 
 
@@ -166,7 +158,8 @@ class DegradationEstimator(BaseEstimator):
             self.model_ = DegradationModel.fit(
                 synthetic, self._space.standardize(synthetic.parameters), np.random.default_rng(seeds[1]),
                 n_images=len(images), own_features=self.features is not None,
-                by_lower_half=np.isin(recipe.names, BLUR_AXES), threads=thread_count(threads),
+                by_lower_half=np.isin(recipe.names, BLUR_AXES), coordinates=self._coordinates(),
+                threads=thread_count(threads),
             )  # fmt: skip
         self.n_images_ = len(images)
         self._nodes_cache: BinNodes | None = None
@@ -175,24 +168,11 @@ class DegradationEstimator(BaseEstimator):
         return self
 
     def _recipe(self) -> Recipe:
-        if not isinstance(self.bins, Bins):
-            raise TypeError(f"bins: expected GridBins or CentroidBins, got {type(self.bins).__name__}")
-        for name, value in (("degrade", self.degrade), ("features", self.features)):
-            if value is not None and not callable(value):
-                raise TypeError(f"{name}: expected a callable or None, got {value!r}")
-        space = space_of(self.bins, "bins", own_pipeline=self.degrade is not None)
-        names = space.names
-        choice(self.noise, "noise", NOISES)
-        choice(self.interpolation, "interpolation", tuple(INTERPOLATIONS))
-        factor = None if self.downsampling is None else number(self.downsampling, "downsampling", 1)
-        if factor is None and FACTOR.name not in names:
-            factor = DEFAULT_FACTOR
-        fixed = fixed_parameters(names, factor, self.degrade)
-        size = integer(self.patch_size, "patch_size", 16) // 8 * 8
-        best = None
-        if "jpeg_quality" in names and self.degrade is None and self.features is None:
-            best = space.axes[names.index("jpeg_quality")].high
-        return Recipe(names, fixed, self.noise, self.interpolation, self.degrade, self.features, size, best)
+        return recipe_of(**{name: value for name, value in self.get_params(deep=False).items() if name not in OF_FIT})
+
+    def _coordinates(self) -> Coordinates | None:
+        """Return how directions among the axes are read; an own pipeline's axes are read as they are."""
+        return None if self.degrade is not None else Coordinates.of(self._space)
 
     @property
     def _space(self) -> DegradationSpace:
@@ -263,8 +243,8 @@ class DegradationEstimator(BaseEstimator):
         """Return intervals of the inferred marginals, from resampling the images (never their patches)."""
         log_likelihood = self.log_likelihood(images)
         return uncertainty.bootstrap(
-            log_likelihood, self.bins, integer(n_resamples, "n_resamples", 2), number(level, "level", 0, 1),
-            self._rng(random_state),
+            log_likelihood, self.bins, self._prior(), integer(n_resamples, "n_resamples", 2),
+            number(level, "level", 0, 1), self._rng(random_state),
         )  # fmt: skip
 
     def reference_counts(
@@ -279,7 +259,7 @@ class DegradationEstimator(BaseEstimator):
         """Return how wide the intervals would be with other numbers of reference images like these."""
         log_likelihood = self.log_likelihood(images)
         return uncertainty.reference_counts(
-            log_likelihood, self.bins, [integer(c, "counts", 1) for c in counts],
+            log_likelihood, self.bins, self._prior(), [integer(c, "counts", 1) for c in counts],
             integer(n_resamples, "n_resamples", 2), number(level, "level", 0, 1), self._rng(random_state),
         )  # fmt: skip
 
@@ -287,8 +267,9 @@ class DegradationEstimator(BaseEstimator):
         """Return which neighbouring bins one image (of so many patches) cannot tell apart."""
         self._check_fitted()
         return uncertainty.identifiability(
-            self.model_.likelihood, self._nodes(), self.bins, integer(n_patches, "n_patches", 1), max_pairs
-        )
+            self.model_.likelihood, self.model_.points, self._nodes(), self.bins,
+            integer(n_patches, "n_patches", 1), max_pairs,
+        )  # fmt: skip
 
     def outside(self, images: Images, *, level: float = OUTSIDE_LEVEL) -> NDArray[np.bool_]:
         """Return which images look like none that the space can make, (n,).
@@ -376,8 +357,14 @@ class DegradationEstimator(BaseEstimator):
         self.model_.outside.warn_of_too_few(level)
         return summaries, self.model_.outside_p_values(x, by_patch, summaries)
 
+    def _prior(self) -> Float:
+        """Return where mixtures start, (N,): all of the space, each blur that can be told apart by one description."""
+        if self.degrade is not None:
+            return self.bins.volumes
+        return self.bins.volumes * first_descriptions(self.bins.centers, self._space)
+
     def _mixture(self, log_likelihood: Float) -> tuple[MixtureFit, BinnedDistribution]:
-        fit = fit_mixture(log_likelihood, self.bins.volumes, shape=grid_shape(self.bins))
+        fit = fit_mixture(log_likelihood, self._prior(), shape=grid_shape(self.bins))
         weights = fit.weights / fit.weights.sum()
         return fit, BinnedDistribution(self.bins, weights, n_samples=len(log_likelihood))
 

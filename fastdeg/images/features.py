@@ -19,6 +19,8 @@ from fastdeg._types import Float
 from fastdeg.degradations.pixels import check_image, to_float, to_uint8
 from fastdeg.kernels.images.block_statistics import BASIS, N_STATISTICS, SHIFT, planes_features, zero_shares
 from fastdeg.kernels.images.detail import N_STATISTICS as N_DETAIL_STATISTICS
+from fastdeg.kernels.images.directions import N_STATISTICS as N_DIRECTION_STATISTICS
+from fastdeg.kernels.images.directions import planes_directions
 from fastdeg.kernels.images.edges import N_STATISTICS as N_EDGE_STATISTICS
 from fastdeg.kernels.images.jpeg_quality import FREQUENCIES, QUALITIES, STEPS, VISIBLE
 
@@ -32,19 +34,23 @@ MANY_IMAGES = 8  # from this number on, clean images show what photographs can b
 JPEG_WEIGHT = 20.0  # of the one number that JPEG's quantisation gives: more exact than all others
 EDGE_WEIGHT = 2.0  # of the few edge statistics beside the many of the DCT, where components are sought
 DETAIL_WEIGHT = 4.0  # of the statistics of the finest detail, likewise
+DIRECTION_WEIGHT = 2.0  # of the statistics of directions, where a space has some
 TESTED_EDGE_WEIGHT = 4.0  # the same in the test of what is outside: as much as all those of the DCT
 TESTED_DETAIL_WEIGHT = 1.0  # more hides a second compression
 
 
-def feature_weights(n_images: int, *, jpeg: bool = False, tested: bool = False) -> Float:
-    """Return the weights of the features, (N_FEATURES,), in a fit on so many clean images: those of the DCT alone for
-    few; with the quality that JPEG's quantisation shows, or without; or those in the test of what is outside."""
+def feature_weights(n_images: int, n_features: int = N_FEATURES, *, jpeg: bool = False, tested: bool = False) -> Float:
+    """Return the weights of the features, (n_features,), in a fit on so many clean images: those of the DCT alone for
+    few; with the quality that JPEG's quantisation shows, or without; or those in the test of what is outside.
+
+    Features beyond `N_FEATURES` are those of directions.
+    """
     edges, detail = (TESTED_EDGE_WEIGHT, TESTED_DETAIL_WEIGHT) if tested else (EDGE_WEIGHT, DETAIL_WEIGHT)
     if n_images < MANY_IMAGES:  # few do not show how sharp edges and how fine textures can be: what is learned misleads
         edges = detail = 0.0
     return np.repeat(
-        [1.0, edges, detail, JPEG_WEIGHT if jpeg else 0.0, 0.0],
-        [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, N_DETAIL_STATISTICS, 1, 1],
+        [1.0, edges, detail, JPEG_WEIGHT if jpeg else 0.0, 0.0, 0.0 if tested else DIRECTION_WEIGHT],
+        [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, N_DETAIL_STATISTICS, 1, 1, n_features - N_FEATURES],
     )
 
 
@@ -104,11 +110,21 @@ def luma_plane(image: NDArray[np.uint8], channels: str = "RGB") -> NDArray[np.fl
     return plane
 
 
-def luma_features(planes: NDArray[np.float32], offset: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:
-    """Return the features (n, N_FEATURES) of luma planes (n, H, W), float32 on 0..255, sides of at least `SMALLEST`."""
+def luma_features(
+    planes: NDArray[np.float32], offset: tuple[int, int] = (0, 0), *, directions: bool = False
+) -> NDArray[np.float32]:
+    """Return the features (n, N_FEATURES) of luma planes (n, H, W), float32 on 0..255, sides of at least `SMALLEST`.
+
+    directions: add those of directions, (n, N_FEATURES + N_DIRECTION_STATISTICS).
+    """
+    planes = np.ascontiguousarray(planes)
     out = np.empty((len(planes), N_FEATURES), dtype=np.float32)
-    planes_features(np.ascontiguousarray(planes), *offset, BASIS, FREQUENCIES, STEPS, QUALITIES, out)
-    return out
+    planes_features(planes, *offset, BASIS, FREQUENCIES, STEPS, QUALITIES, out)
+    if not directions:
+        return out
+    of_directions = np.empty((len(planes), N_DIRECTION_STATISTICS), dtype=np.float32)
+    planes_directions(planes, of_directions)
+    return np.hstack([out, of_directions])
 
 
 def jpeg_grid_offset(plane: NDArray[np.float32]) -> tuple[int, int]:

@@ -73,7 +73,7 @@ def bin_nodes(bins: Bins, likelihood: Likelihood) -> BinNodes:
 def _parts_per_axis(bins: Bins, likelihood: Likelihood) -> list[int]:
     space = bins.space
     assert space is not None
-    deviation = np.median(likelihood.deviation(bins.standardized_centers()), axis=0)
+    deviation = np.median(likelihood.resolution(bins.standardized_centers()), axis=0)
     parts = []
     for k, axis in enumerate(space.axes):
         width = 0.0 if axis.discrete else float(np.diff(axis.boundaries).max()) / (axis.high - axis.low)

@@ -6,6 +6,7 @@ cross-validated s (content that the regressions had not seen), so its widths are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any
@@ -16,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from fastdeg._types import Float
 from fastdeg.images.inference.arrays import Arrays
+from fastdeg.images.inference.coordinates import Coordinates, misses
 from fastdeg.images.inference.pooling import (
     group_means,
     lower_half_expectations,
@@ -27,6 +29,8 @@ LARGEST_POLYNOMIAL = 130  # terms
 LEAST_SHARED = 0.1  # share of the variance: patches of one photograph overlap
 LARGEST_DEVIATION = 3.0  # of a score, in what patches of one photograph are found to have in common
 LARGEST_RATIO = 9.0  # of a square to its expectation, in fits of log-variances
+N_LIKE_THIS = 80  # simulated photographs, read most alike, on whose errors those of a reading are taken from
+N_SIMULATED = 64  # photographs at each place whose error is asked for
 N_NEIGHBORS = 8  # patches of the same photograph, degraded most alike, that tell it
 DEGREES_OF_FREEDOM = (3.0, 4.0, 6.0, 10.0, 20.0, 50.0)
 
@@ -80,12 +84,19 @@ class Likelihood(Arrays):
     shared_exponents: NDArray[np.int64]
     shared_coefficients: Float  # (K'', m), of the share of the variance that patches of one image have in common
     by_lower_half: NDArray[np.bool_]  # (m,)
+    coordinates: Coordinates | None = None  # None: parameters are read as they are, m = d
 
     @classmethod
     def fit(
-        cls, s: Float, z: Float, groups: NDArray[np.int64], by_lower_half: NDArray[np.bool_] | None = None
+        cls,
+        s: Float,
+        z: Float,
+        groups: NDArray[np.int64],
+        by_lower_half: NDArray[np.bool_] | None = None,
+        coordinates: Coordinates | None = None,
     ) -> Likelihood:
         few = max(10, len(s) // 60)
+        z = z if coordinates is None else coordinates.smooth(z)
         for_mean = Polynomial.of_degree(z.shape[1], 5, min(LARGEST_POLYNOMIAL, few))
         for_variance = Polynomial.of_degree(z.shape[1], 3, min(LARGEST_POLYNOMIAL, few // 2))
         basis = for_mean(z)
@@ -103,20 +114,31 @@ class Likelihood(Arrays):
         return cls(
             for_mean.exponents, coefficients, for_variance.exponents, variances, precision, np.array(nu),
             for_shared.exponents, shared, np.zeros(s.shape[1], bool) if by_lower_half is None else by_lower_half,
+            coordinates,
         )  # fmt: skip
+
+    def _smooth(self, z: Float) -> Float:
+        return z if self.coordinates is None else self.coordinates.smooth(z)
 
     def mean(self, z: Float) -> Float:
         """Return the expected summaries at z, (n, m)."""
-        return Polynomial(self.mean_exponents)(z) @ self.mean_coefficients
+        return Polynomial(self.mean_exponents)(self._smooth(z)) @ self.mean_coefficients
 
     def deviation(self, z: Float) -> Float:
         """Return the standard deviations of the summaries of one patch at z, (n, m)."""
-        log_variance = Polynomial(self.variance_exponents)(z) @ self.variance_coefficients
+        log_variance = Polynomial(self.variance_exponents)(self._smooth(z)) @ self.variance_coefficients
         return np.exp(0.5 * np.clip(log_variance, -14, 4))
+
+    def resolution(self, z: Float) -> Float:
+        """Return by how much each parameter alone must differ at z to change a summary by its deviation, (n, d)."""
+        if self.coordinates is None:
+            return self.deviation(z)
+        slopes = np.abs(self.coordinates.slopes(z)) / self.deviation(z)[:, :, None]
+        return np.asarray(1 / np.maximum(slopes.max(axis=1), 1e-3))
 
     def shared(self, z: Float) -> Float:
         """Return the share of the variance at z that patches of one image have in common, (n, m)."""
-        return np.clip(Polynomial(self.shared_exponents)(z) @ self.shared_coefficients, LEAST_SHARED, 1)
+        return np.clip(Polynomial(self.shared_exponents)(self._smooth(z)) @ self.shared_coefficients, LEAST_SHARED, 1)
 
     def shrinkage(self, n_patches: NDArray[np.int64], z: Float) -> Float:
         """Return the share of one patch's variance at z that remains in the summary of n_patches, a number or (n,)."""
@@ -133,40 +155,74 @@ class Likelihood(Arrays):
             half = lower_half_means(s[:, lower], owners, n)
             around = out.copy()
             around[:, lower] = half
-            around = np.clip(around, 0, 1)
+            around = self.around(around)
             own = self.deviation(around) * np.sqrt(1 - self.shared(around))
             below = lower_half_expectations(np.bincount(owners, minlength=n))
             out[:, lower] = half - below[:, None] * own[:, lower]
         return out
 
+    def around(self, s: Float) -> Float:
+        """Return the parameters within the space that summaries name, taken at their word, (n, d)."""
+        s = np.clip(s, 0, 1)
+        return s if self.coordinates is None else np.clip(self.coordinates.read(s), 0, 1)
+
     def best_linear(self, s: Float, n_patches: NDArray[np.int64], z: Float) -> tuple[Float, Float]:
         """Return the best linear predictor of the parameters from summaries of so many patches, clipped to the space,
-        and its root mean square errors where it points to, each (n, m); the points z are as probable as one another.
+        and its root mean square errors, each (n, d); the points z are as probable as one another.
 
         Patches fall short of the ends of the space, where they may tell little; photographs of many patches need not.
+        The errors are those of simulated photographs, anywhere in the space, whose summaries come nearest.
         """
-        mean, variance = self.mean(z), self.deviation(z) ** 2
-        center, middle = z.mean(axis=0), mean.mean(axis=0)
-        correlation = np.linalg.inv(self.precision)
-        values, errors = np.empty_like(s), np.empty_like(s)
+        mean, correlation = self.mean(z), np.linalg.inv(self.precision)
+        by_chance = np.random.default_rng(0).standard_normal(mean.shape) @ np.linalg.cholesky(correlation).T
+        values, errors = np.empty((len(s), z.shape[1])), np.empty((len(s), z.shape[1]))
         for count in np.unique(n_patches):
-            deviation = np.sqrt(variance * self.shrinkage(count, z))
-            covariance = ((mean - middle).T @ (mean - middle) + correlation * (deviation.T @ deviation)) / len(z)
-            slopes = np.linalg.solve(covariance, (mean - middle).T @ (z - center) / len(z))
+            predict = self._line(int(count), z)
             which = n_patches == count
-            values[which] = np.clip(center + (s[which] - middle) @ slopes, 0, 1)
-            there = values[which]
-            bias = center + (self.mean(there) - middle) @ slopes - there
-            deviation = self.deviation(there) * np.sqrt(self.shrinkage(count, there))
-            noise = np.einsum("im,nm,mk,nk,ki->ni", slopes.T, deviation, correlation, deviation, slopes)
-            errors[which] = np.sqrt(noise + bias**2)
+            values[which] = predict(s[which])
+            simulated = mean + self._deviations(int(count), z) * by_chance
+            squares = misses(self.coordinates, predict(simulated), z) ** 2
+            spread = np.maximum(simulated.std(axis=0), 1e-12)
+            _, alike = cKDTree(simulated / spread).query(s[which] / spread, k=range(1, 1 + min(N_LIKE_THIS, len(z))))
+            errors[which] = np.sqrt(squares[alike].mean(axis=1))
         return values, errors
+
+    def errors_at(self, at: Float, n_patches: int, z: Float) -> Float:
+        """Return the root mean square errors of `best_linear` for photographs degraded with parameters at (k, d)."""
+        predict, root = self._line(n_patches, z), np.linalg.cholesky(np.linalg.inv(self.precision))
+        mean, deviation, rng = self.mean(at), self._deviations(n_patches, at), np.random.default_rng(0)
+        total = np.zeros_like(at)
+        for _ in range(N_SIMULATED):
+            simulated = mean + deviation * (rng.standard_normal(len(root)) @ root.T)
+            total += misses(self.coordinates, predict(simulated), at) ** 2
+        return np.sqrt(total / N_SIMULATED)
+
+    def _line(self, n_patches: int, z: Float) -> Callable[[Float], Float]:
+        """Return the best linear predictor from summaries of so many patches."""
+        mean, smooth = self.mean(z), self._smooth(z)
+        center, middle = smooth.mean(axis=0), mean.mean(axis=0)
+        deviation = self._deviations(n_patches, z)
+        correlation = np.linalg.inv(self.precision)
+        covariance = ((mean - middle).T @ (mean - middle) + correlation * (deviation.T @ deviation)) / len(z)
+        slopes = np.linalg.solve(covariance, (mean - middle).T @ (smooth - center) / len(z))
+        return lambda s: self._parameters(center + (s - middle) @ slopes)
+
+    def _deviations(self, n_patches: int, z: Float) -> Float:
+        """Return the standard deviations of the summaries of so many patches at z, (n, m)."""
+        return np.sqrt(self.deviation(z) ** 2 * self.shrinkage(np.array(n_patches), z))
+
+    def _parameters(self, smooth: Float) -> Float:
+        """Return the parameters within the space of which the variables of smooth functions are nearest to these."""
+        return np.clip(smooth if self.coordinates is None else self.coordinates.parameters(smooth), 0, 1)
 
     def log_density(self, s: Float, z: Float, n_patches: NDArray[np.int64], cells: Float | float = 0.0) -> Float:
         """Return log p(s | z) up to a constant, (n, k), of images of so many patches.
 
-        cells: variances of the parameters in the cells that the points z stand for, (m,) or (k, m).
+        cells: variances of the parameters in the cells that the points z stand for, (d,) or (k, d).
         """
+        if self.coordinates is not None:
+            slopes = self.coordinates.slopes(z)
+            cells = np.einsum("kmd,kd->km", slopes**2, np.broadcast_to(cells, z.shape))
         mean, variance = self.mean(z), self.deviation(z) ** 2
         root = np.linalg.cholesky(self.precision)
         m = s.shape[1]

@@ -47,7 +47,7 @@ def fit_mixture(
     log_likelihood: log p(image | bin), (n, N); prior: (N,), where it starts: bins with zero mass stay at zero; shape:
     of the grid of bins, in C order; tol: it stops where an iteration gains less in log-likelihood over all images.
     """
-    likelihood = _scaled(log_likelihood)
+    likelihood = _scaled(log_likelihood) * (prior > 0)
     counts = np.ones((1, len(likelihood)))
     weights, values, n_iter = _expectation_maximization(likelihood, counts, prior, shape, max_iter, tol)
     return MixtureFit(_without_negligible(weights)[0], float(values[0]), abs(int(n_iter[0])), bool(n_iter[0] > 0))
@@ -67,7 +67,7 @@ def bootstrap_mixtures(
 
     Each row hangs on its own resample only, to the last bit, however many there are.
     """
-    likelihood = _scaled(log_likelihood)
+    likelihood = _scaled(log_likelihood) * (prior > 0)
     n = len(likelihood)
     counts = np.ones((-(-n_resamples // BATCH) * BATCH, n))  # whole batches: products of matrices of one shape
     counts[:n_resamples] = rng.multinomial(n if n_images is None else n_images, np.full(n, 1 / n), size=n_resamples)

@@ -15,6 +15,7 @@ from fastdeg.images.features import JPEG_QUALITY, MANY_IMAGES, feature_weights, 
 from fastdeg.images.inference.arrays import Arrays
 from fastdeg.images.inference.bin_nodes import BinNodes
 from fastdeg.images.inference.conformal import OutsideTest
+from fastdeg.images.inference.coordinates import Coordinates
 from fastdeg.images.inference.likelihood import Likelihood, Polynomial
 from fastdeg.images.inference.photo_priors import appearances
 from fastdeg.images.inference.pooling import group_means
@@ -55,25 +56,28 @@ class DegradationModel(Arrays):
         n_images: int,
         own_features: bool,
         by_lower_half: NDArray[np.bool_],
+        coordinates: Coordinates | None = None,
         threads: int = 1,
     ) -> DegradationModel:
         """Learn from synthetic patches and their standardised parameters z, (n, d).
 
         ``n_images``: how many photographs they are of; ``own_features``: whether the features are an embedding of the
         user's; ``by_lower_half``, (d,): which parameters content can only raise, so that the lower half of a
-        photograph's patches tells them.
+        photograph's patches tells them; ``coordinates``: of parameters some of which are directions.
         """
+        if coordinates is not None:
+            by_lower_half = coordinates.of_targets(by_lower_half)
         features, groups, inside = synthetic.features, synthetic.groups, ~synthetic.uncompressed
         least_scale = 0.0 if own_features else LEAST_SCALE
         weights, jpeg_weights, tested_weights = (
-            np.ones(features.shape[1]) if own_features else feature_weights(n_images, **purpose)
+            np.ones(features.shape[1]) if own_features else feature_weights(n_images, features.shape[1], **purpose)
             for purpose in ({}, {"jpeg": True}, {"tested": True})
         )
         components, jpeg_components = Components.fit(features[inside], [weights, jpeg_weights], least_scale=least_scale)
         labels = np.unique(groups, return_inverse=True)[1]
         folds = (labels % min(N_FOLDS, labels.max() + 1)).astype(np.int64)
         a = components(features)
-        summarizer, s = Summarizer.fit(components, a, z, groups, folds, by_lower_half, rng, threads)
+        summarizer, s = Summarizer.fit(components, a, z, groups, folds, by_lower_half, rng, threads, coordinates)
         jpeg_summarizer, quantized = None, np.ones(len(features), dtype=bool)
         if not own_features:
             quantized, _ = jpeg_qualities(features, np.arange(len(features)), len(features))
@@ -81,7 +85,7 @@ class DegradationModel(Arrays):
                 a_jpeg = jpeg_components(features[quantized])
                 rows = z[quantized], groups[quantized], folds[quantized]
                 jpeg_summarizer, s[quantized] = Summarizer.fit(
-                    jpeg_components, a_jpeg, *rows, by_lower_half, rng, threads
+                    jpeg_components, a_jpeg, *rows, by_lower_half, rng, threads, coordinates
                 )
         plain = np.flatnonzero(inside & ~synthetic.jittered)  # in usual tones: unusual ones would hide what is odd
         some = plain[:: -(-len(plain) // N_TESTED)]
@@ -91,9 +95,10 @@ class DegradationModel(Arrays):
             least_scale=least_scale / 3, few=n_images < MANY_IMAGES,
         )  # fmt: skip
         z, a = z[inside], a[inside, :N_LEADING]
-        polynomial = Polynomial.of_degree(z.shape[1], 4, max(5, min(130, len(z) // 60)))
-        expected: Any = np.linalg.lstsq(polynomial(z), a, rcond=None)[0]
-        mean = polynomial(z) @ expected
+        smooth = z if coordinates is None else coordinates.smooth(z)
+        polynomial = Polynomial.of_degree(smooth.shape[1], 4, max(5, min(130, len(z) // 60)))
+        expected: Any = np.linalg.lstsq(polynomial(smooth), a, rcond=None)[0]
+        mean = polynomial(smooth) @ expected
         within = np.cov(a - mean, rowvar=False, ddof=0).reshape(a.shape[1], a.shape[1])
         within += (1e-6 * np.trace(within) / len(within) + 1e-12) * np.eye(len(within))
         between = np.cov(mean, rowvar=False, ddof=0).reshape(within.shape)
@@ -154,13 +159,18 @@ class DegradationModel(Arrays):
 
     def parameters(self, summaries: Summaries) -> tuple[Float, Float]:
         """Return the standardised parameters of each photograph and their standard errors, each (n, d)."""
-        z = self.sample_points[:N_PREDICTED_FROM].astype(np.float64)
-        values, errors = np.empty_like(summaries.values), np.empty_like(summaries.values)
+        z = self.points
+        values, errors = np.empty((len(summaries.values), z.shape[1])), np.empty((len(summaries.values), z.shape[1]))
         for which, likelihood in self._likelihoods(summaries):
             values[which], errors[which] = likelihood.best_linear(
                 summaries.values[which], summaries.n_patches[which], z
             )
         return values, errors
+
+    @property
+    def points(self) -> Float:
+        """Standardised parameters that stand for the space in a prediction, (n, d)."""
+        return self.sample_points[:N_PREDICTED_FROM].astype(np.float64)
 
     @property
     def likelihood(self) -> Likelihood:
@@ -180,20 +190,26 @@ class DegradationModel(Arrays):
         """Return the features in the discriminant space, (n, D)."""
         return self.summarizer.components(features)[:, :N_LEADING] @ self.projection
 
+    def _expected(self, z: Float) -> Float:
+        """Return the expected components given the parameters, (n, C)."""
+        coordinates = self.summarizer.likelihood.coordinates
+        smooth = z if coordinates is None else coordinates.smooth(z)
+        return Polynomial(self.expected_exponents)(smooth) @ self.expected
+
     def bin_moments(self, nodes: BinNodes, n_bins: int) -> tuple[Float, Float]:
         """Return means (N, D) and covariances (N, D, D) of the bins in the discriminant space.
 
         The mean is the average of the smooth expectation over the bin's points. The covariance is that of the
         expectation over the bin's points plus that of the residuals of the synthetic patches nearby.
         """
-        expectation = Polynomial(self.expected_exponents)(nodes.points) @ (self.expected @ self.projection)
+        expectation = self._expected(nodes.points) @ self.projection
         means = nodes.means(expectation)
         d = means.shape[1]
         deviation = expectation - np.repeat(means, nodes.counts, axis=0)
         rows, columns = np.triu_indices(d)
         spread = nodes.means(deviation[:, rows] * deviation[:, columns])
         points = self.sample_points.astype(np.float64)
-        residuals = self.sample_components - Polynomial(self.expected_exponents)(points) @ self.expected
+        residuals = self.sample_components - self._expected(points)
         residuals = residuals @ self.projection
         products = residuals[:, rows] * residuals[:, columns]
         centers = nodes.means(nodes.points)
@@ -214,5 +230,5 @@ class DegradationModel(Arrays):
 
 def _beyond(s: Float, summarizer: Summarizer) -> Float:
     """Return how many standard deviations summaries lie beyond the ranges of the space, (n,)."""
-    inside = np.clip(s, 0, 1)
-    return (np.abs(s - inside) / summarizer.likelihood.deviation(inside)).max(axis=1)
+    deviation = summarizer.likelihood.deviation(summarizer.likelihood.around(s))
+    return (np.abs(s - np.clip(s, 0, 1)) / deviation).max(axis=1)

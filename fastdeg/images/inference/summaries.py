@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastdeg._types import Float
 from fastdeg.images.inference.arrays import Arrays
+from fastdeg.images.inference.coordinates import Coordinates
 from fastdeg.images.inference.likelihood import Likelihood
 from fastdeg.images.inference.network import Network
 from fastdeg.images.inference.regression import Components, Regression
@@ -40,15 +41,17 @@ class Summarizer(Arrays):
         by_lower_half: NDArray[np.bool_],
         rng: np.random.Generator,
         threads: int,
+        coordinates: Coordinates | None = None,
     ) -> tuple[Summarizer, Float]:
-        """Learn from the components a of synthetic patches; return also what is said of each one unseen, (n, d)."""
-        regression, s = Regression.fit(a[:, :N_LEADING], z, folds, rng, threads)
-        network, other = Network.fit(a, z, folds, int(rng.integers(2**31)), threads)
+        """Learn from the components a of synthetic patches; return also what is said of each one unseen, (n, m)."""
+        targets = z if coordinates is None else coordinates.targets(z)
+        regression, s = Regression.fit(a[:, :N_LEADING], targets, folds, rng, threads)
+        network, other = Network.fit(a, targets, folds, int(rng.integers(2**31)), threads)
         s = (s + other) / 2
-        return cls(components, regression, network, Likelihood.fit(s, z, groups, by_lower_half)), s
+        return cls(components, regression, network, Likelihood.fit(s, z, groups, by_lower_half, coordinates)), s
 
     def __call__(self, features: NDArray[Any]) -> Float:
-        """Return the regressions' word on each patch, (n, d)."""
+        """Return the regressions' word on each patch, (n, m)."""
         a = self.components(features)
         return (self.regression(a[:, :N_LEADING]) + self.network(a)) / 2
 
@@ -57,6 +60,6 @@ class Summarizer(Arrays):
 class Summaries:
     """What is said of photographs."""
 
-    values: Float  # (n, d), of each one's patches together, in standardised parameters
+    values: Float  # (n, m), of each one's patches together
     n_patches: NDArray[np.int64]
     quantized: NDArray[np.bool_]  # those that show the JPEG quality by which they were quantised, which was used too

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from fastdeg._threads import ordered_map
 from fastdeg._types import Float, Progress
-from fastdeg.degradations.chain import Degradation, corrupt
+from fastdeg.degradations.chain import corrupt
 from fastdeg.degradations.fast import corrupted_variants, in_tones, noise_pool, shrink_at_once, shrink_by_area
 from fastdeg.degradations.pixels import check_image, to_float, to_uint8
 from fastdeg.degradations.registry import halves
 from fastdeg.images.features import MANY_IMAGES, luma, luma_features, luma_plane
 from fastdeg.images.inference.photo_priors import PARTLY, out_of_focus
+from fastdeg.images.inference.recipe import Embedding, Recipe
 from fastdeg.space import DegradationSpace
 
-Embedding = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
 Described = Sequence[NDArray[Any]] | NDArray[np.float32]  # images to be embedded, or features
 
 # What is varied in the clean images, so that content is not mistaken for a degradation.
@@ -45,29 +45,6 @@ class Synthetic:
     groups: NDArray[np.int64]  # piece of clean content that each came from: different ones share no pixel
     uncompressed: NDArray[np.bool_]  # beyond the space, never compressed, whose quality stands at the best of the space
     jittered: NDArray[np.bool_]  # whose contrast and brightness are varied more than those of photographs are
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How patches are degraded and described."""
-
-    names: tuple[str, ...]
-    fixed: dict[str, float]
-    noise: str
-    interpolation: str
-    degrade: Degradation | None
-    embed: Embedding | None
-    patch_size: int
-    best_quality: float | None = None  # of the built-in compression: what never compressed patches stand for
-
-    def factor(self, parameters: dict[str, float]) -> float:
-        """Return how many clean pixels make one degraded pixel, 1 where only the user's pipeline knows."""
-        return max(1.0, float(parameters.get("downsampling", 1)))
-
-    def strongest_downsampling(self, space: DegradationSpace) -> float:
-        """Return the largest factor that patches may be downsampled by."""
-        highest = {axis.name: axis.high for axis in space.axes}
-        return float({"downsampling": 1.0, **self.fixed, **highest}["downsampling"])
 
 
 def drawn_over(space: DegradationSpace, n: int, rng: np.random.Generator) -> Float:
@@ -216,11 +193,11 @@ def _samples(
         if recipe.embed is None:
             x = corrupted_variants(pictures, settings, normal, rng)
             plane = luma_plane(x.reshape(-1, *x.shape[2:]), "BGR")
-            return luma_features(plane.reshape(x.shape[:3])), parameters
+            return luma_features(plane.reshape(x.shape[:3]), directions=recipe.directions), parameters
         degraded = [corrupt(x, s, rng) for x, s in zip(pictures, settings, strict=True)]
     if recipe.embed is not None:
         return degraded, parameters
-    return luma_features(np.stack([luma(x) for x in degraded])), parameters
+    return luma_features(np.stack([luma(x) for x in degraded]), directions=recipe.directions), parameters
 
 
 def least_side(factor: float) -> int:

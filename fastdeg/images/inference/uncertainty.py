@@ -27,11 +27,13 @@ def excess_p_value(n_outside: int, n: int, level: float) -> float:
     return float(binom.sf(n_outside - 1, n, level))
 
 
-def bootstrap(log_likelihood: Float, bins: Bins, n_resamples: int, level: float, rng: np.random.Generator) -> Bootstrap:
+def bootstrap(
+    log_likelihood: Float, bins: Bins, prior: Float, n_resamples: int, level: float, rng: np.random.Generator
+) -> Bootstrap:
     """Return bootstrap intervals of each axis' marginal."""
     shape = grid_shape(bins)
-    weights = bootstrap_mixtures(log_likelihood, bins.volumes, n_resamples, rng, shape=shape)
-    estimate = fit_mixture(log_likelihood, bins.volumes, shape=shape).weights
+    weights = bootstrap_mixtures(log_likelihood, prior, n_resamples, rng, shape=shape)
+    estimate = fit_mixture(log_likelihood, prior, shape=shape).weights
     marginals = [  # 9 digits: no dust of rounding
         MarginalIntervals(name, *np.clip(np.stack([bins.marginal(estimate, k), *ends]).round(9), 0, 1))
         for k, (name, ends) in enumerate(zip(bins.names, _intervals(weights, bins, level), strict=True))
@@ -40,12 +42,18 @@ def bootstrap(log_likelihood: Float, bins: Bins, n_resamples: int, level: float,
 
 
 def reference_counts(
-    log_likelihood: Float, bins: Bins, counts: Sequence[int], n_resamples: int, level: float, rng: np.random.Generator
+    log_likelihood: Float,
+    bins: Bins,
+    prior: Float,
+    counts: Sequence[int],
+    n_resamples: int,
+    level: float,
+    rng: np.random.Generator,
 ) -> ReferenceCounts:
     """Return the mean interval width of each axis' marginal, for resamples of each size."""
     shape, widths = grid_shape(bins), []
     for n in counts:
-        weights = bootstrap_mixtures(log_likelihood, bins.volumes, n_resamples, rng, shape=shape, n_images=n)
+        weights = bootstrap_mixtures(log_likelihood, prior, n_resamples, rng, shape=shape, n_images=n)
         widths.append([(high - low).mean() for low, high in _intervals(weights, bins, level)])
     return ReferenceCounts(np.asarray(counts), np.array(widths).reshape(len(counts), len(bins.names)), bins.names)
 
@@ -58,16 +66,18 @@ def _intervals(weights: Float, bins: Bins, level: float) -> list[Float]:
 
 
 def identifiability(
-    likelihood: Likelihood, nodes: BinNodes, bins: Bins, n_patches: int, max_pairs: int
+    likelihood: Likelihood, points: Float, nodes: BinNodes, bins: Bins, n_patches: int, max_pairs: int
 ) -> Identifiability:
-    """Compare each bin with its neighbours along the axes by the density of the summaries."""
+    """Compare each bin with its neighbours along the axes by the density of the summaries.
+
+    points: of the whole space, from which one photo's parameters are predicted.
+    """
     assert bins.space is not None
     centers = bins.standardized_centers()
     mean = nodes.means(likelihood.mean(nodes.points))
     spread = nodes.means(likelihood.mean(nodes.points) ** 2) - mean**2
     deviation = likelihood.deviation(centers) * np.sqrt(likelihood.shrinkage(np.array(n_patches), centers))
-    slopes = _slopes(likelihood, centers)
-    errors = deviation / np.maximum(np.abs(slopes), 1e-3)
+    errors = likelihood.errors_at(centers, n_patches, points)
     total = np.sqrt(deviation**2 + np.maximum(spread, 0))
     first, second, axes = _neighbors(bins)
     root = np.linalg.cholesky(likelihood.precision)
@@ -120,17 +130,6 @@ def _look_alikes(confused: Callable[[Any, Any], Float], centers: Float) -> NDArr
     order = np.argsort(-np.array(distances), kind="stable")
     unique = dict.fromkeys(tuple(pairs[k]) for k in order)
     return np.array(list(unique), dtype=np.int64).reshape(-1, 2)
-
-
-def _slopes(likelihood: Likelihood, z: Float, step: float = 0.02) -> Float:
-    """Derivative of each summary by its own parameter, (n, d)."""
-    out = np.empty_like(z)
-    for k in range(z.shape[1]):
-        ahead, behind = z.copy(), z.copy()
-        ahead[:, k] = np.minimum(ahead[:, k] + step, 1)
-        behind[:, k] = np.maximum(behind[:, k] - step, 0)
-        out[:, k] = (likelihood.mean(ahead) - likelihood.mean(behind))[:, k] / (ahead - behind)[:, k]
-    return out
 
 
 def _neighbors(bins: Bins) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
