@@ -24,7 +24,7 @@ from fastdeg.kernels.transport.cost_matrix import column_minima
 from fastdeg.kernels.transport.grid import balanced_integers
 from fastdeg.kernels.transport.line import emd_sorted
 from fastdeg.kernels.transport.sinkhorn import absorb, iterate, new_scaling
-from fastdeg.transport import grid, network, points
+from fastdeg.transport import cost_matrix, grid, points
 
 __all__ = [
     "assign_cells", "assign_dense", "assign_grid", "build_cells", "cell_index", "count_grid", "distance_to_set",
@@ -46,7 +46,7 @@ label_moments = _moments.label_moments.serial
 moments = _moments.moments.serial
 update_nearest = diversity.update_nearest.serial
 _grid_plan, _grid_values, _solve_grid = grid.grid_plan, grid.value_and_potentials, grid.solve_levels
-_iterate, _solve_points, _solve_rows = iterate.serial, points.solve_positive, network.solve_rows
+_iterate, _solve_points, _solve_rows = iterate.serial, points.solve_positive, cost_matrix.solve_rows
 
 
 @kernel

@@ -17,9 +17,10 @@ from fastdeg._threads import thread_count
 from fastdeg._types import ByValue, Float
 from fastdeg.kernels.transport.line import emd_sorted
 from fastdeg.kernels.transport.network.tree import Tree
+from fastdeg.transport.cost_matrix import solve_matrix
 from fastdeg.transport.grid import grid_plan, solve_grid
 from fastdeg.transport.metrics import Metric, find, ground_costs
-from fastdeg.transport.network import Solution, solve_matrix
+from fastdeg.transport.network import Solution
 from fastdeg.transport.points import solve_points
 
 if TYPE_CHECKING:
