@@ -28,7 +28,7 @@ LARGE_TREE, LARGE_TREE_GROWTH = 20_000, 2  # large trees repay more rounds
 SUBTREES_BUDGET = 200_000_000  # nodes and arcs touched in one round over the subtrees: about 0.5 s
 ALL_ARCS = 10_000  # entries of a cost matrix up to which all are in the list from the start
 FIRST_ARCS = 6  # arcs of each point to begin with
-MOST_ROUNDS = 100
+ROUNDS_ALIKE = 3  # rounds of pricing after which twice as many arcs of each point are added
 
 NONE = np.empty((0, 0))
 
