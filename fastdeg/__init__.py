@@ -43,6 +43,8 @@ _PUBLIC = {
     "History": "degradations",
     "DegradationEstimator": "images",
     "DegradationTransform": "images",
+    "TrainingForecast": "forecast",
+    "Gain": "forecast",
     "warmup": "runtime",
     "show_config": "runtime",
 }

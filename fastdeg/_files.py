@@ -40,12 +40,17 @@ def hidden_neighbour(path: Path) -> Path:
 
 
 def write_archive(
-    path: str | os.PathLike[str], format: str, header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    path: str | os.PathLike[str],
+    format: str,
+    header: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    compressed: bool = True,
 ) -> None:
-    """Write arrays with a JSON header to a ``.npz`` file."""
+    """Write arrays with a JSON header to a ``.npz`` file; large ones of random digits are quicker left as they are."""
     contents: dict[str, Any] = {"header": np.array(json.dumps({"format": format, "version": 1, **header})), **arrays}
     with replaced_file(path) as file:
-        np.savez_compressed(file, **contents)
+        (np.savez_compressed if compressed else np.savez)(file, **contents)
 
 
 def read_archive(path: str | os.PathLike[str], format: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

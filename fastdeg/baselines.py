@@ -1,6 +1,8 @@
-"""What a crafted distribution is compared with: the plain mixture, and weights from per-bin distances."""
+"""What a crafted distribution is compared with: the plain mixture, the best in a forecast, weights by bin."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,6 +10,9 @@ from numpy.typing import ArrayLike
 from fastdeg import _checks
 from fastdeg._types import Float
 from fastdeg.distribution import BinnedDistribution
+
+if TYPE_CHECKING:
+    from fastdeg.forecast import TrainingForecast
 
 
 def mixture(q: BinnedDistribution, prior: BinnedDistribution, weight: float) -> BinnedDistribution:
@@ -40,6 +45,49 @@ def mixture(q: BinnedDistribution, prior: BinnedDistribution, weight: float) -> 
         raise ValueError("prior: expected the bins of q, got other ones")
     weight = _checks.number(weight, "weight", 0, 1)
     return BinnedDistribution(q.bins, (1 - weight) * q.pmf + weight * prior.pmf)
+
+
+def forecast_optimal(
+    q: BinnedDistribution, forecast: TrainingForecast, weight: float, *, prior: BinnedDistribution | None = None
+) -> BinnedDistribution:
+    """Return the distribution that is best in a forecast, which is no training's: an upper mark to compare with.
+
+    It maximises the expected accuracy on the mixture (1 − weight) q + weight prior by mirror descent on the gradient of
+    a bilevel problem (what is learned minimises its own loss), from that mixture. It is judged on the images that it is
+    found with.
+
+    Parameters
+    ----------
+    q : BinnedDistribution
+    forecast : TrainingForecast
+        Fitted, over the bins of q.
+    weight : float
+        Share of the prior in what accuracy is wanted on, from 0 to 1.
+    prior : BinnedDistribution, optional
+        Uniform by default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument is not what is expected, or the bins differ.
+
+    Examples
+    --------
+    >>> import numpy as np, fastdeg as fd
+    >>> bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 2)]))
+    >>> clean = np.random.default_rng(0).integers(0, 256, (2, 96, 128)).astype(np.uint8)
+    >>> forecast = fd.TrainingForecast(bins, scale=2).fit(list(clean))
+    >>> p = fd.baselines.forecast_optimal(fd.BinnedDistribution(bins, [1, 0]), forecast, 0.1)
+    >>> bool(p.pmf[0] > 0.5)
+    True
+    """
+    from fastdeg.forecast import TrainingForecast
+    from fastdeg.forecast.optimise import maximise
+
+    if not isinstance(forecast, TrainingForecast):
+        raise TypeError(f"forecast: expected a TrainingForecast, got {type(forecast).__name__}")
+    start = mixture(q, BinnedDistribution.uniform(q.bins) if prior is None else prior, weight)
+    return maximise(forecast, start, start)
 
 
 def closed_form_weights(distances: ArrayLike, alpha: float = 25) -> Float:

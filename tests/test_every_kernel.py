@@ -29,6 +29,7 @@ import fastdeg as fd
 import fastdeg.kernels
 from fastdeg import njit
 from fastdeg.crafting import strategy
+from fastdeg.forecast.features import N_FEATURES, complete, fill
 from fastdeg.images import dct_features
 from fastdeg.images.features import jpeg_grid_offset, luma_features
 from fastdeg.moments import merge, partial_moments
@@ -274,6 +275,15 @@ def test_the_estimator(rng):
     bins = fd.GridBins(space_of(2, 2))
     estimator = fd.DegradationEstimator(bins, downsampling=2, n_samples=50, patch_size=16).fit(clean)
     assert_allclose(estimator.estimate([image[::2, ::2] for image in clean]).pmf.sum(), 1)
+
+
+def test_features_of_the_forecast(rng):
+    low, high = rng.integers(0, 256, (12, 12), np.uint8), rng.uniform(0, 255, (24, 24)).astype(np.float32)
+    features, targets = np.empty((2, N_FEATURES), np.float32), np.empty((2, 4), np.float32)
+    fill(low, high, np.array([[5, 5], [6, 6]]), features, targets)
+    complete(features)
+    assert_allclose(features[:, 1:122].sum(axis=1), 0, atol=1e-3)
+    assert (features[:, -1] >= 0).all()
 
 
 def test_from_compiled_code(rng):

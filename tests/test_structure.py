@@ -19,6 +19,7 @@ FLOORS = (
     ("accumulator",),
     ("transport",),
     ("njit", "distances", "degradations"),
+    ("forecast",),
     ("crafting", "references", "images"),
     ("baselines",),
     ("runs", "frameworks", "runtime"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,12 +12,16 @@ from numpy.typing import ArrayLike
 from fastdeg import _checks
 from fastdeg._threads import single_blas_thread
 from fastdeg._types import Progress
+from fastdeg.crafting.path.allowed_loss import check_forecast, checked_loss, with_gains, within_loss
 from fastdeg.crafting.path.curve import Curve, TradeoffPath, assemble
 from fastdeg.crafting.path.follow import follow
 from fastdeg.crafting.path.warm_solver import Limits, WarmSolver
 from fastdeg.crafting.problem.arguments import build
 from fastdeg.crafting.result import CraftResult, warn_of_extremes
 from fastdeg.distribution import BinnedDistribution
+
+if TYPE_CHECKING:
+    from fastdeg.forecast import TrainingForecast
 
 __all__ = ["CraftResult", "Curve", "TradeoffPath", "craft", "tradeoff_path"]
 
@@ -28,7 +32,8 @@ def craft(
     prior: BinnedDistribution | None = None,
     target_moments: tuple[ArrayLike, ArrayLike] | None = None,
     bin_moments: tuple[ArrayLike, ArrayLike] | None = None,
-    generalization: float | str = "auto",
+    generalization: float | str | Mapping[str, float] = "auto",
+    forecast: TrainingForecast | None = None,
     wasserstein_weight: float = 1.0,
     frechet_weight: float = 1.0,
     lower: ArrayLike | None = None,
@@ -61,10 +66,13 @@ def craft(
         Moments of the target, in the units of the bins (or those of ``bin_moments``); by default ``target.moments()``.
     bin_moments : (means, covs), shapes (N, D) and (N, D, D), optional
         Moments of each bin in some other space, taken as given: features of images degraded accordingly, say.
-    generalization : float or "auto"
+    generalization : float, "auto" or {"loss": float}
         The weight tau of the divergence from the prior. ``"auto"``: the largest one for which p is no farther from
-        the target
-        than 90 % of resamples of the target of the same size (see the documentation).
+        the target than 90 % of resamples of the target of the same size (see the documentation). ``{"loss": 0.3}``:
+        the one whose p gains most on the target among those that, by the forecast, lose at most 0.3 dB on average over
+        the prior, against training on the prior.
+    forecast : TrainingForecast, optional
+        Fitted, over the bins of the target; what a loss in decibels is told by.
     wasserstein_weight, frechet_weight : float
         w_W and w_F.
     lower, upper : float or array_like, shape (N,), optional
@@ -101,7 +109,8 @@ def craft(
     Warns
     -----
     UserWarning
-        When p is all but q or all but the prior, and why, for a ``generalization`` that was given.
+        When p is all but q or all but the prior, and why, for a ``generalization`` that was given; when no p keeps the
+        loss that is allowed, and the nearest to the prior is returned.
 
     References
     ----------
@@ -131,8 +140,14 @@ def craft(
         threads,
     )
     _checks.progress(progress)
+    if forecast is not None:
+        check_forecast(forecast, target)
     solver = WarmSolver(setup, Limits.checked(time_limit, tol, max_iter, threads), warm_start)
     with single_blas_thread(), solver.interruptible():
+        if isinstance(generalization, Mapping):
+            loss = checked_loss(generalization, forecast)
+            assert forecast is not None
+            return within_loss(solver, forecast, loss, progress)
         result = solver.result(solver.tau(generalization, progress), progress)
     if not isinstance(generalization, str) or not result.converged:
         warn_of_extremes(setup, result)
@@ -154,7 +169,8 @@ def tradeoff_path(
         variation to
         where it is the prior to 1 %.
     **craft_options
-        As for `craft`, but for ``generalization``. ``progress`` is told of points, ``time_limit`` holds for each.
+        As for `craft`, but for ``generalization``. ``progress`` is told of points, ``time_limit`` holds for each. With
+        ``forecast`` the path has `target_gain` and `prior_gain`, in decibels over training on the prior.
 
     Returns
     -------
@@ -177,11 +193,14 @@ def tradeoff_path(
         raise TypeError(f"tradeoff_path: unknown option {unknown.pop()!r}")
     options = defaults | craft_options | {"target": target}
     del options["generalization"]
-    progress, warm_start = options.pop("progress"), options.pop("warm_start")
+    progress, warm_start, forecast = (options.pop(name) for name in ("progress", "warm_start", "forecast"))
     _checks.progress(progress)
+    if forecast is not None:
+        check_forecast(forecast, target)
     time_limit, tol, max_iter = (options.pop(name) for name in ("time_limit", "tol", "max_iter"))
     limits = Limits.checked(time_limit, tol, max_iter, options["threads"])
     setup = build(**options)
     solver = WarmSolver(setup, limits, warm_start)
     with single_blas_thread(), solver.interruptible():
-        return assemble(setup, follow(solver, generalizations, progress))
+        path = assemble(setup, follow(solver, generalizations, progress))
+    return path if forecast is None else with_gains(setup, forecast, path)

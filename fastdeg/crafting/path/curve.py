@@ -36,12 +36,16 @@ class Curve(ByValue):
         exp(entropy).
     worst_axis_coverage : ndarray
         Overlap Σ min(p, prior) of the marginals on the axis where it is least; of the joint pmfs for bins without axes.
+    target_gain, prior_gain : ndarray or None
+        Decibels over training on the prior, on the target and over the prior, where a forecast was given.
     """
 
     distance_to_target: Float
     kl_to_prior: Float
     effective_bins: Float
     worst_axis_coverage: Float
+    target_gain: Float | None = None
+    prior_gain: Float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +90,16 @@ class TradeoffPath(ByValue):
     def worst_axis_coverage(self) -> Float:
         """Of the crafted distributions."""
         return self.crafted.worst_axis_coverage
+
+    @property
+    def target_gain(self) -> Float | None:
+        """Of the crafted distributions, in decibels on the target; None without a forecast."""
+        return self.crafted.target_gain
+
+    @property
+    def prior_gain(self) -> Float | None:
+        """Of the crafted distributions, in decibels over the prior; None without a forecast."""
+        return self.crafted.prior_gain
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw accuracy against generalisation: the crafted distributions, and the mixtures beside them.

@@ -23,15 +23,8 @@ def follow(solver: WarmSolver, generalizations: Any, progress: Progress | None) 
 
     Each from where the last one ended: flows from the target, whose forest is a start, plans from the prior.
     """
-    setup = solver.setup
-    if generalizations is None:
-        last = endpoints.upper(setup, solver.roughly)
-        first = endpoints.lower(setup, solver.roughly)
-        between = (first, max(last, 1.01 * first)) if first < np.inf else (last / 10, last)
-        taus = np.geomspace(*between, N_POINTS)
-    else:
-        taus = _checked(generalizations)
-    rising = flow_of(setup.problem.with_tau(1.0)) is not None
+    taus = taus_between_ends(solver, N_POINTS) if generalizations is None else _checked(generalizations)
+    rising = flow_of(solver.setup.problem.with_tau(1.0)) is not None
     results: list[CraftResult] = []
     for tau in taus if rising else taus[::-1]:
         result = solver.result(float(tau), None)
@@ -39,6 +32,13 @@ def follow(solver: WarmSolver, generalizations: Any, progress: Progress | None) 
         if progress is not None:
             progress(len(results) / len(taus), f"tau {tau:.3g}, gap {result.gap:.1e}")
     return results if rising else results[::-1]
+
+
+def taus_between_ends(solver: WarmSolver, n: int) -> Float:
+    """Return n taus, geometrically spaced between the endpoints of the path."""
+    last = endpoints.upper(solver.setup, solver.roughly)
+    first = endpoints.lower(solver.setup, solver.roughly)
+    return np.geomspace(*((first, max(last, 1.01 * first)) if first < np.inf else (last / 10, last)), n)
 
 
 def _checked(generalizations: Any) -> Float:
