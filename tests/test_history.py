@@ -182,3 +182,34 @@ def test_a_file_of_a_space_may_hold_a_history(tmp_path):
         file.write_text(axes + bad)
         with pytest.raises(ValueError, match=rf"space\.yaml: {words}"):
             read_history(str(file))
+
+
+def test_steps_are_taken_out_by_what_they_draw():
+    history = fd.History.preset("realesrgan")
+    names = ["noise_sigma", "poisson_scale", "jpeg_quality"]
+    space = fd.DegradationSpace([fd.Axis.levels("noise_sigma", [10]), fd.Axis.levels("jpeg_quality", [40])])
+    uniform = fd.BinnedDistribution.uniform(fd.GridBins(space))
+    with pytest.raises(ValueError, match="crafted"):
+        fd.DegradationTransform(uniform, history=history)
+    less = history.without(names)
+    assert less.names == {name for name in history.names if name not in (*names, "noise")}
+    low, used = fd.DegradationTransform(uniform, history=less, seed=0)(picture())
+    assert low.shape == (40, 50, 3)
+    assert used["noise_sigma"] == 10
+    assert any(name.startswith("first.") for name in used)
+    assert repr(less).startswith("History(one of 9, first resize, one of 2, first JPEG, ")
+
+
+def test_a_real_factor_is_an_axis_beside_the_preset():
+    axes = [*fd.DegradationSpace.preset("photo").axes, fd.Axis.regular("downsampling", 2, 4, 4)]
+    uniform = fd.BinnedDistribution.uniform(fd.GridBins(fd.DegradationSpace(axes)))
+    transform = fd.DegradationTransform(uniform, history="photo", seed=0)
+    clean = picture()
+    sizes, qualities = set(), []
+    for index in range(40):
+        low, used = transform(clean, index=index)
+        assert low.shape[:2] == tuple(int(side / used["downsampling"]) for side in clean.shape[:2])
+        sizes.add(low.shape)
+        qualities.append(used["jpeg_quality"])
+    assert len(sizes) > 10
+    assert min(qualities) < 60 < 100 < max(qualities)  # some are not compressed at all

@@ -280,6 +280,18 @@ class History:
         first, second = (History(part) for part in parts)
         return first, second
 
+    def without(self, names: Collection[str]) -> History:
+        """Return the history without the steps that draw any of these, so that they may be crafted.
+
+        Examples
+        --------
+        >>> import fastdeg as fd
+        >>> history = fd.History.preset("realesrgan").without(["noise_sigma", "poisson_scale", "jpeg_quality"])
+        >>> "jpeg_quality" in history.names, "first.jpeg_quality" in history.names
+        (False, True)
+        """
+        return History(_without(self.steps, frozenset(names)))
+
     def __bool__(self) -> bool:
         return bool(self.steps)
 
@@ -290,7 +302,7 @@ class History:
         return hash((len(self.steps), self.names))
 
     def __repr__(self) -> str:
-        return f"History({[node.to_dict() for node in self.steps]})"
+        return f"History({', '.join(map(_summary, self.steps))})"
 
 
 @cache
@@ -307,6 +319,23 @@ def as_history(history: History | str | None) -> History:
     if not isinstance(history, History):
         raise TypeError(f"history: expected a History, the name of a preset or None, got {type(history).__name__}")
     return history
+
+
+def _without(nodes: Iterable[Node], names: frozenset[str]) -> list[Node]:
+    kept: list[Node] = []
+    for node in nodes:
+        if isinstance(node, OneOf):
+            kept.append(OneOf([(weight, _without(steps, names)) for weight, steps in node.branches]))
+        elif names.isdisjoint(node.names):
+            kept.append(node)
+    return kept
+
+
+def _summary(node: Node) -> str:
+    if isinstance(node, OneOf):
+        return f"one of {len(node.branches)}"
+    label = f"{node.label} " if node.label else ""
+    return f"{label}{node.step}" + (f" {node.probability:g}" if node.probability < 1 else "")
 
 
 def _draw(nodes: Iterable[Node], rng: np.random.Generator) -> Drawn:
