@@ -5,7 +5,8 @@ from fastdeg import opencv
 
 opencv.require()  # before any module that imports it: a sentence instead of the loader's message
 
-from fastdeg.degradations.history import Drawn, Event, History, HistoryStep, OneOf, as_history
+from fastdeg.degradations.history import History, as_history
+from fastdeg.degradations.history_nodes import Drawn, Event, HistoryStep, OneOf
 from fastdeg.degradations.ranges import Choice, Integers, LogUniform, RootUniform, Uniform
 from fastdeg.degradations.registry import register, steps, unregister
 from fastdeg.degradations.step import Option, Parameter, Stage, Step

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg._checks import generator
 from fastdeg.degradations import registry
-from fastdeg.degradations.history import Drawn, Event, History, as_history
+from fastdeg.degradations.history import History, as_history
+from fastdeg.degradations.history_nodes import Drawn, Event
 from fastdeg.degradations.pixels import Image, to_float, to_uint8
 from fastdeg.degradations.step import Settings, Step
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR, FACTOR, SIZE, low_size

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fastdeg._threads import signals_as_raised
 from fastdeg.degradations.chain import corrupt, shrink, with_events
-from fastdeg.degradations.history import Event
+from fastdeg.degradations.history_nodes import Event
 from fastdeg.degradations.pixels import to_uint8
 from fastdeg.degradations.registry import halves
 from fastdeg.degradations.step import Settings, Stage
