@@ -134,6 +134,34 @@ class BinnedDistribution:
             raise ValueError("axis: bins without a space have no axes; pass space= to CentroidBins")
         return self.bins.marginal(self.pmf, self.bins.space.axis_index(axis))
 
+    def quantiles(self, levels: ArrayLike = (0.05, 0.5, 0.95)) -> dict[str, list[float]]:
+        """Return quantiles along each axis of the space: uniform within cells, levels as they are.
+
+        Examples
+        --------
+        >>> import fastdeg as fd
+        >>> bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 5)]))
+        >>> fd.BinnedDistribution(bins, [0.0, 0.5, 0.5, 0.0, 0.0]).quantiles()
+        {'noise_sigma': [11.0, 20.0, 29.0]}
+        """
+        shares = _checks.float_array(levels, "levels", ("n",))
+        if self.bins.space is None:
+            raise ValueError("quantiles: bins without a space have no axes; pass space= to CentroidBins")
+        found = {}
+        for k, axis in enumerate(self.bins.space.axes):
+            below = np.concatenate(([0.0], self.marginal(k).cumsum()))
+            below /= below[-1]
+            if axis.discrete:
+                at = np.minimum(np.searchsorted(below[1:], shares - 1e-12), axis.n_bins - 1)
+                values = axis.centers[at]
+            else:
+                rising = np.concatenate(([True], np.diff(below) > 1e-15))
+                rising[int(np.argmax(below > 1e-15)) - 1] = True  # begins where mass does, not at the first edge
+                rising[0] = rising[0] and below[1] > 1e-15
+                values = np.interp(shares, below[rising], axis.boundaries[rising])
+            found[axis.name] = values.tolist()
+        return found
+
     def entropy(self) -> float:
         """Return the Shannon entropy in nats."""
         positive = self.pmf[self.pmf > 0]

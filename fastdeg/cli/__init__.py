@@ -41,6 +41,16 @@ VERBS = {
         "IMAGES --run --output",
         "--downsampling --seed --workers --skip-bad",
     ),
+    "audit": (
+        "say what an option file trains on, and how that fits the photos",
+        "OPTIONS",
+        "--framework --references --clean --run --space --downsampling --noise --degrade --skip-bad",
+    ),
+    "export": (
+        "write a run's crafted distribution as options of a training framework",
+        "RUN --to",
+        "--keep --boxes --output --force",
+    ),
     "report": ("show a run's table and write its HTML report again", "RUN", ""),
     "info": ("print versions, threads, threading layer, cache folder and the axes that are known", "", ""),
 }
@@ -57,6 +67,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "PRESET|FILE",
         "help": "paper, dense, photo, or a YAML file of axes that `fastdeg info` lists",
     },
+    "OPTIONS": {"type": Path, "help": "option file of a training framework"},
+    "--framework": {"metavar": "NAME", "help": "dialect of the option file (default: told by its keys)"},
+    "--to": {
+        "metavar": "NAME",
+        "help": "dialect: realesrgan, trainner-redux, neosr, gfpgan, wtp, albumentations, csv, json",
+    },
+    "--keep": {
+        "type": float,
+        "default": 0.95,
+        "metavar": "SHARE",
+        "help": "least share of p that is said (default 0.95)",
+    },
+    "--boxes": {"type": int, "default": 1, "metavar": "K", "help": "K boxes whose mixture is nearer to p (default 1)"},
     "--prior": {"type": Path, "metavar": "OPTIONS", "help": "today's option file: what it trains on is the prior"},
     "--downsampling": {"type": float, "metavar": "F", "help": "used where the space has none (default 4)"},
     "--noise": {"choices": ("gray", "color"), "help": "kind of noise (default gray)"},

@@ -11,13 +11,27 @@ from typing import Any
 
 from fastdeg._checks import choice
 from fastdeg.distribution import BinnedDistribution
+from fastdeg.frameworks.comparison import Audit, compare
 from fastdeg.frameworks.dialect import Block, Dialect, Purpose
 from fastdeg.frameworks.dialects import albumentations, gfpgan, neosr, realesrgan, tables, trainner_redux, wtp
 from fastdeg.frameworks.export import Export, export
 from fastdeg.frameworks.files import read_mapping
 from fastdeg.frameworks.options import Options
 
-__all__ = ["Block", "Dialect", "Export", "Options", "Purpose", "dialects", "read", "register", "unregister", "write"]
+__all__ = [
+    "Audit",
+    "Block",
+    "Dialect",
+    "Export",
+    "Options",
+    "Purpose",
+    "audit",
+    "dialects",
+    "read",
+    "register",
+    "unregister",
+    "write",
+]
 
 # in the order in which files are recognised
 BUILT_IN = (
@@ -108,6 +122,48 @@ def read(path: str | os.PathLike[str], *, framework: str | None = None) -> Optio
     wanted = f"options of {framework}" if framework else f"options of one of {', '.join(table)}"
     keys = ", ".join(map(str, list(data or {})[:6])) or "no key"
     raise ValueError(f"{path}: expected {wanted}, with ranges of degradations, got none of their keys but {keys}")
+
+
+def audit(
+    options: Options | str | os.PathLike[str],
+    distribution: BinnedDistribution,
+    *,
+    crafted: BinnedDistribution | None = None,
+) -> Audit:
+    """Compare what an option file trains on with what the photos are.
+
+    Parameters
+    ----------
+    options : Options or path-like
+        What `read` returned, or the file.
+    distribution : BinnedDistribution
+        The photos' q, as `DegradationEstimator.estimate` finds it.
+    crafted : BinnedDistribution, optional
+        What training shall be on instead, to compare it too.
+
+    Returns
+    -------
+    Audit
+        Axis by axis too wide, too narrow, off or fitting; ``coverage``, ``wasted``, ``emd``, ``frechet``, and in
+        ``sentences``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument is of another kind, or the bins have no space.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, fastdeg as fd
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "faces.yml")
+    ...     _ = file.write_text("{downsample_range: [1, 8], noise_range: [0, 10], jpeg_range: [60, 100]}")
+    ...     options = fd.frameworks.read(file)
+    >>> bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 5)]))
+    >>> fd.frameworks.audit(options, fd.BinnedDistribution(bins, [0.0, 0.5, 0.5, 0.0, 0.0]))
+    Audit(gfpgan: noise_sigma off; coverage 0.00, wasted 1.00)
+    """
+    return compare(options if isinstance(options, Options) else read(options), distribution, crafted=crafted)
 
 
 def write(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -207,20 +206,3 @@ def _uniform(block: Block, space: DegradationSpace) -> Any:
 
 def _normalised(pmf: Float) -> Float:
     return pmf / pmf.sum()
-
-
-def quantiles(distribution: BinnedDistribution, levels: Sequence[float] = (0.05, 0.5, 0.95)) -> dict[str, list[float]]:
-    """Return quantiles of each axis of a distribution over bins with a space; uniform within cells."""
-    space = distribution.bins.space
-    assert space is not None
-    found = {}
-    for k, axis in enumerate(space.axes):
-        below = np.concatenate(([0.0], distribution.marginal(k).cumsum()))
-        below /= below[-1]
-        if axis.discrete:
-            at = np.minimum(np.searchsorted(below[1:], np.asarray(levels) - 1e-12), axis.n_bins - 1)
-            found[axis.name] = axis.centers[at].tolist()
-        else:
-            keep = np.concatenate(([True], np.diff(below) > 1e-15))
-            found[axis.name] = np.interp(levels, below[keep], axis.boundaries[keep]).tolist()
-    return found

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MIXTURE_WEIGHT = 0.3  # share of the prior in the plain mixture that stands beside the crafted distribution
 ESTIMATOR_FILE = "estimator.npz"  # in the folder of a run that read photos
+QUANTILES = (0.05, 0.5, 0.95)  # of each axis, in the summary
 THUMBNAIL = 160  # longer side of a reference's thumbnail, in pixels
 
 
@@ -188,6 +189,11 @@ def summarize(
         "converged": bool(result.converged),
         "n_iter": int(result.n_iter),
         "terms": {key: float(value) for key, value in result.terms.items()},
+        "quantiles": {
+            name: distribution.quantiles(QUANTILES)
+            for name, distribution in (("target", run.target), ("crafted", result.distribution), ("prior", run.prior))
+            if bins.space
+        },
         "comparison": comparison_rows(run.compared, run.target, run.prior, truth),
         "selection": selection_summary(run.selection) if run.selection else None,
         "references": reference_rows(run.selection, run.candidates, bins.names) if run.selection else [],

@@ -1,0 +1,76 @@
+"""The verb audit: what an option file trains on, against the photos."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import fastdeg as fd
+from fastdeg.bins import GridBins
+from fastdeg.cli import console
+from fastdeg.cli.inputs import read_space
+from fastdeg.cli.photos import fit_estimator
+from fastdeg.distribution import BinnedDistribution
+from fastdeg.frameworks.comparison import LEVELS, WORDS, Audit, describe
+from fastdeg.runs import folder as runs
+
+
+def run(options: argparse.Namespace) -> None:
+    """Say what an option file trains on, and how that fits the photos."""
+    read = fd.frameworks.read(options.OPTIONS, framework=options.framework)
+    if options.run is not None and options.references is not None:
+        raise ValueError("--run, --references: expected at most one of them")
+    if options.run is not None:
+        target, crafted = _of_run(options.run)
+        found = fd.frameworks.audit(read, target, crafted=crafted)
+    elif options.references is not None:
+        if options.clean is None:
+            raise ValueError("--clean: expected a folder of clean images beside --references, got none")
+        estimator, references, notes, _ = fit_estimator(options)
+        found = fd.frameworks.audit(read, estimator.estimate(list(references.values())))
+        for text in notes:
+            console.note(text)
+    else:
+        found = describe(read, GridBins(read_space(options.space or "paper")))
+    if options.json:
+        console.print_json(found.to_dict())
+    else:
+        _print(found)
+
+
+def _of_run(folder: Path) -> tuple[BinnedDistribution, BinnedDistribution | None]:
+    """Return what a run inferred of the photos, and what it crafted, where it did."""
+    runs.read_summary(folder)
+    crafted = folder / "crafted.npz"
+    return (
+        BinnedDistribution.load(folder / "target.npz"),
+        BinnedDistribution.load(crafted) if crafted.is_file() else None,
+    )
+
+
+def _print(found: Audit) -> None:
+    for sentence in found.sentences:
+        print(sentence)
+    options = found.options
+    for title, lines in (
+        ("Keys without effect", options.without_effect),
+        ("To know", options.traps),
+        ("Unknown keys", options.unknown),
+        ("Beyond the axes", [f"{name} (probability {p:.2g})" for name, p in options.outside.items()]),
+    ):
+        if lines:
+            print(f"\n{title}:")
+            for line in lines:
+                print(f"  - {line}")
+    header = ["axis", *(f"trained {level:.0%}" for level in LEVELS)]
+    compared = found.target is not None
+    header += [*(f"photos {level:.0%}" for level in LEVELS), "verdict"] if compared else []
+    rows: list[Any] = []
+    for axis in found.axes:
+        row = [WORDS.get(axis.name, axis.name), *(f"{value:.3g}" for value in axis.training)]
+        rows.append(
+            [*row, *(f"{value:.3g}" for value in axis.photos or ()), *([axis.verdict or ""] if compared else [])]
+        )
+    print()
+    console.print_table(f"{options.framework}, ×{options.scale:g}", header, rows)

@@ -1,0 +1,219 @@
+"""What an option file trains on, against what the photos need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastdeg._types import ByValue, Float
+from fastdeg.distances.degradation import degradation_distance
+from fastdeg.distribution import BinnedDistribution
+from fastdeg.frameworks.options import N_DRAWS, Options
+from fastdeg.space import Axis
+
+TELLING = 0.005  # share beyond an axis from which on it is told
+REGION = 0.99  # a distribution's region: the densest bins that hold so much of it
+LEVELS = (0.05, 0.5, 0.95)
+WORDS = {
+    "blur_sigma": "blur", "noise_sigma": "noise", "jpeg_quality": "JPEG", "downsampling": "factor",
+    "poisson_scale": "shot noise",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AxisAudit:
+    """One axis: quantiles (5, 50 and 95 %) of training and photos, and how one fits the other.
+
+    Those of training are of draws, not of bins. ``verdict``: fits, too wide, too narrow, or off (beyond the photos on
+    one side, short of them on the other). ``beyond`` is the share of training beyond the space's axis,
+    which counts in its outer bins.
+    """
+
+    name: str
+    unit: str
+    training: tuple[float, ...]
+    photos: tuple[float, ...] | None
+    verdict: str | None
+    beyond: float
+
+    @property
+    def sentence(self) -> str:
+        """The axis in words."""
+        text = f"{WORDS.get(self.name, self.name)}: trained on {span(self.training)}{_unit(self.unit)}"
+        if self.photos is not None:
+            text += f", photos {span(self.photos)}: {self.verdict}"
+        return text + (f" ({self.beyond:.0%} of training lies beyond the axis)" if self.beyond >= TELLING else "")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit(ByValue):
+    """What an option file trains on, against the photos.
+
+    Attributes
+    ----------
+    options : Options
+    distribution : BinnedDistribution
+        What the file trains on.
+    target : BinnedDistribution or None
+        What the photos are; without it what compares the two is None.
+    axes : tuple of AxisAudit
+    coverage : float or None
+        Share of the photos in the region of training (the densest bins that hold 99 % of it).
+    wasted : float or None
+        Share of training outside the photos' region.
+    emd, frechet : float or None
+        Earth mover's and Fréchet distance of training to the photos, standardised.
+    crafted_emd, crafted_frechet : float or None
+        The same of a crafted distribution.
+    """
+
+    options: Options
+    distribution: BinnedDistribution
+    target: BinnedDistribution | None
+    axes: tuple[AxisAudit, ...]
+    coverage: float | None = None
+    wasted: float | None = None
+    emd: float | None = None
+    frechet: float | None = None
+    crafted_emd: float | None = None
+    crafted_frechet: float | None = None
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was found, in words, the most important first."""
+        return tuple(self._sentences())
+
+    @property
+    def _name(self) -> str:
+        return Path(self.options.source).name or "The file"
+
+    def _sentences(self) -> Iterator[str]:
+        if self.target is not None:
+            assert self.coverage is not None
+            assert self.wasted is not None
+            photos = ", ".join(
+                f"{WORDS.get(a.name, a.name)} {span(a.photos)}{_unit(a.unit)}" for a in self.axes if a.photos
+            )
+            yield f"Your photos: {photos}."
+            yield (
+                f"{self._name} spends {self.wasted:.0%} of training where none of them is, and "
+                f"covers {self.coverage:.0%} of them."
+            )
+        else:
+            trained = ", ".join(f"{WORDS.get(a.name, a.name)} {span(a.training)}{_unit(a.unit)}" for a in self.axes)
+            yield f"{self._name} trains on {trained} (5 to 95 %)."
+        for axis in self.axes:
+            if self.target is not None or axis.beyond >= TELLING:
+                yield axis.sentence[0].upper() + axis.sentence[1:] + "."
+        if self.emd is not None and self.frechet is not None:
+            text = f"Earth mover's distance to the photos {self.emd:.3g}, Fréchet distance {self.frechet:.3g}"
+            if self.crafted_emd is not None and self.crafted_frechet is not None:
+                text += f"; after crafting {self.crafted_emd:.3g} and {self.crafted_frechet:.3g}"
+            yield text + "."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return numbers and sentences, ready for JSON."""
+        numbers = ("coverage", "wasted", "emd", "frechet", "crafted_emd", "crafted_frechet")
+        return {
+            "options": self.options.source,
+            "framework": self.options.framework,
+            "scale": self.options.scale,
+            **{name: getattr(self, name) for name in numbers},
+            "axes": [
+                {"name": a.name, "training": list(a.training), "photos": list(a.photos) if a.photos else None,
+                 "verdict": a.verdict, "beyond": a.beyond}
+                for a in self.axes
+            ],
+            "sentences": list(self.sentences),
+            "without_effect": list(self.options.without_effect),
+            "traps": list(self.options.traps),
+            "unknown": list(self.options.unknown),
+            "outside": self.options.outside,
+        }  # fmt: skip
+
+    def __repr__(self) -> str:
+        if self.target is None:
+            return f"Audit({self.options!r})"
+        verdicts = ", ".join(f"{axis.name} {axis.verdict}" for axis in self.axes)
+        return f"Audit({self.options.framework}: {verdicts}; coverage {self.coverage:.2f}, wasted {self.wasted:.2f})"
+
+
+def compare(options: Options, distribution: BinnedDistribution, *, crafted: BinnedDistribution | None = None) -> Audit:
+    """Compare what options train on with what photos need; see `fastdeg.frameworks.audit`."""
+    if not isinstance(options, Options):
+        raise TypeError(f"options: expected what frameworks.read returns, got {type(options).__name__}")
+    for name, value in (("distribution", distribution), ("crafted", crafted)):
+        if not isinstance(value, BinnedDistribution) and (value is not None or name == "distribution"):
+            raise TypeError(f"{name}: expected a BinnedDistribution, got {type(value).__name__}")
+    target = distribution
+    if crafted is not None and crafted.bins != target.bins:
+        raise ValueError("crafted: expected the bins of the distribution, got other ones")
+    training = options.distribution(target.bins)
+    in_training, in_target = _region(training), _region(target)
+    more: dict[str, float] = {}
+    if crafted is not None:
+        more = dict(zip(("crafted_emd", "crafted_frechet"), _distances(crafted, target), strict=True))
+    emd, frechet = _distances(training, target)
+    return Audit(
+        options, training, target, _axes(options, training, target), float(target.pmf[in_training].sum()),
+        float(training.pmf[~in_target].sum()), emd, frechet, **more,
+    )  # fmt: skip
+
+
+def describe(options: Options, bins: Any) -> Audit:
+    """Return what options train on over bins, with nothing to compare it with."""
+    training = options.distribution(bins)
+    return Audit(options, training, None, _axes(options, training, None))
+
+
+def _axes(options: Options, training: BinnedDistribution, target: BinnedDistribution | None) -> tuple[AxisAudit, ...]:
+    space = training.bins.space
+    assert space is not None
+    photos = target.quantiles(LEVELS) if target else {}
+    found = []
+    for axis, x in zip(space.axes, options.sample(training.bins, N_DRAWS, 0).T, strict=True):
+        a, b = np.quantile(x, LEVELS).tolist(), photos.get(axis.name)
+        beyond = float(((x < axis.boundaries[0]) | (x > axis.boundaries[-1])).mean())
+        verdict = _verdict(axis, a, b) if b else None
+        found.append(AxisAudit(axis.name, axis.unit, tuple(a), tuple(b) if b else None, verdict, beyond))
+    return tuple(found)
+
+
+def _verdict(axis: Axis, training: list[float], photos: list[float]) -> str:
+    """Compare ranges from 5 to 95 %; what differs by less than half a cell fits."""
+    step = np.diff(axis.boundaries).mean() / 2
+    short = training[0] > photos[0] + step or training[-1] < photos[-1] - step
+    over = training[0] < photos[0] - step or training[-1] > photos[-1] + step
+    return {(False, False): "fits", (False, True): "too wide", (True, False): "too narrow", (True, True): "off"}[
+        (bool(short), bool(over))
+    ]
+
+
+def _region(p: BinnedDistribution) -> Any:
+    """Return which bins are the densest ones that hold almost all of a distribution."""
+    density: Float = p.pmf / p.bins.volumes
+    order = np.argsort(-density, kind="stable")
+    count = int(np.searchsorted(p.pmf[order].cumsum(), REGION - 1e-12)) + 1
+    inside = np.zeros(p.n_bins, bool)
+    inside[order[:count]] = True
+    return inside
+
+
+def _distances(p: BinnedDistribution, q: BinnedDistribution) -> tuple[float, float]:
+    squared = degradation_distance(p, q, wasserstein_weight=0)
+    return degradation_distance(p, q, frechet_weight=0), float(np.sqrt(max(squared, 0.0)))
+
+
+def span(values: tuple[float, ...] | None) -> str:
+    """Return the ends of quantiles as a range in words."""
+    assert values is not None
+    low, high = (f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}" for value in (values[0], values[-1]))
+    return low if low == high else f"{low}–{high}"
+
+
+def _unit(unit: str) -> str:
+    return f" {unit}" if unit and unit not in ("of 255", "×") else ""
