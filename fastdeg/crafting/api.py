@@ -87,7 +87,7 @@ def craft(
         Seconds after which the best point so far is returned, the search for ``"auto"`` included; on grids an exact
         transport solve for its objective is still to come.
     tol : float
-        Wanted gap, relative to max(1, |objective|).
+        Wanted gap, relative to ``max(1, |objective|)``.
     max_iter : int
         Iterations after which the best point so far is returned.
     threads : int, optional
