@@ -20,10 +20,15 @@ from fastdeg.runs.folder import read_csv
 
 @pytest.fixture(scope="module")
 def annotated_run(tmp_path_factory):
-    """A run on a table of 300 annotated images over the dense space."""
+    """A run on a table of 300 annotated images, over a space of 100 cells."""
     folder = tmp_path_factory.mktemp("annotated")
     write_table(folder / "table.csv", 300)
-    assert main(["craft", "--annotations", str(folder / "table.csv"), "-o", str(folder / "run")]) == 0
+    (folder / "space.yaml").write_text(
+        "axes:\n  - {name: blur_sigma, low: 0, high: 5, n_bins: 5}\n  - {name: downsampling, levels: [3, 4]}\n"
+        "  - {name: noise_sigma, low: 0, high: 50, n_bins: 10}\n"
+    )
+    table = ["--annotations", str(folder / "table.csv"), "--space", str(folder / "space.yaml")]
+    assert main(["craft", *table, "-o", str(folder / "run")]) == 0
     return folder
 
 
@@ -108,7 +113,18 @@ def test_an_existing_run_is_replaced_only_with_force(annotated_run, tmp_path, ca
     table = annotated_run / "table.csv"
     assert "holds an earlier run" in refused(capsys, "craft", "--annotations", table, "-o", tmp_path / "run")
     assert (tmp_path / "run" / "run.json").read_bytes() == before
-    forced = ["craft", "--annotations", str(table), "--generalization", "0.3", "-o", str(tmp_path / "run"), "--force"]
+    forced = [
+        "craft",
+        "--annotations",
+        str(table),
+        "--n-bins",
+        "20",
+        "--generalization",
+        "0.3",
+        "-o",
+        str(tmp_path / "run"),
+        "--force",
+    ]
     assert main(forced) == 0
     assert json.loads((tmp_path / "run" / "run.json").read_text())["generalization"] == 0.3
     assert [file.name for file in tmp_path.iterdir()] == ["run"]
@@ -142,6 +158,7 @@ def test_annotated_images_are_selected_by_what_they_show(tmp_path, capsys):
     for i in range(12):
         write_image(tmp_path / "images" / f"{i:04d}.png", seed=i)
     command = ["craft", "--annotations", str(tmp_path / "table.csv"), "--images", str(tmp_path / "images")]
+    command += ["--n-bins", "12"]
     assert main([*command, "-o", str(tmp_path / "run"), "--n-references", "4", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["references"]) == 4
     assert len(list((tmp_path / "run" / "thumbnails").iterdir())) == 4
@@ -154,7 +171,7 @@ def test_unusable_annotated_images_are_skipped_where_asked_for(tmp_path, capsys)
         write_image(tmp_path / "images" / f"{i:04d}.png", seed=i)
     (tmp_path / "images" / "0002.png").write_bytes((tmp_path / "images" / "0001.png").read_bytes()[:500])
     command = ["craft", "--annotations", str(tmp_path / "table.csv"), "--images", str(tmp_path / "images")]
-    command += ["-o", str(tmp_path / "run"), "--json"]
+    command += ["-o", str(tmp_path / "run"), "--json", "--n-bins", "6"]
     assert "0002.png" in refused(capsys, *command)
     assert main([*command, "--skip-bad"]) == 0
     summary = json.loads(capsys.readouterr().out)
@@ -163,7 +180,7 @@ def test_unusable_annotated_images_are_skipped_where_asked_for(tmp_path, capsys)
     table = {row["file"]: row for row in read_csv(tmp_path / "table.csv")}
     for row in summary["references"]:
         assert row["noise_sigma"] == pytest.approx(float(table[row["file"]]["noise_sigma"]), abs=1e-3)
-    assert "0002.png" in summary["notes"][0]
+    assert any("0002.png" in note for note in summary["notes"])
 
 
 @pytest.mark.parametrize(
@@ -173,25 +190,30 @@ def test_unusable_annotated_images_are_skipped_where_asked_for(tmp_path, capsys)
         (
             [("1", "20", "4"), ("1", "nan", "4")],
             ("blur_sigma", "noise_sigma", "downsampling"),
-            r"row 2, column noise_sigma: expected a finite number, got 'nan'",
+            r"row 2 .line 3., column noise_sigma: expected a finite number, got 'nan'",
         ),
         (
             [("1", "lots", "4")],
             ("blur_sigma", "noise_sigma", "downsampling"),
-            "row 1, column noise_sigma: expected a finite number, got 'lots'",
+            "row 1 .line 2., column noise_sigma: expected a finite number, got 'lots'",
         ),
-        ([("1", "20")], ("blur_sigma", "noise_sigma", "downsampling"), "row 1: expected 3 values, got fewer"),
+        (
+            [("1", "20")],
+            ("blur_sigma", "noise_sigma", "downsampling"),
+            "row 1 .line 2., column downsampling: expected a finite",
+        ),
         (
             [("1", "20", "4"), ("1", "80", "4")],
             ("blur_sigma", "noise_sigma", "downsampling"),
-            r"table.csv, row 2, column noise_sigma: expected a value of the space, from -0.5 to 50.5, got 80; --space",
+            r"row 2 .line 3., column noise_sigma: expected a value of the space, from -0.5 to 50.5, got 80",
         ),
         ([], ("blur_sigma", "noise_sigma", "downsampling"), "expected at least one row"),
     ],
 )
 def test_bad_tables_are_refused(rows, header, message, tmp_path, capsys):
     write_table(tmp_path / "table.csv", 0, rows, header)
-    line = refused(capsys, "craft", "--annotations", tmp_path / "table.csv", "-o", tmp_path / "run")
+    table = ["--annotations", tmp_path / "table.csv", "--space", "dense"]
+    line = refused(capsys, "craft", *table, "-o", tmp_path / "run")
     assert re.search(message, line), line
     assert not (tmp_path / "run").exists()
     assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]
@@ -203,7 +225,7 @@ def test_missing_files_and_bad_options_are_refused(tmp_path, capsys):
     assert line.endswith(f"{table}: no such file")
     write_table(table, 20)
     run = ["-o", tmp_path / "run"]
-    assert "paper, dense or a YAML" in refused(capsys, "craft", "--annotations", table, "--space", "huge", *run)
+    assert "photo or a YAML" in refused(capsys, "craft", "--annotations", table, "--space", "huge", *run)
     assert ">= 0 or auto" in refused(capsys, "craft", "--annotations", table, "--generalization", "-1", *run)
     assert "column 'file'" in refused(
         capsys, "craft", "--annotations", _without_files(table, tmp_path), "--images", tmp_path, *run
@@ -221,9 +243,8 @@ def test_options_without_effect_are_refused(tmp_path, capsys):
     annotated = ["craft", "--annotations", tmp_path / "table.csv", "-o", tmp_path / "run"]
     for option in (["--downsampling", "2"], ["--noise", "gray"], ["--clean", tmp_path]):
         assert f"{option[0]}: goes with --references" in refused(capsys, *annotated, *option)
-    assert "--skip-bad: goes with --references or --images" in refused(capsys, *annotated, "--skip-bad")
     photos = ["--references", tmp_path, "--clean", tmp_path]
-    for option in (["--n-bins", "9"], ["--images", tmp_path]):
+    for option in (["--n-bins", "9"], ["--images", tmp_path], ["--outside", "clip"]):
         line = refused(capsys, "craft", *photos, "-o", tmp_path / "run", *option)
         assert f"{option[0]}: goes with --annotations" in line
     line = refused(capsys, "estimate", *photos, "--space", "dense", "--downsampling", "2")
@@ -339,13 +360,15 @@ def test_info(capsys):
 
 def test_the_command_is_silent_on_stderr_when_piped(annotated_run, tmp_path):
     command = [sys.executable, "-m", "fastdeg.cli", "craft", "--annotations", str(annotated_run / "table.csv")]
+    command += ["--n-bins", "20"]
     done = subprocess.run([*command, "-o", str(tmp_path / "run")], capture_output=True, text=True, check=True)
     assert "\x1b" not in done.stdout + done.stderr
     assert not [line for line in done.stderr.splitlines() if not line.startswith("fastdeg: ")]
 
 
 def test_progress_shows_on_a_terminal(annotated_run, tmp_path):
-    command = f"{sys.executable} -m fastdeg.cli craft --annotations {annotated_run / 'table.csv'} -o {tmp_path / 'run'}"
+    command = f"{sys.executable} -m fastdeg.cli craft --n-bins 20 --annotations {annotated_run / 'table.csv'}"
+    command += f" -o {tmp_path / 'run'}"
     if shutil.which("script") is None:
         pytest.skip("needs the program script to make a terminal")
     done = subprocess.run(

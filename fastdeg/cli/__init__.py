@@ -23,8 +23,7 @@ VERBS = {
         "craft p from reference photos and clean images, or from annotations",
         "--output",
         "--references --estimate --annotations --clean --images --space --prior --downsampling --noise --degrade "
-        "--n-bins --generalization "
-        "--n-references --n-neighbors --skip-bad --force",
+        "--n-bins --outside --generalization --n-references --n-neighbors --skip-bad --force",
     ),
     "estimate": (
         "find the degradation distribution of reference photos",
@@ -60,7 +59,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--run": {"type": Path, "metavar": "RUN", "help": "run folder that demo or craft wrote"},
     "--references": {"type": Path, "metavar": "DIR", "help": "folder of low-resolution photos"},
     "--estimate": {"type": Path, "metavar": "RUN", "help": "earlier run of estimate to go on from, without fitting"},
-    "--annotations": {"type": Path, "metavar": "CSV", "help": "table with one column per axis, instead of photos"},
+    "--annotations": {"type": Path, "metavar": "TABLE", "help": "CSV, Parquet or Excel with a column per axis"},
     "--clean": {"type": Path, "metavar": "DIR", "help": "folder of clean images, beside --references"},
     "--images": {"type": Path, "metavar": "DIR", "help": "folder of images: of the column 'file', or to choose from"},
     "--space": {
@@ -84,7 +83,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--downsampling": {"type": float, "metavar": "F", "help": "used where the space has none (default 4)"},
     "--noise": {"choices": ("gray", "color"), "help": "kind of noise (default gray)"},
     "--degrade": {"metavar": "MODULE:FUNCTION", "help": "your own pipeline (image, parameters, rng) -> image"},
-    "--n-bins": {"type": int, "metavar": "N", "help": "k-means to N bins (with --annotations; default 100)"},
+    "--n-bins": {"type": int, "metavar": "N", "help": "k-means of the annotations to N bins, not a grid"},
+    "--outside": {"choices": ("raise", "clip", "drop"), "help": "annotations outside the space (default raise)"},
     "--generalization": {"default": "auto", "metavar": "τ", "help": "weight of KL(p‖prior), or auto (default)"},
     "--n-references": {
         "type": int,
@@ -93,7 +93,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "references to select (default 10; 0: none)",
     },
     "--n-neighbors": {"type": int, "default": 5, "metavar": "K", "help": "neighbours of the score (default 5)"},
-    "--skip-bad": {"action": "store_true", "help": "go on without unusable image files"},
+    "--skip-bad": {"action": "store_true", "help": "go on without unusable image files, and rows without numbers"},
     "--seed": {"type": int, "default": 0, "help": "seed of all that is random (default 0)"},
     "--workers": {"type": int, "metavar": "N", "help": "images at a time (default: --threads)"},
     "--output": {

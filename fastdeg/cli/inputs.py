@@ -1,70 +1,16 @@
-"""What the command line reads: degradation spaces as YAML, and tables of annotations."""
+"""What the verbs share of their options: spaces and histories as YAML, and what is refused."""
 
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
-from fastdeg._types import ByValue, Float
 from fastdeg.degradations import History, as_history
-from fastdeg.runs.folder import read_csv
 from fastdeg.space import PRESETS, DegradationSpace
-
-
-@dataclass(frozen=True, eq=False)
-class Annotations(ByValue):
-    """Degradation parameters of images.
-
-    Attributes
-    ----------
-    parameters : ndarray, shape (n, d)
-        In the units of the space's axes.
-    files : tuple of str, or None
-        The column ``file``, where the table has one.
-    """
-
-    parameters: Float
-    files: tuple[str, ...] | None
-
-
-def read_annotations(path: Path, space: DegradationSpace) -> Annotations:
-    """Read a CSV table whose header names the axes of the space; other columns are ignored, but for ``file``.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        When the file is missing or no CSV, lacks a column, or a value is not a finite number inside of the space.
-    """
-    rows = read_csv(path)
-    missing = [name for name in space.names if name not in rows[0]]
-    if missing:
-        raise ValueError(
-            f"{path}: expected a column for each axis ({', '.join(space.names)}), "
-            f"missing {', '.join(missing)}; got {', '.join(rows[0])}"
-        )
-    parameters = np.empty((len(rows), space.ndim))
-    for i, row in enumerate(rows):
-        for k, (name, axis) in enumerate(zip(space.names, space.axes, strict=True)):
-            try:
-                parameters[i, k] = float(row[name])
-            except ValueError:
-                parameters[i, k] = math.nan
-            if not math.isfinite(parameters[i, k]):
-                raise ValueError(f"{path}, row {i + 1}, column {name}: expected a finite number, got {row[name]!r}")
-            low, high = axis.boundaries[0], axis.boundaries[-1]
-            if not low <= parameters[i, k] <= high:
-                raise ValueError(
-                    f"{path}, row {i + 1}, column {name}: expected a value of the space, from {low:g} to {high:g}, "
-                    f"got {row[name]}; --space takes a wider one"
-                )
-    return Annotations(parameters, tuple(row["file"] for row in rows) if "file" in rows[0] else None)
 
 
 def read_space(name: str) -> DegradationSpace:

@@ -85,8 +85,8 @@ class CraftingRun(ByValue):
                 self.target, self.prior, MIXTURE_WEIGHT
             ),
             **self.baselines,
+            **({} if self.prior_name == "uniform" else {"uniform": BinnedDistribution.uniform(self.target.bins)}),
             self.prior_name: self.prior,
-            "uniform": BinnedDistribution.uniform(self.target.bins),
         }
 
 
