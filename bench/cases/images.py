@@ -111,6 +111,17 @@ def check_chain(workload, answers):
     assert shapes == {(106, 160, 3)}
 
 
+def pairs(images: list[np.ndarray], **history: str) -> list[np.ndarray]:
+    """Return the small pictures of training pairs, each from the generator of its number."""
+    fixed = {"downsampling": 4, "noise_sigma": 15, "jpeg_quality": 75}
+    return [fd.degrade(x, blur_sigma=k % 9 / 2, rng=k, **fixed, **history) for k, x in enumerate(images)]
+
+
+def check_pairs(workload, answers):
+    with_history, plain = answers.values()
+    assert all(a.shape == b.shape and (a != b).any() for a, b in zip(with_history, plain, strict=True))
+
+
 def plain_bootstrap(w: SimpleNamespace) -> np.ndarray:
     """The same resamples, one after the other: EM towards independent axes until it hardly gains."""
     logs, shape = w.estimator.log_likelihood(w.described), w.estimator.bins.space.shape
@@ -188,6 +199,13 @@ CASES = [
         run=lambda x: fd.degrade(x, blur_sigma=2.0, downsampling=4, noise_sigma=15, jpeg_quality=75, rng=0),
         rivals=[Rival("OpenCV calls by hand", opencv_chain)],
         check=check_chain,
+    ),
+    Case(
+        name="36 training pairs of 481 × 321, preset photo of the history",
+        setup=lambda: crops(36),
+        run=lambda images: pairs(images, history="photo"),
+        rivals=[Rival("the chain without a history", pairs, target=0.5)],
+        check=check_pairs,
     ),
     Case(
         name="200 bootstrap mixtures, 24 images, 75 bins",
