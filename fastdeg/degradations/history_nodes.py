@@ -88,6 +88,7 @@ class HistoryStep:
     after: str | None = None
     before: str | None = None
     label: str = ""
+    _whole: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         known = {step.name: step for step in registry.steps()}
@@ -112,6 +113,8 @@ class HistoryStep:
             for end in extremes(checked[name]):
                 of_step[name].check(end)
         object.__setattr__(self, "parameters", checked)
+        whole = frozenset(parameter.name for parameter in step.parameters if parameter.whole)
+        object.__setattr__(self, "_whole", whole)
 
     @property
     def is_event(self) -> bool:
@@ -127,9 +130,10 @@ class HistoryStep:
         """Return what it came to, nothing where it did not happen."""
         if self.probability < 1 and rng.random() >= self.probability:
             return Drawn()
-        known = registry.parameters()
         values = {name: draw(value, rng) for name, value in self.parameters.items()}
-        values = {name: known[name].check(value) if name in known else value for name, value in values.items()}
+        for name, value in values.items():
+            if name in self._whole and isinstance(value, float):
+                values[name] = float(round(value))
         named = {self._named(name): value for name, value in values.items()}
         if self.is_event:
             return Drawn(events=(Event(self.step, values, self.after, self.before),), parameters=named)
