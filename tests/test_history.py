@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -35,6 +36,18 @@ def test_presets_draw_from_the_generator_alone_and_keep_the_size(name):
     np.testing.assert_array_equal(
         fd.degrade(picture(), noise_sigma=5, history="plain", rng=1), fd.degrade(picture(), noise_sigma=5, rng=1)
     )
+
+
+def test_threads_change_no_bit():
+    def pair(seed):
+        return fd.degrade(picture(), downsampling=4, noise_sigma=9, history=history, rng=seed)
+
+    for name in ("photo", "realesrgan"):
+        history = fd.History.preset(name).without(["noise_sigma", "poisson_scale"])
+        expected = [pair(seed) for seed in range(16)]
+        with ThreadPoolExecutor(4) as pool:
+            for got, alone in zip(pool.map(pair, range(16)), expected, strict=True):
+                np.testing.assert_array_equal(got, alone)
 
 
 @pytest.mark.parametrize("name", ["plain", "photo", "realesrgan"])
@@ -173,10 +186,14 @@ def test_a_file_of_a_space_may_hold_a_history(tmp_path):
     assert read_history(str(file)) == fd.History(
         [HistoryStep("JPEG", {"jpeg_quality": Uniform(30, 95), "jpeg_subsampling": "4:4:4"})]
     )
+    file.write_text(axes + "history: {preset: photo}\n")
+    assert read_history(str(file)) == fd.History.preset("photo")
     assert read_space(str(file)).names == ("noise_sigma",)
     for bad, words in (
         ("history:\n  - {step: JPEG, jpeg_quality: [95, 30]}\n", r"history\[0\]: jpeg_quality: expected low <= high"),
         ("history: tea\n", "history: expected one of 'plain', 'photo', 'realesrgan', got 'tea'"),
+        ("history: {steps: 3}\n", "history: expected a list of steps, got 3"),
+        ("history: {tea: 3}\n", "history: expected a mapping with a list 'steps', or with 'preset', got {'tea': 3}"),
         ("history: 3\n", "history: expected a list of steps, got 3"),
     ):
         file.write_text(axes + bad)

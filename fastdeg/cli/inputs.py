@@ -33,7 +33,7 @@ def read_space(name: str) -> DegradationSpace:
 def read_history(name: str) -> History | None:
     """Return the history that the YAML file of a space holds, None where it holds none or the space is a preset.
 
-    Its key ``history`` is the name of a preset, or a list of steps.
+    Its key ``history`` is the name of a preset, a list of steps, or a mapping as `History.from_dict` takes it.
 
     Raises
     ------
@@ -45,7 +45,9 @@ def read_history(name: str) -> History | None:
     path, config = _read_yaml(name)
     given = config.get("history") if isinstance(config, Mapping) else None
     try:
-        return given if given is None else as_history(given) if isinstance(given, str) else History(given)
+        if given is None or isinstance(given, str):
+            return None if given is None else as_history(given)
+        return History.from_dict(given) if isinstance(given, Mapping) else History(given)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
 
