@@ -14,8 +14,9 @@ from fastdeg.degradations import registry
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
 from fastdeg.distances.degradation import degradation_distance
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.frameworks.boxes import WeightedBox, several, tightest
+from fastdeg.frameworks.boxes import WeightedBox, tightest
 from fastdeg.frameworks.dialect import Block, Dialect, Purpose
+from fastdeg.frameworks.mixtures import several
 from fastdeg.frameworks.ranges import Range, fixed
 from fastdeg.space import Axis, DegradationSpace
 
