@@ -230,3 +230,42 @@ def test_a_real_factor_is_an_axis_beside_the_preset():
         qualities.append(used["jpeg_quality"])
     assert len(sizes) > 10
     assert min(qualities) < 60 < 100 < max(qualities)  # some are not compressed at all
+
+
+def test_real_esrgan_is_drawn_as_published():
+    rng = np.random.default_rng(0)
+    drawn = [fd.History.preset("realesrgan").draw(rng) for _ in range(3000)]
+    values = [d.parameters for d in drawn]
+
+    def share(holds):
+        return np.mean([bool(holds(v)) for v in values])
+
+    def span(name):
+        numbers = [v[name] for v in values if name in v]
+        return min(numbers), max(numbers)
+
+    def near(expected):
+        return pytest.approx(expected, abs=0.035)
+
+    for name, low, high, tolerance in (
+        ("first.noise_sigma", 1, 30, 0.1), ("noise_sigma", 1, 25, 0.1), ("first.kernel_sigma_x", 0.2, 3, 0.01),
+        ("second.kernel_sigma_x", 0.2, 1.5, 0.01), ("first.jpeg_quality", 30, 95, 0), ("jpeg_quality", 30, 95, 0),
+        ("first.resize_scale", 0.15, 1.5, 0.02), ("resampling_scale", 0.3, 1.2, 0.02), ("kernel_size", 7, 21, 0),
+        ("first.poisson_scale", 0.0025, 9, 0.1), ("poisson_scale", 0.0025, 6.25, 0.1),
+    ):  # fmt: skip
+        name = f"first.{name}" if name == "kernel_size" else name
+        assert span(name) == pytest.approx((low, high), abs=tolerance), name
+    assert share(lambda v: "noise_sigma" in v) == near(0.5)
+    assert share(lambda v: v["noise"] == "gray") == near(0.4)
+    assert share(lambda v: v["first.resize_scale"] > 1) == near(0.2)
+    assert share(lambda v: v["first.resize_scale"] < 1) == near(0.7)
+    assert share(lambda v: v["resampling_scale"] > 1) == near(0.3)
+    assert share(lambda v: "first.ringing_cutoff" in v) == near(0.1)
+    assert share(lambda v: {"second.ringing_cutoff", "second.kernel_sigma_x"} & v.keys()) == near(0.8)
+    assert share(lambda v: "ringing_cutoff" in v) == near(0.8)
+    assert share(lambda v: v.get("first.kernel_shape") == "plateau") == near(0.9 * 0.15)
+    assert share(lambda v: "first.kernel_sigma_y" in v) == near(0.9 * 0.31)
+    scales = np.sqrt([v["first.poisson_scale"] * 256 / 255 for v in values if "first.poisson_scale" in v])
+    assert scales.mean() == pytest.approx((0.05 + 3) / 2, rel=0.05)  # the published scale is uniform, not its square
+    last = [[event.step for event in d.events if event.before == "resampling"] for d in drawn]
+    assert np.mean([names == ["JPEG"] for names in last]) == near(0.5)  # before the resize back, or last of all
