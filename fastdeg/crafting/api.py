@@ -17,7 +17,7 @@ from fastdeg.crafting.path.curve import Curve, TradeoffPath, assemble
 from fastdeg.crafting.path.follow import follow
 from fastdeg.crafting.path.warm_solver import Limits, WarmSolver
 from fastdeg.crafting.problem.arguments import build
-from fastdeg.crafting.result import CraftResult, warn_of_extremes
+from fastdeg.crafting.result import CraftResult, warn_of_extremes, warn_unless_converged
 from fastdeg.distribution import BinnedDistribution
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def craft(
     metric : {"euclidean", "sqeuclidean", "cityblock", "chebyshev"}, optional
         Ground metric between bin centres: by default "cityblock" on grids and "euclidean" on centroids.
     cost : array_like, shape (N, N), optional
-        Ground costs from bin to bin, instead of a metric.
+        Ground costs from bin to bin, instead of a metric; np.inf forbids a pair.
     warm_start : CraftResult, optional
         Result of a similar problem on the same bins to start from.
     time_limit : float, optional
@@ -109,8 +109,14 @@ def craft(
     Warns
     -----
     UserWarning
+    warn_unless_converged(path.results, limits.tol)
         When p is all but q or all but the prior, and why, for a ``generalization`` that was given; when no p keeps the
         loss that is allowed, and the nearest to the prior is returned.
+=======
+        When p is all but q or all but the prior, and why, for a ``generalization`` that was given.
+    RuntimeWarning
+        When the gap is above the tolerance at the end.
+>>>>>>> 73fad30 (Crafting: certified on targets with dust, forbidden pairs in cost, a warning wherever it is not converged)
 
     References
     ----------
@@ -151,6 +157,7 @@ def craft(
         result = solver.result(solver.tau(generalization, progress), progress)
     if not isinstance(generalization, str) or not result.converged:
         warn_of_extremes(setup, result)
+    warn_unless_converged([result], solver.limits.tol)
     return result
 
 
@@ -203,4 +210,5 @@ def tradeoff_path(
     solver = WarmSolver(setup, limits, warm_start)
     with single_blas_thread(), solver.interruptible():
         path = assemble(setup, follow(solver, generalizations, progress))
+<<<<<<< HEAD
     return path if forecast is None else with_gains(setup, forecast, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,15 @@ from fastdeg._types import ByValue, Float
 from fastdeg.crafting.problem.arguments import Setup
 from fastdeg.crafting.problem.bounded_simplex import entropy_term
 from fastdeg.crafting.problem.problem import Solution
+from fastdeg.crafting.problem.transport_term import PlanTransport
 from fastdeg.crafting.strategy import current
+from fastdeg.distances.transport import emd
 from fastdeg.distribution import BinnedDistribution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FORBIDDEN_MASS = 1e-12  # on forbidden pairs, that is rounding
 NEAR = 0.01  # total variation below which two distributions count as the same
 
 
@@ -107,6 +111,8 @@ def finish(setup: Setup, tau: float, solution: Solution, tol: float, threads: in
     transport = solution.transport if np.isfinite(solution.transport) else problem.transport.independent(p)
     if weight > 0 and not solution.exact and problem.n_bins <= current().exact_bins:
         transport = problem.transport.exact(p, threads)
+    if setup.forbidden < np.inf and transport > weight * setup.forbidden * FORBIDDEN_MASS:
+        transport = _without_forbidden(setup, p, transport, solution.closed(tol))
     frechet, kl = problem.frechet.value(p), entropy_term(p, problem.prior)
     objective = problem.frechet_weight * frechet + transport + problem.tau * kl
     terms = {
@@ -138,6 +144,37 @@ def finish(setup: Setup, tau: float, solution: Solution, tol: float, threads: in
         history=history,
         _state=solution.state,
     )
+
+
+def _without_forbidden(setup: Setup, p: Float, transport: float, closed: bool) -> float:
+    """Return the transport cost over the pairs that are not forbidden: infinite where p leaves no plan."""
+    assert isinstance(setup.problem.transport, PlanTransport)
+    costs = setup.problem.transport.costs.T
+    limit = setup.wasserstein_weight * setup.forbidden
+    try:
+        return float(emd(p, setup.problem.transport.masses, cost=np.where(costs < limit, costs, np.inf)).value)
+    except ValueError:
+        if closed:  # the best of all
+            raise ValueError(
+                "cost: expected a distribution within the bounds that has a plan to the target over the pairs that are "
+                "not forbidden (np.inf), got none"
+            ) from None
+        return np.inf
+
+
+def warn_unless_converged(results: Sequence[CraftResult], tol: float) -> None:
+    """Warn where the gap is not closed, of the worst of the results."""
+    open_ = [result for result in results if not result.converged]
+    if open_:
+        worst = max(open_, key=lambda result: result.gap / max(1.0, abs(result.objective)))
+        which = "" if len(results) == 1 else f" at {len(open_)} of {len(results)} points, at worst"
+        warnings.warn(
+            f"not converged{which}: after {worst.n_iter} iterations the objective {worst.objective:.6g} may be up to "
+            f"{worst.gap:.2g} above the least, where tol={tol:g} was asked for; max_iter and time_limit end a search, "
+            "and rounding does",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def total_variation(a: Float, b: Float) -> float:

@@ -35,6 +35,7 @@ from fastdeg.kernels.crafting.interior import plan as kernels
 
 _WEIGHT_FLOOR = 0.5  # smallest weight of an arc, over the mean weight
 _WIDENED = 1e-11  # of the bounds: an interior even where they leave none; the projection of p makes up for it
+_LEAST_MASS = 1e-12  # of a sink, on the central path: less drowns in rounding
 _STEPS = 4  # between certificates, at least: some arcs are priced with each, all arcs are not
 _SAFELY = 0.8  # of the gap that is enough: the certificate's is a little larger than the method's own
 _JOINING = 4  # arcs of a bin that may join at a time
@@ -74,6 +75,8 @@ class InteriorPoint:
         transport = problem.transport
         assert isinstance(transport, PlanTransport)
         self.problem, self.transport, self.threads, self.deadline = problem, transport, run.threads, run.deadline
+        self.masses = np.maximum(transport.masses, _LEAST_MASS)
+        self.masses /= self.masses.sum()
         at = np.flatnonzero(problem.bounded)
         self.lower, self.upper = problem.lower - _WIDENED, problem.upper + _WIDENED
         self.bounds = newton.Bounds(at, self.lower[at], self.upper[at], np.empty(len(at)))
@@ -110,7 +113,7 @@ class InteriorPoint:
         """Start from a coarser problem's solution, with a gap of the size of its errors."""
         self._use(start.arcs)
         arcs = self.arcs
-        self._set_weights(self.transport.masses[arcs.sink] * self._interior(start.p)[arcs.bin])
+        self._set_weights(self.masses[arcs.sink] * self._interior(start.p)[arcs.bin])
         gap = start.gap
         for _ in range(_STARTS):
             self._center(start, gap)
@@ -123,7 +126,7 @@ class InteriorPoint:
 
     def _center(self, start: Start, gap: float) -> None:
         """Choose potentials, plan and pmf on x s = gap · ω; from coarse potentials, by turns for sinks and bins."""
-        problem, masses, arcs = self.problem, self.transport.masses, self.arcs
+        problem, masses, arcs = self.problem, self.masses, self.arcs
         self.phi, self.psi = start.phi.copy(), np.empty(arcs.n_sinks)
         amounts = gap * self.weights
         kernels.soft_potentials(arcs.first, arcs.sink, arcs.costs, self.phi, amounts, masses, self.psi)
@@ -166,7 +169,7 @@ class InteriorPoint:
 
     @property
     def graph(self) -> kernels.Graph:
-        return kernels.Graph(self.arcs.first, self.arcs.sink, self.weights, self.transport.masses)
+        return kernels.Graph(self.arcs.first, self.arcs.sink, self.weights, self.masses)
 
     @property
     def point(self) -> newton.Point:
@@ -202,7 +205,7 @@ class InteriorPoint:
         arcs = self.arcs
         carried, received = np.empty_like(self.p), np.empty(arcs.n_sinks)
         kernels.sums(arcs.first, arcs.sink, self.x, carried, received)
-        primal = np.abs(self.p - carried).sum() + np.abs(self.transport.masses - received).sum()
+        primal = np.abs(self.p - carried).sum() + np.abs(self.masses - received).sum()
         return {"primal_residual": float(primal), "dual_residual": self.dual_residual}
 
     def state(self) -> Start:

@@ -21,6 +21,7 @@ from fastdeg.crafting.problem.transport_term import PlanTransport
 from fastdeg.crafting.result import CraftResult, finish
 from fastdeg.crafting.solve import first_point, solve
 
+_USUAL = 1e-6  # the tolerance that methods are made for
 _SEARCH = 0.9  # share of the search for tau, as progress is told
 
 
@@ -116,15 +117,21 @@ class WarmSolver:
         problem = self.setup.problem.with_tau(tau)
         solution = first_point(problem)
         self.current = tau, solution
-        solve(
-            problem,
-            tol=tol,
-            max_iter=limits.max_iter,
-            deadline=time.perf_counter() + limits.seconds if self.deadline is None else self.deadline,
-            threads=limits.threads,
-            warm_start=self.state,
-            progress=progress,
-            solution=solution,
-        )
+        deadline = time.perf_counter() + limits.seconds if self.deadline is None else self.deadline
+        for wanted in (tol, _USUAL):  # a way to less than a usual gap, once lost, may not even come to that one
+            if wanted > tol and solution.closed(wanted):
+                break
+            solve(
+                problem,
+                tol=max(tol, wanted),
+                max_iter=limits.max_iter,
+                deadline=deadline,
+                threads=limits.threads,
+                warm_start=self.state,
+                progress=progress,
+                solution=solution,
+            )
+            if solution.closed(tol) or tol >= _USUAL:
+                break
         self.state, self.last = solution.state, (tau, solution)
         return solution

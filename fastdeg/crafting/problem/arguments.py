@@ -19,6 +19,8 @@ from fastdeg.crafting.strategy import current
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.transport.metrics import find
 
+FORBIDDEN = 1e4  # cost of a forbidden pair, over the largest cost of the others
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -36,6 +38,8 @@ class Setup:
     cost : ndarray, shape (usable, usable), or None
         Given ground costs.
     threads : int or None
+    forbidden : float
+        What stands for an infinite cost.
     """
 
     problem: Problem
@@ -46,6 +50,7 @@ class Setup:
     metric: str
     cost: Float | None
     threads: int | None
+    forbidden: float = np.inf
 
     def full(self, p: Float) -> Float:
         """Return the pmf over all bins."""
@@ -78,13 +83,49 @@ def build(
     wasserstein_weight = _checks.number(wasserstein_weight, "wasserstein_weight", 0)
     frechet_weight = _checks.number(frechet_weight, "frechet_weight", 0)
     low, high = _bounds(lower, upper, prior.pmf)
+    forbidden = np.inf
+    if cost is not None:
+        cost, forbidden, reached = _costs(cost, target.pmf, (prior.pmf > 0) & (high > 0), wasserstein_weight)
+        cut_off = np.flatnonzero(~reached & (low > 0))
+        if cut_off.size:
+            i = cut_off[0]
+            raise ValueError(
+                f"lower: expected 0 where cost forbids all pairs with the target, got {low[i]} for bin {i}"
+            )
+        high = np.where(reached, high, 0.0)
+        if high.sum() < 1 - _checks.PMF_TOLERANCE:
+            raise ValueError(
+                "cost: expected bins of total upper bound 1 from which the target is not forbidden (np.inf)"
+            )
     usable = np.flatnonzero((prior.pmf > 0) & (high > 0))
     frechet = _frechet(target, target_moments, bin_moments, usable, threads)
     # a flow's projection needs moment features that are sparse in the grid's cosine transform: the grid's own
     transport, metric = _transport(target, usable, wasserstein_weight, metric, cost, flow=bin_moments is None)
     problem = Problem(frechet, frechet_weight, transport, 0.0, prior.pmf[usable], low[usable], high[usable])
     given = None if cost is None else np.asarray(cost, np.float64)[np.ix_(usable, usable)]
-    return Setup(problem, usable, target, prior, wasserstein_weight, metric, given, threads)
+    return Setup(problem, usable, target, prior, wasserstein_weight, metric, given, threads, forbidden)
+
+
+def _costs(
+    cost: ArrayLike, q: Float, usable: NDArray[np.bool_], weight: float
+) -> tuple[Float, float, NDArray[np.bool_]]:
+    """Ground costs, that of a forbidden pair, and the bins that have a pair with the target that is not forbidden.
+
+    A forbidden pair costs far more than all that it could spare; `finish` looks whether it is used all the same.
+    """
+    costs = _checks.float_array(cost, "cost", (len(q), len(q)), finite=False)
+    forbidden = costs == np.inf
+    finite = _checks.float_array(np.where(forbidden, 0.0, costs), "cost")
+    if finite.min() < 0:
+        raise ValueError(f"cost: expected ground costs >= 0, got {finite.min()}")
+    if not forbidden.any() or weight == 0:
+        return finite, np.inf, np.ones(len(q), np.bool_)
+    lost = np.flatnonzero((q > 0) & forbidden[usable].all(axis=0))
+    if lost.size:
+        raise ValueError(f"cost: expected a bin from which bin {lost[0]} of the target is not forbidden (np.inf)")
+    reached = ~forbidden[:, q > 0].all(axis=1)
+    instead = FORBIDDEN * max(1.0, float(finite.max()))
+    return np.where(forbidden, instead, finite), instead, reached
 
 
 def _bounds(lower: ArrayLike | None, upper: ArrayLike | None, prior: Float) -> tuple[Float, Float]:
@@ -192,9 +233,7 @@ def _transport(
     if cost is not None and metric is not None:
         raise ValueError("metric: expected either a metric or a cost matrix, got both")
     if cost is not None:
-        costs = _checks.float_array(cost, "cost", (n_bins, n_bins))
-        if costs.min() < 0:
-            raise ValueError(f"cost: expected ground costs >= 0, got {costs.min()}")
+        costs = np.asarray(cost, np.float64)
         metric = ""
     else:
         default = "cityblock" if isinstance(target.bins, GridBins) else "euclidean"
