@@ -109,14 +109,10 @@ def craft(
     Warns
     -----
     UserWarning
-    warn_unless_converged(path.results, limits.tol)
         When p is all but q or all but the prior, and why, for a ``generalization`` that was given; when no p keeps the
         loss that is allowed, and the nearest to the prior is returned.
-=======
-        When p is all but q or all but the prior, and why, for a ``generalization`` that was given.
     RuntimeWarning
         When the gap is above the tolerance at the end.
->>>>>>> 73fad30 (Crafting: certified on targets with dust, forbidden pairs in cost, a warning wherever it is not converged)
 
     References
     ----------
@@ -210,5 +206,5 @@ def tradeoff_path(
     solver = WarmSolver(setup, limits, warm_start)
     with single_blas_thread(), solver.interruptible():
         path = assemble(setup, follow(solver, generalizations, progress))
-<<<<<<< HEAD
+    warn_unless_converged(path.results, limits.tol)
     return path if forecast is None else with_gains(setup, forecast, path)
