@@ -28,6 +28,7 @@ _PUBLIC = {
     "emd": "distances.transport",
     "emd_1d": "distances.transport",
     "emd_grid": "distances.transport",
+    "emd_many": "distances.many",
     "EMDResult": "distances.transport",
     "sinkhorn": "distances.sinkhorn",
     "SinkhornResult": "distances.sinkhorn",

@@ -155,6 +155,14 @@ def test_transport(rng, metric, n, m):
     assert_allclose(fd.emd(a, b, cost=cost).value, expected, atol=1e-7)
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean"])
+def test_many_transports_at_once(rng, metric):
+    x, p = rng.random((9, 2)), rng.dirichlet(np.full(9, 0.4), 3)
+    expected = [[emd_by_linear_program(a, b, cdist(x, x, metric)) for b in p] for a in p]
+    assert_allclose(fd.emd_many(p, x=x, metric=metric), expected, atol=1e-7)
+    assert_allclose(fd.emd_many(p, p, x, metric=metric), expected, atol=1e-7)
+
+
 def test_transport_of_many_rows_to_few_columns(rng):
     cost = rng.random((700, 16))
     a, b = rng.dirichlet(np.ones(700)), rng.dirichlet(np.ones(16))

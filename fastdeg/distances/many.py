@@ -1,0 +1,137 @@
+"""Earth mover's distances of many pairs of distributions over the same points."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastdeg import _checks
+from fastdeg._threads import thread_count
+from fastdeg._types import Float
+from fastdeg.distances.transport import LARGEST_COST, MASS_TOLERANCE, emd
+from fastdeg.kernels.transport.many import pair_values
+from fastdeg.transport.metrics import find, ground_costs
+from fastdeg.transport.network import ALL_ARCS, TOLERANCE
+
+ARCS_AT_ONCE = 4_000_000  # of all pairs between two looks at interrupts: about 0.2 s
+OPERATIONS = 20  # for each arc, about, for the choice of threads
+
+
+def emd_many(
+    P: ArrayLike,
+    Q: ArrayLike | None = None,
+    x: ArrayLike | None = None,
+    *,
+    metric: str = "euclidean",
+    cost: ArrayLike | None = None,
+    threads: int | None = None,
+) -> Float:
+    """Exact earth mover's distances between all rows of P and all rows of Q, masses of the same points.
+
+    Parameters
+    ----------
+    P : array_like, shape (K, N)
+        Masses, not negative; the totals of all rows must agree within 1e-9 relative. They are not normalised.
+    Q : array_like, shape (L, N), optional
+        By default the rows of P: all pairs of them, each computed once where the costs are symmetric.
+    x : array_like, shape (N, d), optional
+        The points. Exactly one of x and cost.
+    metric : {"euclidean", "sqeuclidean", "cityblock", "chebyshev"}
+        Cost of moving a unit of mass between two points, or another one of the table in `fastdeg.transport.metrics`.
+    cost : array_like, shape (N, N), optional
+        Costs from the points of P's masses to those of Q's.
+    threads : int, optional
+        Number of threads; the result does not depend on it.
+
+    Returns
+    -------
+    ndarray, shape (K, L)
+        The values that `emd` gives, but for rounding. It also has plans, potentials and gaps.
+
+    Raises
+    ------
+    ValueError
+        As for `emd`; the row is named.
+
+    Examples
+    --------
+    >>> import fastdeg as fd
+    >>> fd.emd_many([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]], x=[[0.0], [1.0], [3.0]])
+    array([[0., 2.],
+           [2., 0.]])
+    """
+    thread_count(threads, 0)  # refuses what is no number of threads
+    p = _rows(P, "P")
+    q = p if Q is None else _rows(Q, "Q")
+    n = p.shape[1]
+    if q.shape[1] != n:
+        raise ValueError(f"Q: expected rows of {n} masses, as those of P, got {q.shape[1]}")
+    totals, q_totals = p.sum(axis=1), q.sum(axis=1)
+    for name, sums in (("P", totals), ("Q", q_totals)):
+        far = np.flatnonzero(np.abs(sums - totals[:1]) > MASS_TOLERANCE * np.maximum(sums, totals[:1]))
+        if far.size:
+            raise ValueError(
+                f"{name}[{far[0]}]: expected the same total mass as P[0], {totals[0]!s}, within 1e-9 relative, "
+                f"got {sums[far[0]]!s}"
+            )
+    costs, stays = _costs(x, cost, metric, n)
+    symmetric = Q is None and bool(np.array_equal(costs, costs.T))
+    out = np.zeros((len(p), len(q)))
+    if n * n > (4 if stays else 1) * ALL_ARCS:  # each alone, with arcs only where they are needed
+        points = {"x": x, "metric": metric} if cost is None else {"cost": costs}
+        for i, a in enumerate(p):
+            for j in range(i + 1 if symmetric else len(q)):
+                out[i, j] = emd(a, q[j], **points, threads=threads).value  # type: ignore[arg-type]
+                if symmetric:
+                    out[j, i] = out[i, j]
+        return out
+    p = p / totals[:, None]
+    q = p if Q is None else q / q_totals[:, None]
+    n_pairs = len(p) * (len(p) + 1) // 2 if symmetric else out.size
+    work, step = OPERATIONS * n * n, max(1, ARCS_AT_ONCE // (n * n))
+    for first in range(0, n_pairs, step):
+        pairs = first, min(n_pairs, first + step)
+        count = pairs[1] - first
+        pair_values(p, q, costs, pairs, symmetric, stays, TOLERANCE, out, threads=threads, work=work * count)
+    out *= (totals[:, None] + totals) / 2 if symmetric else totals[:, None]
+    if np.isnan(out).any():
+        raise FloatingPointError("transport: a cycle without a limiting arc, the costs are beyond floating point")
+    return out
+
+
+def _rows(value: ArrayLike, name: str) -> Float:
+    rows = _checks.float_array(value, name, ("K", "N"))
+    if rows.size and rows.min() < 0:
+        i, j = np.unravel_index(rows.argmin(), rows.shape)
+        raise ValueError(f"{name}[{i}]: expected masses >= 0, got {rows[i, j]!s}")
+    with np.errstate(over="ignore"):
+        totals = rows.sum(axis=1)
+    wrong = np.flatnonzero(~((totals > 0) & np.isfinite(totals)))
+    if wrong.size:
+        got = totals[wrong[0]]
+        raise ValueError(f"{name}[{wrong[0]}]: expected a positive total mass, not above 1.8e308, got {got!s}")
+    return rows
+
+
+def _costs(x: ArrayLike | None, cost: ArrayLike | None, metric: str, n: int) -> tuple[Float, bool]:
+    """Return the costs (N, N), and whether mass that two distributions have at a point stays there."""
+    row = find(metric)
+    if (x is None) == (cost is None):
+        raise ValueError(f"x, cost: expected exactly one of them, got {'both' if cost is not None else 'neither'}")
+    if cost is not None:
+        if metric != "euclidean":
+            raise ValueError("metric: expected either a metric or a cost matrix, got both")
+        costs, name = _checks.float_array(cost, "cost", (n, n)), "cost"
+    else:
+        assert x is not None
+        points, name = _checks.float_array(x, "x", (n, "d")), "x"
+        # squares of very large or very small coordinates are no ordinary numbers
+        exponent = math.frexp(np.abs(points).max(initial=0.0))[1] if row.code is not None else 0
+        scaled = np.ldexp(points, -exponent)
+        with np.errstate(over="ignore"):
+            costs = np.ldexp(ground_costs(scaled, scaled, row.name), row.degree * exponent)
+    if not (largest := float(np.abs(costs).max(initial=0.0))) <= LARGEST_COST:
+        raise ValueError(f"{name}: expected costs up to {LARGEST_COST:g}, got {largest:g}")
+    return np.ascontiguousarray(costs), cost is None and row.is_metric
