@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import Float
-from fastdeg.distances.transport import LARGEST_COST, MASS_TOLERANCE, emd
+from fastdeg.distances.arguments import LARGEST_COST, MASS_TOLERANCE
+from fastdeg.distances.transport import emd
 from fastdeg.kernels.transport.many import pair_values
 from fastdeg.transport.metrics import find, ground_costs
 from fastdeg.transport.network import ALL_ARCS, TOLERANCE
