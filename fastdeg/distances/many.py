@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import Float
-from fastdeg.distances.arguments import LARGEST_COST, MASS_TOLERANCE
-from fastdeg.distances.transport import emd
+from fastdeg.distances.transport import LARGEST_COST, emd
 from fastdeg.kernels.transport.many import pair_values
 from fastdeg.transport.metrics import find, ground_costs
 from fastdeg.transport.network import ALL_ARCS, TOLERANCE
 
+SAME_TOTAL = 1e-9  # relative
 ARCS_AT_ONCE = 4_000_000  # of all pairs between two looks at interrupts: about 0.2 s
 OPERATIONS = 20  # for each arc, about, for the choice of threads
 
@@ -71,7 +71,7 @@ def emd_many(
         raise ValueError(f"Q: expected rows of {n} masses, as those of P, got {q.shape[1]}")
     totals, q_totals = p.sum(axis=1), q.sum(axis=1)
     for name, sums in (("P", totals), ("Q", q_totals)):
-        far = np.flatnonzero(np.abs(sums - totals[:1]) > MASS_TOLERANCE * np.maximum(sums, totals[:1]))
+        far = np.flatnonzero(np.abs(sums - totals[:1]) > SAME_TOTAL * np.maximum(sums, totals[:1]))
         if far.size:
             raise ValueError(
                 f"{name}[{far[0]}]: expected the same total mass as P[0], {totals[0]!s}, within 1e-9 relative, "
