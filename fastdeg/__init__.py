@@ -35,6 +35,7 @@ _PUBLIC = {
     "degradation_distance": "distances.degradation",
     "craft": "crafting.api",
     "tradeoff_path": "crafting.api",
+    "craft_many": "crafting.many",
     "CraftResult": "crafting.result",
     "TradeoffPath": "crafting.path.curve",
     "farthest_points": "references",

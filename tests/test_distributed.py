@@ -161,3 +161,18 @@ def test_everything_else_works_without_dask(tmp_path):
         [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert "pip install 'fastdeg[dask]'" in done.stdout, done.stderr
+
+
+def test_crafting_problems_on_a_cluster(client):
+    rng, bins = np.random.default_rng(0), fd.GridBins(fd.DegradationSpace.preset("paper"))
+    targets = [fd.BinnedDistribution(bins, rng.dirichlet(np.full(75, 0.3))) for _ in range(5)]
+    results = list(fd.craft_many([(q, {"generalization": 0.1}) for q in targets], client=client))
+    for result, q in zip(results, targets, strict=True):
+        plain = fd.craft(q, generalization=0.1, threads=1)
+        assert result.distribution == plain.distribution
+        assert result.objective == plain.objective
+    with pytest.raises(ValueError, match="problem 1: generalization"):
+        list(fd.craft_many([(targets[0], {}), (targets[1], {"generalization": -1})], client=client))
+    assert client.submit(sum, [1, 2]).result() == 3
+    with pytest.raises(ValueError, match="threads: expected none beside a client"):
+        fd.craft_many([], client=client, threads=2)
