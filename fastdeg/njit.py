@@ -20,11 +20,10 @@ from fastdeg.kernels.measure.candidate_grid import build_cells
 from fastdeg.kernels.measure.diversity import most_diverse
 from fastdeg.kernels.measure.farthest import bucket_steps, make_buckets
 from fastdeg.kernels.measure.moments import merge_into
-from fastdeg.kernels.transport.cost_matrix import column_minima
 from fastdeg.kernels.transport.grid import balanced_integers
 from fastdeg.kernels.transport.line import emd_sorted
 from fastdeg.kernels.transport.sinkhorn import absorb, iterate, new_scaling
-from fastdeg.transport import grid, network, points
+from fastdeg.transport import cost_matrix, grid, points
 
 __all__ = [
     "assign_cells", "assign_dense", "assign_grid", "build_cells", "cell_index", "count_grid", "distance_to_set",
@@ -46,7 +45,7 @@ label_moments = _moments.label_moments.serial
 moments = _moments.moments.serial
 update_nearest = diversity.update_nearest.serial
 _grid_plan, _grid_values, _solve_grid = grid.grid_plan, grid.value_and_potentials, grid.solve_levels
-_iterate, _solve_points, _solve_rows = iterate.serial, points.solve_positive, network.solve_rows
+_iterate, _solve_points, _solve_capped = iterate.serial, points.solve_positive, cost_matrix.solve_capped
 
 
 @kernel
@@ -74,10 +73,11 @@ def emd_points(a: Float, b: Float, x: Float, y: Float, metric: int) -> Transport
 
 @kernel
 def emd_matrix(a: Float, b: Float, cost: Float) -> Transport:
-    """Transport of masses a to b for a cost matrix (n, m): ``(value, u, v, sources, sinks, flows)``."""
-    v = np.empty(b.shape[0])
-    column_minima(cost, v)
-    u, v, _, plan = _solve_rows(a / a.sum(), b / b.sum(), cost, np.arange(a.shape[0]), v, 1)
+    """Transport of masses a to b for a cost matrix (n, m): ``(value, u, v, sources, sinks, flows)``.
+
+    Infinite costs forbid; ValueError where no plan is left.
+    """
+    u, v, _, plan = _solve_capped(a / a.sum(), b / b.sum(), cost, 1)
     value, sources, sinks, flows = plan
     return value, u, v, sources, sinks, flows
 
@@ -103,7 +103,7 @@ def sinkhorn(a: Float, b: Float, cost: Float, reg: float, tol: float, max_iter: 
     """Entropic transport of masses a to b, all positive: ``(f, g, error, n_iter)``.
 
     The plan, for masses of sum one, is ``exp((f + g - cost) / reg)``. ``error``: sum of absolute differences between
-    its marginals and the masses.
+    its marginals and the masses. Infinite costs forbid; where these leave no plan, the error stays above tol.
     """
     state = new_scaling(a.shape[0], b.shape[0])
     n_iter = _iterate(state, cost, cost.T.copy(), a / a.sum(), b / b.sum(), reg, tol, max_iter)

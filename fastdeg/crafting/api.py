@@ -149,7 +149,9 @@ def craft(
         if isinstance(generalization, Mapping):
             loss = checked_loss(generalization, forecast)
             assert forecast is not None
-            return within_loss(solver, forecast, loss, progress)
+            result = within_loss(solver, forecast, loss, progress)
+            warn_unless_converged([result], solver.limits.tol)
+            return result
         result = solver.result(solver.tau(generalization, progress), progress)
     if not isinstance(generalization, str) or not result.converged:
         warn_of_extremes(setup, result)

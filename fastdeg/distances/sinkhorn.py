@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -12,8 +13,9 @@ from numpy.typing import ArrayLike
 from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import ByValue, Float
-from fastdeg.distances.transport import check_matrix, common_total, points_of
+from fastdeg.distances.arguments import LARGEST_COST, check_costs, common_total, cost_matrix, points_of
 from fastdeg.kernels.transport import sinkhorn as _kernels
+from fastdeg.transport.cost_matrix import solve_matrix
 from fastdeg.transport.metrics import find, ground_costs
 
 AT_ONCE = 20_000_000  # entries of the kernel matrix scaled between two looks at interrupts: at most about 0.4 s
@@ -89,7 +91,7 @@ def sinkhorn(
     metric : {"euclidean", "sqeuclidean", "cityblock", "chebyshev"}, optional
         Ground cost: euclidean by default, or another one of the table in `fastdeg.transport.metrics`.
     cost : array_like, shape (n, m), optional
-        Costs instead of points.
+        Costs instead of points; np.inf forbids a pair.
     tol : float
         Largest marginal error, relative to the total mass.
     max_iter : int
@@ -104,7 +106,13 @@ def sinkhorn(
     Raises
     ------
     ValueError
-        Shapes that do not fit, numbers that are not finite, negative masses, no mass, unequal totals, reg <= 0.
+        Shapes that do not fit, numbers that are not finite, negative masses, no mass, unequal totals, reg <= 0, or
+        forbidden pairs that leave no plan.
+
+    Warns
+    -----
+    RuntimeWarning
+        Where it has not converged within ``max_iter``.
 
     Examples
     --------
@@ -115,6 +123,8 @@ def sinkhorn(
     """
     thread_count(threads, 0)
     reg = _checks.number(reg, "reg", positive=True)
+    if reg > LARGEST_COST:
+        raise ValueError(f"reg: expected a regularisation up to {LARGEST_COST:g}, got {reg:g}")
     tol = _checks.number(tol, "tol", 0)
     max_iter = _checks.integer(max_iter, "max_iter", 1)
     if np.ndim(a) > 1:
@@ -129,11 +139,12 @@ def sinkhorn(
             raise ValueError("cost: expected either points or a cost matrix, got both")
         if metric is not None:
             raise ValueError("metric: expected either a metric or a cost matrix, got both")
-        matrix = _checks.float_array(cost, "cost", (a.size, b.size))
+        matrix = cost_matrix(cost, a, b)
     else:
-        matrix = ground_costs(*points_of(a, b, x, y), find(metric).name)
-    check_matrix(matrix)
+        matrix = check_costs(ground_costs(*points_of(a, b, x, y), find(metric).name))
     total = common_total(a, b)
+    if matrix.max() == np.inf:  # refuses what leaves no plan, which the iteration would go after without end
+        solve_matrix(a / total, b / b.sum(), np.where(matrix < np.inf, 0.0, np.inf), threads)
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     reduced = matrix if rows.size == a.size and columns.size == b.size else matrix[np.ix_(rows, columns)]
     f, g, error, n_iter = _iterate(reduced, a[rows] / total, b[columns] / b.sum(), reg, tol, max_iter, threads)
@@ -143,7 +154,20 @@ def sinkhorn(
     result = SinkhornResult(0.0, (u, v), error, n_iter, error <= tol, partial(np.asarray, matrix), reg)
     if error > tol:  # what the iteration knows is the error before its last step
         error = float(np.abs(result.plan.sum(1) - a).sum() + np.abs(result.plan.sum(0) - b).sum()) / total
-    return replace(result, value=float(np.vdot(result.plan, matrix)), marginal_error=error, converged=error <= tol)
+    costs = np.where(matrix < np.inf, matrix, 0.0)  # nothing is moved there
+    result = replace(result, value=float(np.vdot(result.plan, costs)), marginal_error=error, converged=error <= tol)
+    _warn_unless_converged(result, tol)
+    return result
+
+
+def _warn_unless_converged(result: SinkhornResult, tol: float) -> None:
+    if not result.converged:
+        warnings.warn(
+            f"sinkhorn: not converged after {result.n_iter} iterations (max_iter): the marginals are off by "
+            f"{result.marginal_error:.2g} of the mass, above tol={tol:g}; a larger reg takes fewer iterations",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _on_grid(
@@ -189,7 +213,7 @@ def _on_grid(
         mixed = [weighted[k] if k == axis else kernels[k] for k in range(a.ndim)]
         value += float(np.exp(f + _soft_transform(g, mixed, threads)).sum())
     points = np.stack([c.ravel() for c in np.meshgrid(*along, indexing="ij")], axis=1)
-    return SinkhornResult(
+    result = SinkhornResult(
         value * total,
         (reg * (f + np.log(total)), reg * g),
         error,
@@ -198,6 +222,8 @@ def _on_grid(
         partial(ground_costs, points, points, row.name),
         reg,
     )
+    _warn_unless_converged(result, tol)
+    return result
 
 
 def _soft_transform(values: Float, kernels: list[Float], threads: int | None) -> Float:

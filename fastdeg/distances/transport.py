@@ -15,19 +15,19 @@ from numpy.typing import ArrayLike, NDArray
 from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import ByValue, Float
+from fastdeg.distances.arguments import LARGEST_COST, check_costs, common_total, cost_matrix, points_of, warn_of_gap
 from fastdeg.kernels.transport.line import emd_sorted
 from fastdeg.kernels.transport.network.tree import Tree
+from fastdeg.transport.cost_matrix import solve_matrix
 from fastdeg.transport.grid import grid_plan, solve_grid
 from fastdeg.transport.metrics import Metric, find, ground_costs
-from fastdeg.transport.network import Solution, solve_matrix
+from fastdeg.transport.network import Solution
 from fastdeg.transport.points import solve_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from scipy import sparse
 
-MASS_TOLERANCE = 1e-9
-LARGEST_COST = 1e150
 _Pairs = tuple[NDArray[np.int64], NDArray[np.int64], Float]
 
 
@@ -127,7 +127,7 @@ def emd(
         Cost of moving a unit of mass between two points: euclidean by default, or another one of the table in
         `fastdeg.transport.metrics`.
     cost : array_like, shape (n, m), optional
-        Costs instead of points.
+        Costs instead of points; np.inf forbids a pair.
     threads : int, optional
         Number of threads; the result does not depend on it.
 
@@ -138,8 +138,13 @@ def emd(
     Raises
     ------
     ValueError
-        Shapes that do not fit, numbers that are not finite, negative masses, no mass, unequal totals, or
-        costs above 1e150.
+        Shapes that do not fit, numbers that are not finite, negative masses, no mass, unequal totals,
+        costs above 1e150, or forbidden pairs that leave no plan.
+
+    Warns
+    -----
+    RuntimeWarning
+        Where the gap is open: the result is not known to be the optimum.
 
     Examples
     --------
@@ -159,11 +164,12 @@ def emd(
             raise ValueError("cost: expected either points or a cost matrix, got both")
         if metric is not None:
             raise ValueError("metric: expected either a metric or a cost matrix, got both")
-        return _by_matrix(a, b, _checks.float_array(cost, "cost", (a.size, b.size)), threads)
+        return _by_matrix(a, b, cost_matrix(cost, a, b), threads)
     points = x, y = points_of(a, b, x, y)
     row = find(metric)
     if row.code is None:
-        return replace(_by_matrix(a, b, ground_costs(x, y, row.name), threads), _points=partial(_given, *points))
+        costs = check_costs(ground_costs(x, y, row.name))
+        return replace(_by_matrix(a, b, costs, threads), _points=partial(_given, *points))
     total = common_total(a, b)
     unit = _unit(x, y)
     if unit != 1:
@@ -174,28 +180,9 @@ def emd(
     return replace(_result(solution, total, unit**row.degree, a.shape, b.shape), _points=partial(_given, *points))
 
 
-def points_of(a: Float, b: Float, x: ArrayLike | None, y: ArrayLike | None) -> tuple[Float, Float]:
-    """The points of the masses; the same array twice where y is None."""
-    if x is None:
-        raise ValueError("x: expected points, or a cost matrix as cost=, got None")
-    x = _checks.float_array(x, "x", (a.size, "d"))
-    y = x if y is None else _checks.float_array(y, "y", (b.size, x.shape[1]))
-    if y.shape[0] != b.size:
-        raise ValueError(f"b: expected one mass for each of the {y.shape[0]} points, got {b.size}")
-    return x, y
-
-
 def _by_matrix(a: Float, b: Float, matrix: Float, threads: int | None) -> EMDResult:
-    check_matrix(matrix)
     total = common_total(a, b)
     return _result(solve_matrix(a / total, b / b.sum(), matrix, threads), total, 1.0, a.shape, b.shape)
-
-
-def check_matrix(matrix: Float) -> None:
-    """Refuse costs that are too large."""
-    largest = max(float(matrix.max()), -float(matrix.min()))  # without a copy of its size
-    if largest > LARGEST_COST:
-        raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
 
 
 def _unit(x: Float, y: Float) -> float:
@@ -217,6 +204,7 @@ def _result(
     solution: Solution, total: float, factor: float, shape_a: tuple[int, ...], shape_b: tuple[int, ...]
 ) -> EMDResult:
     """Back from masses of sum one and from costs divided by the factor."""
+    warn_of_gap(solution)
     return EMDResult(
         _finite(solution.value * factor * total),
         (solution.u.reshape(shape_a) * factor, solution.v.reshape(shape_b) * factor),
@@ -247,16 +235,6 @@ def _given(x: Float, y: Float) -> tuple[Float, Float]:
 def _grid_points(coordinates: Sequence[Float]) -> tuple[Float, Float]:
     points = np.stack([g.ravel() for g in np.meshgrid(*coordinates, indexing="ij")], axis=1)
     return points, points
-
-
-def common_total(a: Float, b: Float) -> float:
-    """Total mass of a; an error where that of b differs."""
-    total_a, total_b = float(a.sum()), float(b.sum())
-    if not np.isfinite(total_a):
-        raise ValueError(f"a: expected a finite total mass, got {total_a!r}")
-    if abs(total_a - total_b) > MASS_TOLERANCE * max(total_a, total_b):
-        raise ValueError(f"b: expected the same total mass as a, {total_a!r}, within 1e-9 relative, got {total_b!r}")
-    return total_a
 
 
 def emd_grid(
@@ -307,6 +285,7 @@ def emd_grid(
         total = common_total(a, b)
         p, q = a / total, b / b.sum()
         solution, tree = solve_grid(p, q, coordinates, threads)
+        warn_of_gap(solution)
         return EMDResult(
             _finite(solution.value * total),
             (solution.u, solution.v),

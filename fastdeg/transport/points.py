@@ -18,8 +18,8 @@ from fastdeg.kernels.transport.spatial import block_points, cluster_sizes, kd_or
 from fastdeg.transport.network import (
     ALL_ARCS,
     FIRST_ARCS,
-    MOST_ROUNDS,
     NONE,
+    ROUNDS_ALIKE,
     TOLERANCE,
     Plan,
     Solution,
@@ -33,6 +33,7 @@ FIRST_OF_MANY = 3  # arcs of each point to begin with, where the other side has 
 MORE_ARCS, MOST_MORE_ARCS = 3, 32  # arcs of each point that a round of pricing adds at most; of few against many
 LEAST_POSTPONED = 12_000  # nodes from which on arcs between subtrees wait for the first pricing
 FEW_ARCS = 0.05  # new arcs of each node, down to which dividing the tree does not pay
+MANY_ROUNDS = 20  # after which more and more arcs of each point are added: the best ones may all be alike
 COARSE_ROUNDS = 2  # of pricing at most on coarse levels, after the first
 COARSE_TOLERANCE = 1e-7  # relative to the largest cost; a coarse level need not be solved further
 PARALLEL_PAIRS = 5e6  # pairs of points from which on pricing runs in parallel
@@ -211,8 +212,12 @@ def solve_levels(finest: Level, metric: int, threads: int | None) -> tuple[Tree,
         if by_column.row_min.size == 0:
             _, by_column = _price(metric, y, x, v, u, (np.inf, -np.inf), FIRST_ARCS, threads)
         arcs = with_found(no_arcs(0), by_row, by_column, n)
-        n_old = 0
-        for round_ in range(MOST_ROUNDS):
+        n_old, n_keep = 0, min(MORE_ARCS * m // n, MOST_MORE_ARCS)
+        round_ = -1
+        while True:  # ends, as each round adds arcs that the list had not
+            round_ += 1
+            if round_ > MANY_ROUNDS and round_ % ROUNDS_ALIKE == 0:
+                n_keep = min(2 * n_keep, m)
             largest = arcs.costs.max()
             tolerance = max(rounding(tree, largest), COARSE_TOLERANCE * largest if depth > 0 else 0.0)
             before = tree.info[PIVOTS]
@@ -223,9 +228,7 @@ def solve_levels(finest: Level, metric: int, threads: int | None) -> tuple[Tree,
             if round_ == COARSE_ROUNDS and depth > 0:
                 break
             u, v = -tree.potential[:n], tree.potential[n:].copy()
-            found, by_row = _price(
-                metric, x, y, u, v, (0.0, tolerance), min(MORE_ARCS * m // n, MOST_MORE_ARCS), threads
-            )
+            found, by_row = _price(metric, x, y, u, v, (0.0, tolerance), n_keep, threads)
             if found == 0 or (round_ > 1 and tree.info[PIVOTS] == before):
                 break
             by_column = no_columns(0, 1)

@@ -15,9 +15,9 @@ from fastdeg.crafting.problem.problem import Problem, Solution
 from fastdeg.crafting.problem.transport_term import GridTransport
 from fastdeg.crafting.result import total_variation
 from fastdeg.crafting.strategy import current
+from fastdeg.transport.cost_matrix import solve_matrix
 from fastdeg.transport.grid import solve_grid
 from fastdeg.transport.metrics import ground_costs, obeys_triangle
-from fastdeg.transport.network import solve_matrix
 
 N_RESAMPLES = 200
 N_EXACT, EXACT_BINS = 20, 50_000  # resamples with an exact transport, and the bins between which they move mass

@@ -10,6 +10,7 @@ from fastdeg.kernels.transport.network.initial_basis import no_shipments, ship_r
 from fastdeg.kernels.transport.network.simplex import integer_masses
 
 ROWS = 16  # rows of a block of the parallel loop
+ROUNDING = 1e-15  # of sums of masses whose total is one, times the square root of their number
 
 
 @driver
@@ -122,3 +123,42 @@ def price_columns(cost, u, v, tolerance, found):
     for j in range(m):
         if rows[j] >= 0:
             found.costs[j, 0] = cost[rows[j], j]
+
+
+@kernel
+def largest_finite(cost):
+    """The largest absolute cost but infinity."""
+    largest = 0.0
+    for row in cost:
+        for c in row:
+            if largest < abs(c) < np.inf:
+                largest = abs(c)
+    return largest
+
+
+@kernel
+def below_cap(cost, cap, plan, a, b):
+    """The plan's part on pairs that cost no more than the cap; the mass beyond; largest cost used; cost of rounding.
+
+    Flows are sums of masses, and the smallest of them what is left of these by rounding; unless it is all of a mass.
+    """
+    _, sources, sinks, flows = plan
+    least = ROUNDING * np.sqrt(a.shape[0] + b.shape[0])
+    value, beyond, used, noise, count = 0.0, 0.0, 0.0, 0.0, 0
+    kept = np.empty(flows.shape[0], np.int64)
+    for k in range(flows.shape[0]):
+        i, j, flow = sources[k], sinks[k], flows[k]
+        c = cost[i, j]
+        is_rounding = flow <= least and flow != a[i] and flow != b[j]
+        if c > cap:
+            beyond += 0.0 if is_rounding else flow
+            continue
+        kept[count] = k
+        count += 1
+        value += flow * c
+        if is_rounding:
+            noise += flow * abs(c)
+        else:
+            used = max(used, abs(c))
+    kept = kept[:count]
+    return (value, sources[kept], sinks[kept], flows[kept]), beyond, used, noise

@@ -1,0 +1,78 @@
+"""Arguments of exact and entropic transport, checked; and what is said of a result that is not exact."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastdeg import _checks
+from fastdeg._types import Float
+from fastdeg.transport.network import Solution
+
+MASS_TOLERANCE = 1e-9
+LARGEST_COST = 1e150
+OPEN = 1e-9  # relative gap from which on a result is not called exact
+ROUNDING = 1e-15  # of potentials, in the gap of a value near 0
+
+
+def points_of(a: Float, b: Float, x: ArrayLike | None, y: ArrayLike | None) -> tuple[Float, Float]:
+    """The points of the masses; the same array twice where y is None."""
+    if x is None:
+        raise ValueError("x: expected points, or a cost matrix as cost=, got None")
+    x = _checks.float_array(x, "x", (a.size, "d"))
+    y = x if y is None else _checks.float_array(y, "y", (b.size, x.shape[1]))
+    if y.shape[0] != b.size:
+        raise ValueError(f"b: expected one mass for each of the {y.shape[0]} points, got {b.size}")
+    return x, y
+
+
+def common_total(a: Float, b: Float) -> float:
+    """Total mass of a; an error where that of b differs."""
+    total_a, total_b = float(a.sum()), float(b.sum())
+    if not np.isfinite(total_a):
+        raise ValueError(f"a: expected a finite total mass, got {total_a!r}")
+    if abs(total_a - total_b) > MASS_TOLERANCE * max(total_a, total_b):
+        raise ValueError(f"b: expected the same total mass as a, {total_a!r}, within 1e-9 relative, got {total_b!r}")
+    return total_a
+
+
+def cost_matrix(cost: ArrayLike, a: Float, b: Float) -> Float:
+    """Costs (n, m) of masses a and b, infinite ones for forbidden pairs; refuses masses with forbidden pairs alone."""
+    matrix = _checks.float_array(cost, "cost", (a.size, b.size), finite=False)
+    with np.errstate(invalid="ignore"):
+        highest, lowest = float(matrix.max()), float(matrix.min())
+    if math.isfinite(highest) and math.isfinite(lowest):
+        return check_costs(matrix)
+    if math.isnan(highest) or lowest == -math.inf:
+        _checks.float_array(np.where(matrix == np.inf, 0.0, matrix), "cost")  # names the entry
+    check_costs(np.where(matrix == np.inf, 0.0, matrix))
+    for name, masses, others, costs in (("a", a, b, matrix), ("b", b, a, matrix.T)):
+        alone = np.flatnonzero((masses > 0) & (costs[:, others > 0] == np.inf).all(axis=1))
+        if alone.size:
+            raise ValueError(
+                f"cost: expected a plan over the pairs that are not forbidden (np.inf), got none for {name}[{alone[0]}]"
+            )
+    return matrix
+
+
+def check_costs(matrix: Float) -> Float:
+    """Refuse costs that are too large."""
+    largest = max(float(matrix.max()), -float(matrix.min()))  # without a copy of its size
+    if largest > LARGEST_COST:
+        raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
+    return matrix
+
+
+def warn_of_gap(solution: Solution) -> None:
+    """Warn where the gap is more than rounding, of the value or, where that is near 0, of the potentials."""
+    largest = float(np.abs(solution.u).max() + np.abs(solution.v).max())
+    if solution.gap > max(OPEN * abs(solution.value), ROUNDING * largest):
+        warnings.warn(
+            f"the optimum is not reached within rounding: the distance is {solution.value:g}, and at least "
+            f"{solution.value - solution.gap:g} (for masses of sum one); do the costs span too many orders?",
+            RuntimeWarning,
+            stacklevel=4,
+        )
