@@ -1,5 +1,7 @@
 """The forecast: its learner is ridge regression, its gradients are right, and what it says of training is sensible."""
 
+import csv
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -7,11 +9,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 
 import fastdeg as fd
+from fastdeg.cli import main
 from fastdeg.cli.demo import embedded_photographs
 from fastdeg.forecast.features import N_FEATURES, complete, fill, filters
 from fastdeg.forecast.groups import BinGroups
 from fastdeg.forecast.learner import Learner, Moments
 from fastdeg.forecast.moments import memory_needed
+from fastdeg.runs.workflow import Candidates, craft_run, save_run, summarize
 
 
 def photographs():
@@ -312,3 +316,41 @@ def test_the_claim_on_photographs():
     crafted, known = (forecast.gain(d, target=truth) for d in (p, truth))
     assert crafted.target > 0.5 * known.target > 1.5 * known.target_error
     assert crafted.prior > 0.9 * known.prior
+
+
+def test_runs_tell_decibels(tmp_path, forecast, bins, narrow):
+    nobody = Candidates((), np.empty((0, 2)), np.empty((0, 2)), np.empty(0, np.int64))
+    limit = -forecast.gain(narrow, target=narrow).prior / 2
+    run = craft_run(narrow, nobody, generalization={"loss": limit}, forecast=forecast, n_references=0)
+    summary = summarize(run, "craft", {})
+    rows = {row["distribution"]: row for row in summary["comparison"]}
+    assert_allclose(rows["uniform"]["target_gain"], 0, atol=1e-5)
+    assert -limit <= rows["crafted p"]["prior_gain"] < 0
+    assert rows["best in the forecast"]["target_gain"] > rows["uniform"]["target_gain"]
+    save_run(tmp_path / "run", run, summary)
+    page = (tmp_path / "run" / "report.html").read_text()
+    crafted = rows["crafted p"]
+    for text in (
+        "on your photos (dB)",
+        f"{crafted['target_gain']:+.2f} ± {crafted['target_gain_error']:.2f}",
+        "gains over",
+    ):
+        assert text in page
+    with (tmp_path / "run" / "tradeoff.csv").open() as file:
+        first = next(csv.DictReader(file))
+    assert_allclose(float(first["target_gain"]), run.path.target_gain[0], rtol=1e-5)
+    assert_allclose(float(first["mixture_prior_gain"]), run.path.mixtures.prior_gain[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--allow-loss", "-0.1"], "--allow-loss: expected decibels >= 0, got -0.1"),
+        (["--allow-loss", "0.2", "--generalization", "0.1"], "leave one of them out"),
+        (["--forecast", "--annotations", "table.csv"], "--forecast: goes with --references and --clean"),
+    ],
+)
+def test_options_that_do_not_fit(capsys, tmp_path, options, message):
+    assert main(["craft", *options, "-o", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

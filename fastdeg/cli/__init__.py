@@ -23,7 +23,7 @@ VERBS = {
         "craft p from reference photos and clean images, or from annotations",
         "--output",
         "--references --estimate --annotations --clean --images --space --prior --downsampling --noise --degrade "
-        "--n-bins --outside --generalization --n-references --n-neighbors --skip-bad --force",
+        "--n-bins --outside --generalization --forecast --allow-loss --n-references --n-neighbors --skip-bad --force",
     ),
     "estimate": (
         "find the degradation distribution of reference photos",
@@ -86,6 +86,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--n-bins": {"type": int, "metavar": "N", "help": "k-means of the annotations to N bins, not a grid"},
     "--outside": {"choices": ("raise", "clip", "drop"), "help": "annotations outside the space (default raise)"},
     "--generalization": {"default": "auto", "metavar": "τ", "help": "weight of KL(p‖prior), or auto (default)"},
+    "--forecast": {"action": "store_true", "help": "tell what training on each distribution gains, in dB"},
+    "--allow-loss": {"type": float, "metavar": "DB", "help": "gain most on the photos at this loss elsewhere, in dB"},
     "--n-references": {
         "type": int,
         "default": 10,

@@ -187,7 +187,7 @@ def annotation_bins(annotations: Annotations, n_bins: int | None) -> tuple[Bins,
 
 
 def craft_from_annotations(
-    options: argparse.Namespace, generalization: float | str
+    options: argparse.Namespace, generalization: float | str | dict[str, float]
 ) -> tuple[CraftingRun, dict[str, Any]]:
     """Craft the training distribution of a table's rows; return it with the run's inputs."""
     refuse(options, ("clean", "downsampling", "noise", "degrade"), "--references, not with --annotations")

@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import Any
 
-from fastdeg.cli import console
+from fastdeg.cli import console, forecasting
 from fastdeg.cli.ahead import crafting_compiled
 from fastdeg.cli.annotations import craft_from_annotations
 from fastdeg.cli.inputs import refuse
@@ -19,7 +19,10 @@ from fastdeg.runs.workflow import CraftingRun, save_run, summarize
 
 def run(options: argparse.Namespace) -> None:
     """Craft the training distribution from reference photos and clean images, or from annotations."""
+    forecasting.check(options)
     generalization = _generalization(options.generalization)
+    if options.allow_loss is not None:
+        generalization = {"loss": options.allow_loss}
     runs.check_run_folder(options.output, force=options.force)
     if options.n_references < 0:
         raise ValueError(f"--n-references: expected a whole number >= 0, got {options.n_references}")
@@ -37,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _craft_from_photos(
-    options: argparse.Namespace, generalization: float | str
+    options: argparse.Namespace, generalization: float | str | dict[str, float]
 ) -> tuple[DegradationEstimator, CraftingRun, dict[str, Any]]:
     refuse(options, ("n_bins", "images", "outside"), "--annotations, not with --references or --estimate")
     if options.estimate is not None:
@@ -48,14 +51,15 @@ def _craft_from_photos(
     else:
         with crafting_compiled():
             estimator, references, notes, inputs = fit_estimator(options)
+    forecast = forecasting.fitted(options, estimator)
     with console.progress_bar() as progress:
         crafted = craft_from_photos(
-            estimator, references, options, progress, generalization=generalization, notes=notes
+            estimator, references, options, progress, generalization=generalization, notes=notes, forecast=forecast
         )
     return estimator, crafted, inputs
 
 
-def _generalization(text: str) -> float | str:
+def _generalization(text: str) -> float | str | dict[str, float]:
     if text == "auto":
         return text
     try:

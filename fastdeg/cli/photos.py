@@ -18,6 +18,7 @@ from fastdeg.cli.inputs import read_space, refuse
 from fastdeg.cli.prior import prior_over
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
 from fastdeg.distribution import BinnedDistribution
+from fastdeg.forecast import TrainingForecast
 from fastdeg.images import DegradationEstimator, DescribedImages, read_images
 from fastdeg.images.inference.results import Inference
 from fastdeg.runs import folder as runs
@@ -121,8 +122,9 @@ def craft_from_photos(
     options: argparse.Namespace,
     progress: Progress | None,
     *,
-    generalization: float | str,
+    generalization: float | str | dict[str, float],
     notes: Sequence[str] = (),
+    forecast: TrainingForecast | None = None,
 ) -> CraftingRun:
     described = estimator.describe(list(references.values()))
     inference = estimator.infer(described)
@@ -142,5 +144,6 @@ def craft_from_photos(
         prior_name="uniform" if prior is None else "prior",
         other_baselines={"closed-form weights": BinnedDistribution(target.bins, closed_form)},
         notes=[*notes, *photo_notes(inference, list(references)), *prior_notes],
+        forecast=forecast,
         progress=progress,
     )

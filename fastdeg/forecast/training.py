@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -105,6 +106,13 @@ class TrainingForecast(BaseEstimator):
         self.scale = scale
         self.history = history
         self.random_state = random_state
+
+    @property
+    def least_side(self) -> int:
+        """The least side of a clean image, in pixels."""
+        space = space_of(self.bins, "bins", own_pipeline=False)
+        factor = max((axis.high for axis in space.axes if axis.name == FACTOR.name), default=0)
+        return max(least_side(self.scale), math.ceil(factor))
 
     def fit(
         self,
@@ -285,16 +293,14 @@ class TrainingForecast(BaseEstimator):
         if not clean_images:
             raise ValueError("clean_images: expected at least one image, got none")
         gray: list[NDArray[np.float32]] = []
-        assert self.bins.space is not None
-        factor = max([float(self.scale), *(a.high for a in self.bins.space.axes if a.name == FACTOR.name)])
-        least = least_side(self.scale)
+        least = self.least_side
         for i, image in enumerate(clean_images):
             x = to_float(image, f"clean_images[{i}]")
             x = x if x.ndim == 2 else x @ LUMA
-            needed = max(least, factor) * (2 if len(clean_images) == 1 else 1)
-            if min(x.shape) < max(least, factor) or max(x.shape) < needed:
+            needed = 2 * least if len(clean_images) == 1 else least  # a single one is cut in two
+            if min(x.shape) < least or max(x.shape) < needed:
                 raise ValueError(
-                    f"clean_images[{i}]: expected sides of at least {least} pixels, and {needed:g} along the longer "
+                    f"clean_images[{i}]: expected sides of at least {least} pixels, and {needed} along the longer "
                     f"one, for a scale of {self.scale}, got {x.shape[1]} × {x.shape[0]}"
                 )
             gray.append(x)

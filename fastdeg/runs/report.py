@@ -59,6 +59,8 @@ def comparison_table(summary: Mapping[str, Any]) -> tuple[list[str], list[list[s
     """Return header and rows of the comparison table as text, for the page and the terminal alike."""
     columns = {
         "distribution": "distribution",
+        "target_gain": "on your photos (dB)",
+        "prior_gain": "elsewhere (dB)",
         "mass_on_true_bins": "mass on true bins",
         "effective_bins": "effective bins",
         "emd_to_truth": "EMD to truth",
@@ -69,7 +71,13 @@ def comparison_table(summary: Mapping[str, Any]) -> tuple[list[str], list[list[s
     shown = [key for key in columns if key in rows[0]]
     formats = {"distribution": "{}", "effective_bins": "{:.1f}"}
     return [columns[key] for key in shown], [
-        [formats.get(key, "{:.3f}").format(row[key]) for key in shown] for row in rows
+        [
+            f"{row[key]:+.2f} ± {row[key + '_error']:.2f}"
+            if key.endswith("gain")
+            else formats.get(key, "{:.3f}").format(row[key])
+            for key in shown
+        ]
+        for row in rows
     ]
 
 
@@ -204,6 +212,11 @@ def _page(
         _tradeoff(tradeoff, summary),
         "Each point is certified: the wider the training distribution, the farther it lies from the target.",
     )
+    if tradeoff and "target_gain" in tradeoff[0]:
+        yield from _figure(
+            _gains(tradeoff, summary),
+            "Forecast of what training on each distribution gains over training on the prior (± standard error).",
+        )
     if summary["references"]:
         yield "<h2>Selected references</h2>"
         yield from _references(run, summary)
@@ -289,6 +302,28 @@ def _tradeoff(tradeoff: Sequence[Mapping[str, float]], summary: Mapping[str, Any
         )
     axes[0, 0].set_ylabel("distance to the target, FD² + W")
     axes[0, 1].legend(frameon=False)
+    return figure
+
+
+def _gains(tradeoff: Sequence[Mapping[str, float]], summary: Mapping[str, Any]) -> Figure:
+    figure, axes = _new_figure(1, 1, 6.4, 4.2)
+    plot = axes[0, 0]
+    for start, line, color, label in (
+        ("", "o-", COLORS["crafted"], "crafted path"),
+        ("mixture_", "s--", COLORS["prior"], "mixtures"),
+    ):
+        curve = [[row[f"{start}{name}_gain"] for row in tradeoff] for name in ("prior", "target")]
+        plot.plot(*curve, line, ms=3, color=color, label=label)
+    for k, row in enumerate(summary["comparison"]):
+        chosen = row["distribution"].startswith("crafted")
+        plot.errorbar(
+            row["prior_gain"], row["target_gain"], row["target_gain_error"], row["prior_gain_error"],
+            fmt="*" if chosen else "sDv^<>Ph"[k % 8], ms=13 if chosen else 6, lw=1,
+            color=COLORS["target"] if chosen else f"C{k}", label=row["distribution"],
+        )  # fmt: skip
+    plot.set(xlabel="elsewhere: dB over the prior", ylabel="on your photos: dB")
+    plot.spines[["top", "right"]].set_visible(False)
+    plot.legend(frameon=False, fontsize=8)
     return figure
 
 

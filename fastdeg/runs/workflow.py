@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,11 @@ from fastdeg.references import ReferenceSelection
 from fastdeg.runs import folder as runs
 
 if TYPE_CHECKING:
+    from fastdeg.forecast import Gain, TrainingForecast
     from fastdeg.images import DegradationEstimator
 
 
+BEST = "best in the forecast"  # not a training's, but an upper mark
 MIXTURE_WEIGHT = 0.3  # share of the prior in the plain mixture that stands beside the crafted distribution
 ESTIMATOR_FILE = "estimator.npz"  # in the folder of a run that read photos
 QUANTILES = (0.05, 0.5, 0.95)  # of each axis, in the summary
@@ -74,6 +76,7 @@ class CraftingRun(ByValue):
     notes: tuple[str, ...]
     target_name: str
     prior_name: str = "uniform"
+    gains: Mapping[str, Gain] = field(default_factory=dict)  # by name, where there is a forecast
 
     @property
     def compared(self) -> dict[str, BinnedDistribution]:
@@ -96,7 +99,8 @@ def craft_run(
     *,
     prior: BinnedDistribution | None = None,
     prior_name: str = "uniform",
-    generalization: float | str = "auto",
+    generalization: float | str | Mapping[str, float] = "auto",
+    forecast: TrainingForecast | None = None,
     n_references: int = 10,
     n_neighbors: int = 5,
     other_baselines: Mapping[str, BinnedDistribution] | None = None,
@@ -107,7 +111,8 @@ def craft_run(
 ) -> CraftingRun:
     """Craft the training distribution of a target, compute the trade-off path and select references.
 
-    The prior is uniform over the space unless given. With ``n_references=0`` none are selected.
+    The prior is uniform over the space unless given. With ``n_references=0`` none are selected. With a forecast all
+    distributions are told by what they gain, and the best in the forecast is one of them.
     All of it runs on numba's setting of threads.
     """
     report = progress or (lambda fraction, message: None)
@@ -115,9 +120,10 @@ def craft_run(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         report(0.0, "crafting the training distribution")
-        result = fd.craft(target, prior=prior, generalization=generalization, **craft_options)
+        options = craft_options | {"prior": prior, "forecast": forecast}
+        result = fd.craft(target, generalization=generalization, **options)
         report(0.3, "following the trade-off path")
-        path = fd.tradeoff_path(target, prior=prior, **craft_options)
+        path = fd.tradeoff_path(target, **options)
         report(0.9, "selecting references")
         selection = None
         if n_references and len(candidates.labels):
@@ -131,18 +137,25 @@ def craft_run(
             )
         report(1.0, "done")
     messages = [str(w.message) for w in caught if issubclass(w.category, UserWarning)]
-    return CraftingRun(
+    others = dict(other_baselines or {})
+    if forecast is not None:
+        others[BEST] = baselines.forecast_optimal(target, forecast, MIXTURE_WEIGHT, prior=prior)
+    run = CraftingRun(
         target,
         prior,
         result,
         path,
         selection,
         candidates,
-        dict(other_baselines or {}),
+        others,
         tuple(dict.fromkeys([*notes, *messages])),
         target_name,
         prior_name,
     )
+    if forecast is None:
+        return run
+    gains = forecast.gains(list(run.compared.values()), target=target, prior=prior)
+    return replace(run, gains=dict(zip(run.compared, gains, strict=True)))
 
 
 def comparison_rows(
@@ -150,6 +163,7 @@ def comparison_rows(
     target: BinnedDistribution,
     prior: BinnedDistribution,
     truth: BinnedDistribution | None = None,
+    gains: Mapping[str, Gain] | None = None,
 ) -> list[dict[str, Any]]:
     """Return one row per distribution: what a reader compares; with a known truth, also how near it comes to that."""
     rows = []
@@ -162,6 +176,10 @@ def comparison_rows(
             row["emd_to_truth"] = emd_between(distribution, truth)
         row["emd_to_q"] = emd_between(distribution, target)
         row["kl_to_prior"] = entropy_term(distribution.pmf, prior.pmf)
+        if gains:
+            gain = gains[name]
+            row |= {"target_gain": gain.target, "target_gain_error": gain.target_error}
+            row |= {"prior_gain": gain.prior, "prior_gain_error": gain.prior_error}
         rows.append(row)
     return rows
 
@@ -194,7 +212,7 @@ def summarize(
             for name, distribution in (("target", run.target), ("crafted", result.distribution), ("prior", run.prior))
             if bins.space
         },
-        "comparison": comparison_rows(run.compared, run.target, run.prior, truth),
+        "comparison": comparison_rows(run.compared, run.target, run.prior, truth, run.gains),
         "selection": selection_summary(run.selection) if run.selection else None,
         "references": reference_rows(run.selection, run.candidates, bins.names) if run.selection else [],
         "notes": list(run.notes),
@@ -230,7 +248,8 @@ def reference_rows(selection: ReferenceSelection, candidates: Candidates, axes: 
 def tradeoff_rows(path: TradeoffPath) -> list[dict[str, float]]:
     """Return one row per point of the path: the certified crafted distribution, and the mixture of the same KL."""
     crafted, mixtures = path.crafted, path.mixtures
-    columns = ("distance_to_target", "kl_to_prior", "effective_bins", "worst_axis_coverage")
+    columns = ["distance_to_target", "kl_to_prior", "effective_bins", "worst_axis_coverage"]
+    columns += ["target_gain", "prior_gain"] if path.target_gain is not None else []
     return [
         {
             "generalization": float(path.generalizations[i]),
