@@ -298,3 +298,11 @@ def test_a_step_from_outside_may_have_options():
             register(Step("other", Stage.NOISE, (Parameter("other", ""),), fade, options=(word,)))
     finally:
         unregister(step)
+
+
+def test_transforms_and_estimators_take_antialiased_interpolations():
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.levels("median_size", [1])]))
+    words = {"interpolation": "lanczos_antialiased", "downsampling": 2}
+    low, _ = fd.DegradationTransform(fd.BinnedDistribution.uniform(bins), seed=0, **words)(photo())
+    np.testing.assert_array_equal(low, fd.degrade(photo(), **words))
+    assert fd.DegradationEstimator(bins, **words).least_side == 48

@@ -57,8 +57,9 @@ def degrade(
         the first of them, in degrees, counter-clockwise from the rows.
     downsampling : float
         Factor by which both sides shrink, >= 1; the new sides are ``floor(side / downsampling)``.
-    interpolation : {"cubic", "linear", "area", "lanczos", "nearest"}
-        Interpolation of the downsampling (OpenCV's, without antialiasing except "area").
+    interpolation : {"cubic", "linear", "area", "lanczos", "nearest", "cubic_antialiased", …}
+        Interpolation of the downsampling: OpenCV's, without antialiasing except "area"; or Pillow's, with it:
+        "linear_antialiased", "cubic_antialiased", "lanczos_antialiased".
     poisson_scale : float
         Grey levels per photon: shot noise of variance ``poisson_scale * level``; 0 for none.
     noise_sigma : float

@@ -18,19 +18,17 @@ FACTOR = Parameter("downsampling", MEANING, 1, unit="×", neutral=1.0)
 SCALE_MEANING = "sides, relative to what comes out, at which noise and processing happen; then resized"
 SCALE = Parameter("resampling_scale", SCALE_MEANING, 0.05, 10, neutral=1.0)
 DEFAULT_FACTOR = 4  # of estimators and transforms, where no axis says it
-INTERPOLATIONS = {
+INTERPOLATIONS: dict[str, int | Resampling] = {  # OpenCV's, without antialiasing except "area", and Pillow's, with it
     "nearest": cv2.INTER_NEAREST,
     "linear": cv2.INTER_LINEAR,
     "cubic": cv2.INTER_CUBIC,
     "area": cv2.INTER_AREA,
     "lanczos": cv2.INTER_LANCZOS4,
-}
-ANTIALIASED = {
     "linear_antialiased": Resampling.BILINEAR,
     "cubic_antialiased": Resampling.BICUBIC,
     "lanczos_antialiased": Resampling.LANCZOS,
 }
-WORDS = (*INTERPOLATIONS, *ANTIALIASED)
+WORDS = tuple(INTERPOLATIONS)
 INTERPOLATION = Option("interpolation", "of the downsampling", WORDS, "cubic")
 SIZE = "size"  # in settings: height and width of what comes out, where sizes change on the way
 
@@ -67,13 +65,14 @@ def resized(x: Image, size: tuple[int, int], interpolation: str) -> Image:
     if x.shape[:2] == size:
         return x
     x = np.asarray(x, np.float32)  # nothing is rounded on the way
-    if interpolation in INTERPOLATIONS:
-        return cv2.resize(x, (size[1], size[0]), interpolation=INTERPOLATIONS[interpolation])
+    how = INTERPOLATIONS[interpolation]
+    if not isinstance(how, Resampling):
+        return cv2.resize(x, (size[1], size[0]), interpolation=how)
     # Pillow filters floats one channel at a time
     planes: list[Any] = [
         PIL.Image.fromarray(np.ascontiguousarray(plane)) for plane in (cv2.split(x) if x.ndim == 3 else [x])
     ]
-    planes = [np.asarray(plane.resize((size[1], size[0]), ANTIALIASED[interpolation])) for plane in planes]
+    planes = [np.asarray(plane.resize((size[1], size[0]), how)) for plane in planes]
     return cv2.merge(planes) if x.ndim == 3 else planes[0]
 
 
