@@ -7,12 +7,15 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import PIL.Image
 import pytest
 from problems_images import photographs
 
 import fastdeg as fd
+from fastdeg.cli import main
 from fastdeg.cli.inputs import read_history, read_space
 from fastdeg.degradations import Choice, HistoryStep, OneOf, Uniform
+from fastdeg.runs.folder import read_csv
 
 SHARPENED = {"step": "sharpening", "sharpening_amount": [1, 2], "sharpening_radius": {"log_uniform": [0.5, 2]}}
 
@@ -269,3 +272,28 @@ def test_real_esrgan_is_drawn_as_published():
     assert scales.mean() == pytest.approx((0.05 + 3) / 2, rel=0.05)  # the published scale is uniform, not its square
     last = [[event.step for event in d.events if event.before == "resampling"] for d in drawn]
     assert np.mean([names == ["JPEG"] for names in last]) == near(0.5)  # before the resize back, or last of all
+
+
+def test_the_history_of_a_space_goes_from_the_command_line_to_the_pairs(tmp_path, capsys):
+    space, table, run = tmp_path / "space.yaml", tmp_path / "table.csv", tmp_path / "run"
+    space.write_text(
+        "axes:\n  - {name: noise_sigma, low: 0, high: 20, n_bins: 4}\n"
+        "history:\n  - {step: Gaussian noise, noise: color}\n"
+        "  - {step: JPEG, probability: 0.5, jpeg_quality: [30, 95]}\n"
+    )
+    table.write_text("noise_sigma\n" + "\n".join(map(str, [1, 2, 2, 3, 4, 6, 7, 8, 11, 17])) + "\n")
+    command = ["craft", "--annotations", table, "--space", space, "--generalization", "0.5", "-o", run]
+    assert main([str(word) for word in command]) == 0
+    (tmp_path / "clean").mkdir()
+    for k in range(8):
+        PIL.Image.fromarray(photographs()[0][k : k + 80, :100]).save(tmp_path / "clean" / f"{k}.png")
+    assert main(["degrade", str(tmp_path / "clean"), "--run", str(run), "-o", str(tmp_path / "pairs")]) == 0
+    rows = read_csv(tmp_path / "pairs" / "parameters.csv")
+    assert {row["noise"] for row in rows} == {"color"}
+    compressed = [row["jpeg_quality"] for row in rows if row["jpeg_quality"]]
+    assert 0 < len(compressed) < 8
+    assert all(30 <= float(quality) <= 95 for quality in compressed)
+    capsys.readouterr()
+    space.write_text(space.read_text() + "  - {step: Gaussian noise, noise_sigma: 3}\n")
+    assert main([str(word) for word in [*command, "--force"]]) == 2
+    assert "space.yaml: history[2]: expected no parameter that is crafted" in capsys.readouterr().err

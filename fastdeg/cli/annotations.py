@@ -15,7 +15,7 @@ import fastdeg as fd
 from fastdeg._types import ByValue, Float, Progress
 from fastdeg.bins import Bins
 from fastdeg.cli import console
-from fastdeg.cli.inputs import read_space, refuse
+from fastdeg.cli.inputs import read_history, read_space, refuse
 from fastdeg.cli.prior import prior_over
 from fastdeg.cli.tables import Table, read_table
 from fastdeg.degradations.registry import parameters as known_parameters
@@ -192,6 +192,7 @@ def craft_from_annotations(
     """Craft the training distribution of a table's rows; return it with the run's inputs."""
     refuse(options, ("clean", "downsampling", "noise", "degrade"), "--references, not with --annotations")
     space = read_space(options.space) if options.space else None
+    history = read_history(options.space, () if space is None else space.names)
     annotations = read_annotations(
         read_table(options.annotations), space, outside=options.outside or "raise", skip_bad=options.skip_bad
     )
@@ -220,6 +221,7 @@ def craft_from_annotations(
         "n_rows": len(annotations.parameters),
         "n_bins": bins.n_bins,
         "binning_distance": moved,
+        "history": history and history.to_dict(),
     }
     return run, inputs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +30,32 @@ def read_space(name: str) -> DegradationSpace:
         raise ValueError(f"{path}: {error}") from None
 
 
-def read_history(name: str) -> History | None:
+def read_history(name: str | None, crafted: Collection[str] = ()) -> History | None:
     """Return the history that the YAML file of a space holds, None where it holds none or the space is a preset.
 
-    Its key ``history`` is the name of a preset, a list of steps, or a mapping as `History.from_dict` takes it.
+    Its key ``history`` is the name of a preset, a list of steps, or a mapping as `History.from_dict` takes it; crafted:
+    names of axes, which it may not draw.
 
     Raises
     ------
     FileNotFoundError, ValueError
         When there is no such file, or what it holds is no history.
     """
-    if name in PRESETS:
+    if name is None or name in PRESETS:
         return None
     path, config = _read_yaml(name)
     given = config.get("history") if isinstance(config, Mapping) else None
+    if given is None:
+        return None
     try:
-        if given is None or isinstance(given, str):
-            return None if given is None else as_history(given)
-        return History.from_dict(given) if isinstance(given, Mapping) else History(given)
+        if isinstance(given, str):
+            history = as_history(given)
+        else:
+            history = History.from_dict(given) if isinstance(given, Mapping) else History(given)
+        history.check(crafted)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from None
+    return history
 
 
 def _read_yaml(name: str) -> tuple[Path, Any]:
