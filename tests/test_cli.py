@@ -385,10 +385,12 @@ def test_the_page_shows_in_a_browser(annotated_run, tmp_path):
     page = (annotated_run / "run" / "report.html").read_text()
     assert not re.search(r"(src|href)=\"(?!data:)", page)
     probe = (
-        "<script>onload = () => { document.title = [...document.images].map(i => i.naturalWidth > 50).join() }</script>"
+        "<script>onload = () => { document.title = [document.documentElement.scrollWidth <= innerWidth,"
+        "...[...document.images].map(i => i.naturalWidth > 50)].join() }</script>"
     )
     (tmp_path / "page.html").write_text(page.replace("</body>", probe + "</body>"))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    flags.append("--window-size=500,900")
     shown = subprocess.run(
         [browser, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", (tmp_path / "page.html").as_uri()],
         capture_output=True,
@@ -397,7 +399,7 @@ def test_the_page_shows_in_a_browser(annotated_run, tmp_path):
         timeout=60,
     ).stdout
     title = re.search("<title>(.*?)</title>", shown).group(1)
-    assert title == "true,true,true"
+    assert title == ",".join(["true"] * (1 + 3 + 1 + 3))  # nothing overflows; marginals, the trade-off, pairs
 
 
 def test_an_empty_csv_file_is_named(tmp_path):

@@ -1,6 +1,7 @@
 """The demo, start to end, as the command line runs it."""
 
 import csv
+import html
 import json
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import fastdeg as fd
 from fastdeg.cli import main
 from fastdeg.cli.demo import TRUE_RANGES, play_application, uniform_within
+from fastdeg.runs.folder import read_csv
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,32 @@ def test_the_run_folder_is_complete(demo):
     assert len(list((folder / "thumbnails").glob("*.png"))) == 10
     with (folder / "references.csv").open() as file:
         assert [row["file"] for row in csv.DictReader(file)] == [row["file"] for row in summary["references"]]
-    assert (folder / "report.html").read_text().count("data:image/png") == 10
+    page = (folder / "report.html").read_text()
+    assert page.count("data:image/png") == 10
+    assert page.count("data:image/webp") == len(read_csv(folder / "samples.csv")) == 2 + 6
+
+
+def test_the_page_answers_first(demo):
+    folder, summary = demo
+    page = html.unescape((folder / "report.html").read_text())
+    photos, p = (summary["quantiles"][name]["noise_sigma"] for name in ("target", "crafted"))
+    assert 8 < p[0] <= photos[0] < 15
+    order = [
+        f"Your photos: blur {summary['quantiles']['target']['blur_sigma'][0]:.2g}",
+        "Train on: blur ",
+        next(iter(summary["export"]["files"].values())),
+        "The distributions in numbers",
+        "Samples drawn from p",
+        "Accuracy against generalisation",
+        "To do this again",
+        summary["command"],
+        f"numba {summary['versions']['numba']}",
+    ]
+    places = [page.find(text) for text in order]
+    assert all(place > 0 for place in places), order
+    assert places == sorted(places)
+    cell = summary["marginals"]["noise_sigma"][1]
+    assert 0.3 < cell["low"] < cell["probability"] < cell["high"]
 
 
 def test_runs_are_numbered(demo, tmp_path, monkeypatch, capsys):

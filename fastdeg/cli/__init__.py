@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -122,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.verb is None:
         return _without_verb(parser, options.print_completion)
+    options.command = shlex.join(["fastdeg", *(sys.argv[1:] if arguments is None else arguments)])
     if options.quiet and options.verbose:
         return _fail("--quiet, --verbose: expected one of them")
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastdeg import runtime
 from fastdeg._types import Progress
-from fastdeg.runs import report
+from fastdeg.runs import tables
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 _verbosity: ContextVar[int] = ContextVar("verbosity", default=NORMAL)
@@ -68,8 +68,8 @@ def print_run(summary: Mapping[str, Any], folder: Path, *, as_json: bool) -> Non
     if as_json:
         print_json(summary)
         return
-    caption = "\n".join(filter(None, [summary.get("caption"), report.certificate_text(summary)]))
-    print_table("What was found", *report.comparison_table(summary), caption=caption)
+    caption = "\n".join(filter(None, [summary.get("caption"), tables.certificate_text(summary)]))
+    print_table("What was found", *tables.comparison_table(summary), caption=caption)
     for message in summary["notes"]:
         note(message)
     written(folder)
@@ -77,9 +77,9 @@ def print_run(summary: Mapping[str, Any], folder: Path, *, as_json: bool) -> Non
 
 def print_estimate(summary: Mapping[str, Any]) -> None:
     """Print what the verb estimate found, for a person."""
-    for title, header, rows in report.estimate_tables(summary):
+    for title, header, rows in tables.estimate_tables(summary):
         print_table(title, header, rows)
-    for text in report.estimate_sentences(summary):
+    for text in tables.estimate_sentences(summary):
         say(text)
     for message in summary["notes"]:
         note(message)

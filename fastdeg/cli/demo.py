@@ -21,6 +21,7 @@ from fastdeg.cli.photos import craft_from_photos
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import degrade, read_image
 from fastdeg.runs import folder as runs
+from fastdeg.runs.answers import answers
 from fastdeg.runs.workflow import save_run, summarize
 from fastdeg.space import DegradationSpace
 
@@ -93,9 +94,13 @@ def run(options: argparse.Namespace) -> None:
             ).fit(list(application.clean.values()), progress=progress)
         crafted = craft_from_photos(estimator, application.references, options, progress, generalization="auto")
     inputs = {"clean": sorted(application.clean), "references": len(application.references), "seed": options.seed}
-    summary = summarize(crafted, "demo", inputs, truth=application.truth, generalization_auto=True)
+    summary = summarize(
+        crafted, "demo", inputs, truth=application.truth, generalization_auto=True, command=options.command,
+        **answers(crafted, inputs),
+    )  # fmt: skip
     summary["caption"] = _demo_caption(summary["comparison"], application)
-    save_run(folder, crafted, summary, estimator=estimator, force=options.force)
+    clean = list(application.clean.values())
+    save_run(folder, crafted, summary, estimator=estimator, clean=clean, force=options.force)
     console.print_run(summary, folder, as_json=options.json)
 
 

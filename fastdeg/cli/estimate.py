@@ -8,16 +8,14 @@ from typing import Any
 
 import numpy as np
 
-import fastdeg as fd
 from fastdeg.cli import console
-from fastdeg.cli.photos import fit_estimator, photo_notes
-from fastdeg.images.inference.results import Bootstrap, Inference
+from fastdeg.cli.photos import LEVEL, fit_estimator, marginal_rows, photo_notes
+from fastdeg.images.inference.results import Inference
 from fastdeg.runs import folder as runs
 from fastdeg.runs import report
 from fastdeg.runs.workflow import ESTIMATOR_FILE, bin_rows
 
 COUNTS = (5, 10, 20, 40, 80)  # numbers of references for which the intervals' width is foretold
-LEVEL = 0.9  # of the intervals
 MOST_PAIRS = 5  # pairs of bins named as hard to separate
 
 
@@ -34,6 +32,7 @@ def run(options: argparse.Namespace) -> None:
     bins = q.bins
     summary = {
         **runs.summary_head("estimate", inputs),
+        "command": options.command,
         "n_bins": bins.n_bins,
         "n_samples": q.n_samples,
         "effective_bins": q.effective_bins(),
@@ -43,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
         "level": LEVEL,
         "n_outside": int(inference.outside.sum()),
         "all_inside_p_value": inference.all_inside_p_value,
-        "marginals": _marginals(q, estimator.bootstrap(photos, level=LEVEL)),
+        "marginals": marginal_rows(q, estimator.bootstrap(photos, level=LEVEL)),
         "images": _image_rows(names, inference, bins.names),
         "interval_widths": [
             {"references": int(n), **dict(zip(counts.names, map(float, widths), strict=True))}
@@ -81,24 +80,6 @@ def run(options: argparse.Namespace) -> None:
         console.print_estimate(summary)
         if options.output is not None:
             console.written(options.output)
-
-
-def _marginals(q: fd.BinnedDistribution, bootstrap: Bootstrap) -> dict[str, list[dict[str, Any]]]:
-    space = q.bins.space
-    assert space is not None
-    tables = {}
-    for k, (axis, intervals) in enumerate(zip(space.axes, bootstrap.marginals, strict=True)):
-        cells = (
-            [f"{level:g}" for level in axis.centers]
-            if axis.discrete
-            else [f"{low:g} – {high:g}" for low, high in zip(axis.boundaries, axis.boundaries[1:], strict=False)]
-        )
-        columns = zip(cells, q.marginal(k), intervals.low, intervals.high, strict=True)
-        tables[axis.name] = [
-            {"cell": cell, "probability": float(mass), "low": float(low), "high": float(high)}
-            for cell, mass, low, high in columns
-        ]
-    return tables
 
 
 def _image_rows(names: Sequence[str], inference: Inference, axes: Sequence[str]) -> list[dict[str, Any]]:

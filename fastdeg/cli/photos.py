@@ -20,11 +20,12 @@ from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.forecast import TrainingForecast
 from fastdeg.images import DegradationEstimator, DescribedImages, read_images
-from fastdeg.images.inference.results import Inference
+from fastdeg.images.inference.results import Bootstrap, Inference
 from fastdeg.runs import folder as runs
 from fastdeg.runs.handover import load_estimator, pipeline
 from fastdeg.runs.workflow import Candidates, CraftingRun, craft_run
 
+LEVEL = 0.9  # of the intervals
 Fitted = tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]
 
 
@@ -116,6 +117,25 @@ def photo_candidates(
     )  # fmt: skip
 
 
+def marginal_rows(q: BinnedDistribution, bootstrap: Bootstrap) -> dict[str, list[dict[str, Any]]]:
+    """Return for each axis the probability of each cell or level, with its interval."""
+    space = q.bins.space
+    assert space is not None
+    tables = {}
+    for k, (axis, intervals) in enumerate(zip(space.axes, bootstrap.marginals, strict=True)):
+        cells = (
+            [f"{level:g}" for level in axis.centers]
+            if axis.discrete
+            else [f"{low:g} – {high:g}" for low, high in zip(axis.boundaries, axis.boundaries[1:], strict=False)]
+        )
+        columns = zip(cells, q.marginal(k), intervals.low, intervals.high, strict=True)
+        tables[axis.name] = [
+            {"cell": cell, "probability": float(mass), "low": float(low), "high": float(high)}
+            for cell, mass, low, high in columns
+        ]
+    return tables
+
+
 def craft_from_photos(
     estimator: DegradationEstimator,
     references: Mapping[str, NDArray[Any]],
@@ -143,6 +163,8 @@ def craft_from_photos(
         prior=prior,
         prior_name="uniform" if prior is None else "prior",
         other_baselines={"closed-form weights": BinnedDistribution(target.bins, closed_form)},
+        marginals=marginal_rows(target, estimator.bootstrap(described, level=LEVEL)),
+        level=LEVEL,
         notes=[*notes, *photo_notes(inference, list(references)), *prior_notes],
         forecast=forecast,
         progress=progress,

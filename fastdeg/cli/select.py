@@ -12,7 +12,7 @@ from fastdeg.cli.photos import photo_candidates, photo_notes
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator, read_images
 from fastdeg.runs import folder as runs
-from fastdeg.runs import report
+from fastdeg.runs import tables
 from fastdeg.runs.handover import load_estimator
 from fastdeg.runs.workflow import reference_rows, selection_summary
 
@@ -48,8 +48,8 @@ def run(options: argparse.Namespace) -> None:
     if options.json:
         console.print_json(summary)
         return
-    console.print_table(f"Selected of {len(photos)} images", *report.reference_table(rows))
-    console.say(report.selection_text(summary))
+    console.print_table(f"Selected of {len(photos)} images", *tables.reference_table(rows))
+    console.say(tables.selection_text(summary))
     for message in summary["notes"]:
         console.note(message)
     if options.output is not None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fastdeg import __version__
+from fastdeg import __version__, opencv
 from fastdeg._files import hidden_neighbour, replaced_file
 
 RUN_FILE = "run.json"
@@ -75,7 +77,10 @@ def summary_head(verb: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Return what every run's summary begins with."""
     created = datetime.now(UTC).isoformat(timespec="seconds")
     head = {"format": FORMAT, "version": VERSION, "fastdeg": __version__, "verb": verb, "created": created}
-    return head | {"inputs": dict(inputs)}
+    names = ("numba", "numpy", "scipy", "Pillow")
+    versions = {"python": platform.python_version(), **{name: version(name) for name in names}}
+    versions |= dict(found.split() for found in opencv.installed())
+    return head | {"versions": versions, "inputs": dict(inputs)}
 
 
 def write_json(path: Path, summary: Mapping[str, Any]) -> None:

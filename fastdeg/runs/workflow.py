@@ -76,6 +76,8 @@ class CraftingRun(ByValue):
     notes: tuple[str, ...]
     target_name: str
     prior_name: str = "uniform"
+    marginals: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+    level: float | None = None
     gains: Mapping[str, Gain] = field(default_factory=dict)  # by name, where there is a forecast
 
     @property
@@ -106,13 +108,16 @@ def craft_run(
     other_baselines: Mapping[str, BinnedDistribution] | None = None,
     notes: Sequence[str] = (),
     target_name: str = "inferred",
+    marginals: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    level: float | None = None,
     progress: Progress | None = None,
     **craft_options: Any,
 ) -> CraftingRun:
     """Craft the training distribution of a target, compute the trade-off path and select references.
 
-    The prior is uniform over the space unless given. With ``n_references=0`` none are selected. With a forecast all
-    distributions are told by what they gain, and the best in the forecast is one of them.
+    The prior is uniform over the space unless given; ``marginals`` are those of the target, with intervals of
+    ``level``. With ``n_references=0`` none are selected. With a forecast all distributions are told by what they
+    gain, and the best in the forecast is one of them.
     All of it runs on numba's setting of threads.
     """
     report = progress or (lambda fraction, message: None)
@@ -151,6 +156,8 @@ def craft_run(
         tuple(dict.fromkeys([*notes, *messages])),
         target_name,
         prior_name,
+        marginals,
+        level,
     )
     if forecast is None:
         return run
@@ -212,6 +219,7 @@ def summarize(
             for name, distribution in (("target", run.target), ("crafted", result.distribution), ("prior", run.prior))
             if bins.space
         },
+        **({"marginals": run.marginals, "level": run.level} if run.marginals else {}),
         "comparison": comparison_rows(run.compared, run.target, run.prior, truth, run.gains),
         "selection": selection_summary(run.selection) if run.selection else None,
         "references": reference_rows(run.selection, run.candidates, bins.names) if run.selection else [],
@@ -280,10 +288,12 @@ def save_run(
     summary: Mapping[str, Any],
     *,
     estimator: DegradationEstimator | None = None,
+    clean: Sequence[NDArray[Any]] = (),
     force: bool = False,
 ) -> None:
-    """Write the run folder, report included: all of it, or nothing."""
+    """Write the run folder, report included: all of it, or nothing. Samples of p are made of ``clean`` images."""
     from fastdeg.runs.report import write_report
+    from fastdeg.runs.samples import write_samples
 
     with runs.new_run_folder(path, force=force) as folder:
         distributions = {"target": run.target, "crafted": run.result.distribution, "prior": run.prior}
@@ -298,6 +308,9 @@ def save_run(
         if run.selection is not None and run.candidates.images is not None:
             _write_thumbnails(folder / "thumbnails", [run.candidates.images[i] for i in run.selection.indices])
         runs.write_json(folder / runs.RUN_FILE, summary)
+        if len(clean):
+            photos = dict(zip(run.candidates.names, run.candidates.images or (), strict=False))
+            write_samples(folder, clean, photos)
         write_report(folder, folder / "report.html")
 
 
