@@ -204,6 +204,5 @@ def with_events(
         at = registry.place(event.after or event.before, 1 if event.after else -1)
         if (at < registry.place_of_halving()) is first:
             placed.append((at, by_name[event.step], event.settings))
-    return [
-        (step, given) for _, step, given in sorted(placed, key=lambda entry: entry[0])
-    ]  # equal places stay in order
+    placed.sort(key=lambda entry: entry[0])  # equal places stay in order
+    return [(step, given) for _, step, given in placed]
