@@ -13,7 +13,6 @@ MEDIAN_SIZE = Parameter("median_size", "side of the square whose median is taken
 COLOR = Parameter("bilateral_color", "standard deviation of grey levels of the bilateral filter", 0, 255, "of 255")
 SPACE = Parameter("bilateral_space", "its standard deviation in space", 0.1, 20, "px", neutral=1.5)
 STRENGTH = Parameter("nlm_strength", "strength h of non-local means, about the noise's σ", 0, 100, "of 255")
-DIAMETER = 4  # of the bilateral filter's window, in standard deviations
 
 
 def _median(x: Image, settings: Settings, rng: Any = None) -> Image:
@@ -26,7 +25,7 @@ def _bilateral(x: Image, settings: Settings, rng: Any = None) -> Image:
     if color == 0:
         return x
     space = SPACE.check(settings.get("bilateral_space", 1.5))
-    return cv2.bilateralFilter(to_uint8(x), 2 * round(DIAMETER * space / 2) + 1, color, space)
+    return cv2.bilateralFilter(to_uint8(x), 0, color, space)  # a window of 1.5 standard deviations to each side
 
 
 def _non_local_means(x: Image, settings: Settings, rng: Any = None) -> Image:
