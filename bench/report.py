@@ -1,7 +1,8 @@
 """Measure and write the tables: ``python -m bench.report [--room ROOM] [--only TEXT] [--quick] [--render]``.
 
-Measurements go to ``bench/results.json``, room by room; ``docs/performance.md`` and the table of ``README.md`` (between
-its marker comments) are written from there. Losing rows are printed like the others.
+Measurements go to ``bench/results.json``, room by room; ``docs/performance.md``, with all rows, and the table of
+``README.md`` (between its marker comments), with those of `CHOSEN`, are written from there. Losing rows are printed
+like the others.
 """
 
 from __future__ import annotations
@@ -24,6 +25,32 @@ RESULTS = ROOT / "bench" / "results.json"
 PAGE = ROOT / "docs" / "performance.md"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- performance:begin -->", "<!-- performance:end -->"
+
+# of the README: what is done, the case that measures it, and the first call of its kind; one row a task
+CHOSEN = (
+    (
+        "exact earth mover's distance, 2 × 4,000 points",
+        "earth mover's distance, other points, sqeuclidean, 3-D, n = 4,000",
+        "emd, points",
+    ),
+    (
+        "the same, 4,000 × 4,000 costs given",
+        "earth mover's distance, cost matrix (euclidean), n = 4,000",
+        "emd, cost matrix",
+    ),
+    ("the same, 50 × 51 × 7 grid", "50 × 51 × 7 grid, cityblock", "emd_grid"),
+    ("Sinkhorn, 1,000 points, to 10⁻⁹", "sinkhorn, euclidean, 3-D, n = 1,000, reg = 0.01, tol = 1e-9", "sinkhorn"),
+    ("Fréchet distances, 1,000 to one, 36-D", "Fréchet, 1,000 to one, d = 36", "frechet_distance, d = 3"),
+    ("nearest of 1,000 centres, 10⁶ samples", "nearest centre, n = 1,000,000, d = 3, N = 1,000", "CentroidBins.assign"),
+    (
+        "histogram of 17,850 cells, 10⁷ samples",
+        "BinnedDistribution.from_samples, 50 × 51 × 7 cells, n = 10,000,000",
+        "GridBins.assign",
+    ),
+    ("200 farthest of 20,000 points, 256-D", "farthest points, n = 20,000, d = 256, k = 200", "farthest_points"),
+    ("crafting on 300 centroids, certified", "craft, 300 centroids, q dense, τ = 0.1", "craft, 75 bins"),
+    ("degradation chain of a photograph", "degradation chain, 640 × 427 to 160 × 106", None),
+)
 
 HEAD = """# Performance
 
@@ -131,8 +158,9 @@ def case_lines(name: str, row: dict[str, Any]) -> list[str]:
         if target is None and rival == fastest:
             target = row["target"]
         wanted = "–" if target is None else f"{target:.3g} ×"
-        ratio = f"{seconds / ours:.2f} ×" if seconds < 20 * ours else f"{seconds / ours:.0f} ×"
-        lines.append(f"| {name} | {duration(ours)} | {rival} | {duration(seconds)} | {ratio} | {wanted} |")
+        lines.append(
+            f"| {name} | {duration(ours)} | {rival} | {duration(seconds)} | {_ratio(seconds, ours)} | {wanted} |"
+        )
         name = ""
     return lines
 
@@ -140,9 +168,14 @@ def case_lines(name: str, row: dict[str, Any]) -> list[str]:
 def page(results: dict[str, Any]) -> str:
     """Return the text of docs/performance.md."""
     parts = [HEAD]
+    machines = {_machine_text(measured) for measured in results.values()}
+    one = len(machines) == 1  # for all rooms, where they were measured on one day
+    parts += [f"\n{text}\n" for text in machines if one]
     for room, measured in sorted(results.items()):
-        parts.append(f"\n## {room.capitalize()}\n\n{_machine_text(measured)}\n")
-        parts.append(_table_head() + "\n".join(_rows(measured["cases"])) + "\n")
+        parts.append(
+            f"\n## {room.capitalize()}\n" if one else f"\n## {room.capitalize()}\n\n{_machine_text(measured)}\n"
+        )
+        parts.append(_folded(_rows(measured["cases"])))
         missing = sorted({name for row in measured["cases"].values() for name in row["missing"]})
         if missing:
             parts.append(f"\nNot installed, left out: {', '.join(missing)}.\n")
@@ -155,16 +188,47 @@ def page(results: dict[str, Any]) -> str:
 
 
 def update_readme(results: dict[str, Any]) -> None:
-    """Write the table of all rooms between the marker comments of the README, where it has them."""
+    """Write the chosen rows between the marker comments of the README, where it has them."""
     text = README.read_text() if README.exists() else ""
     if BEGIN not in text or END not in text:
         print(f"README.md has no {BEGIN} … {END}: table left out")
         return
-    rows = [line for _, measured in sorted(results.items()) for line in _rows(measured["cases"])]
-    machines = sorted({_machine_text(measured) for measured in results.values()})
-    table = "\n\n".join([*machines, _table_head() + "\n".join(rows)])
+    dates = sorted(measured["date"] for measured in results.values())
+    about = next(iter(results.values()))["machine"]
+    when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+    stands = f"{about['processor']}, {about['cores']} cores; measured on {when}; versions and all rows: "
+    machine_text = f"{stands}[performance](docs/performance.md)."
+    head = "| task | fastdeg | fastest rival | its time | ratio | first call |\n|---|---|---|---|---|---|"
+    table = "\n".join([machine_text, "", head, *filter(None, (chosen_row(results, *chosen) for chosen in CHOSEN))])
     before, rest = text.split(BEGIN, 1)
     _write(README, f"{before}{BEGIN}\n{table}\n{END}{rest.split(END, 1)[1]}")
+
+
+def chosen_row(results: dict[str, Any], task: str, case: str, call: str | None) -> str:
+    """Return the README's row of a case: against its fastest rival, with the time of a first call of its kind.
+
+    Empty where the case was not measured yet.
+    """
+    row = next((row for room in results.values() for name, row in room["cases"].items() if name == case), None)
+    if row is None:
+        return ""
+    ours, rivals = row["seconds"][OURS], {name: s for name, s in row["seconds"].items() if name != OURS}
+    name, theirs = min(rivals.items(), key=lambda rival: rival[1], default=("–", math.nan))
+    against = f"{duration(theirs)} | {_ratio(theirs, ours)}" if rivals else "– | –"
+    calls = {first["name"]: first["cold"] for room in results.values() for first in room.get("first calls", ())}
+    cold = duration(calls[call]) if call in calls else "–"
+    mark = "" if row.get("calm", True) else " †"
+    return f"| {task}{mark} | {duration(ours)} | {name} | {against} | {cold} |"
+
+
+def _ratio(theirs: float, ours: float) -> str:
+    return f"{theirs / ours:.2f} ×" if theirs < 20 * ours else f"{theirs / ours:.0f} ×"
+
+
+def _folded(rows: list[str]) -> str:
+    """Return the table of a room, which a reader unfolds."""
+    table = _table_head() + "\n".join(rows)
+    return f"<details>\n<summary>{len(rows)} rows</summary>\n\n{table}\n\n</details>\n"
 
 
 def duration(seconds: float) -> str:

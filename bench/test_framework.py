@@ -1,6 +1,7 @@
 """The benchmark framework, on a tiny case: measured in turn, checked, and printed whether it wins or loses."""
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -64,6 +65,7 @@ def test_rooms_are_measured_one_at_a_time_and_merged(tmp_path, monkeypatch):
 
     monkeypatch.setattr(report, "rooms", lambda: {"room": Room, "other": Room})
     monkeypatch.setattr(report.machine, "limits", lambda: {"read, 32 MB": 1e9})
+    monkeypatch.setattr(report, "CHOSEN", (("the second", "second", None), ("a sum", "sum", None)))
     for name in ("RESULTS", "PAGE", "README"):
         monkeypatch.setattr(report, name, tmp_path / name)
     report.README.write_text(f"a\n{report.BEGIN}\nold\n{report.END}\nb\n")
@@ -75,12 +77,25 @@ def test_rooms_are_measured_one_at_a_time_and_merged(tmp_path, monkeypatch):
     text = report.README.read_text()
     assert text.startswith("a\n")
     assert text.endswith("b\n")
-    assert text.count("| second ") == report.PAGE.read_text().count("| second ") == 2
+    assert report.PAGE.read_text().count("| second ") == 2
+    rows = [line.replace(" †", "") for line in text.splitlines() if line.startswith("| ")][1:]  # † on a busy machine
+    assert [row.split(" |")[0] for row in rows] == ["| the second", "| a sum"]
+    assert re.fullmatch(r"\| a sum \| [\d.]+ [µm]s \| slow \| [\d.]+ ms \| [\d.]+ × \| – \|", rows[1])
     Room.CASES = Room.CASES[:1]  # a case that is gone leaves no row behind
     report.main(["--room", "room", "--only", "curve"])
     results = json.loads(report.RESULTS.read_text())
     assert list(results["room"]["cases"]) == ["sum"]
     assert [value for value, _ in results["room"]["curves"]["curve"]["points"]] == ["1", "2"]
+
+
+def test_the_readme_has_ten_rows_of_cases_that_exist():
+    modules = rooms().values()
+    cases = {case.name: case for module in modules for case in module.CASES}
+    calls = {call.name for module in modules for call in getattr(module, "FIRST_CALLS", ())}
+    assert len(report.CHOSEN) == 10
+    for _, case, call in report.CHOSEN:
+        assert cases[case].rivals, case
+        assert call is None or call in calls, call
 
 
 def test_names_of_cases_are_unique():

@@ -31,6 +31,7 @@ suppress_warnings = ["config.cache"]  # functions among the gallery's settings
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 
+default_role = "py:obj"  # single backticks in docstrings are links where they can be
 autosummary_generate = False
 autodoc_typehints = "none"  # numpydoc's sections name the types
 autodoc_member_order = "bysource"
@@ -48,7 +49,7 @@ html_theme_options = {
     "logo": {"text": "fastdeg"},
     "pygments_light_style": "default",
 }
-html_sidebars = {"index": []}
+html_sidebars = {"*": ["globaltoc.html"]}  # contents of all; within the gallery and the reference, of these
 
 sphinx_gallery_conf = {
     "examples_dirs": "examples",

@@ -32,7 +32,25 @@ def test_the_code_of_a_page_runs(page, in_a_users_folder):
         exec(compile(block, page.name, "exec"), namespace)  # one namespace: later blocks build on earlier ones
 
 
+def test_the_readme_is_short():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 170
+    assert text.count("![") == 1
+    assert sum(line.startswith("python3 -m venv ") for line in text.splitlines()) == 2
+    table = re.search("<!-- performance:begin -->(.*)<!-- performance:end -->", text, re.DOTALL).group(1)
+    assert len(re.findall(r"^\| (?!task)", table, re.MULTILINE)) <= 10
+
+
+def test_every_environment_variable_and_warning_is_on_the_page_of_troubles():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text()
+    code = "".join(file.read_text() for file in (ROOT / "fastdeg").rglob("*.py"))
+    for variable in set(re.findall(r"FASTDEG_[A-Z_]+", code)):
+        assert f"`{variable}`" in page, variable
+    for start in re.findall(r'warnings\.warn\(\s*f?"([^"{]{4,})', code):
+        assert any(start.startswith(known.strip()) for known in re.findall(r"^\| `([^`…]+)", page, re.MULTILINE)), start
+
+
 def test_every_link_to_a_file_leads_somewhere():
-    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
