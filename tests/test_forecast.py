@@ -276,6 +276,23 @@ def test_wrong_generalizations(forecast, narrow, generalization, given, message)
         fd.craft(narrow, generalization=generalization, forecast=forecast if given else None)
 
 
+def test_a_search_that_is_short_of_time(forecast, bins, narrow):
+    told = []
+    with pytest.warns(RuntimeWarning, match="not converged"):
+        result = fd.craft(
+            narrow,
+            generalization={"loss": 0.2},
+            forecast=forecast,
+            time_limit=1e-6,
+            progress=lambda done, message: told.append(done),
+        )
+    assert_allclose(result.distribution.pmf.sum(), 1)
+    assert_array_equal(np.sort(told), told)
+    uniform = fd.BinnedDistribution.uniform(bins)
+    with pytest.raises(ValueError, match="nothing to choose from where the target is the prior"):
+        fd.craft(uniform, generalization={"loss": 0.2}, forecast=forecast)
+
+
 def test_forecasts_of_other_bins(forecast):
     other = fd.BinnedDistribution.uniform(fd.GridBins(fd.DegradationSpace.preset("paper")))
     with pytest.raises(ValueError, match="forecast: expected one for the bins of the target"):

@@ -22,7 +22,7 @@ from bench.machine import describe
 from fastdeg._files import replaced_file
 from fastdeg.images import read_images
 
-RESULTS = Path(__file__).parent / "results.json"
+RESULTS = "results.json", "results_quick.json"  # in this folder
 
 
 class Run:
@@ -93,17 +93,16 @@ class Run:
         pool = pairs.pool(self.clean, side, 150 if quick else 800, seed=1)
         sets = self.sets()
         for seed in range(self.options.seeds):
+            wanted = [c for c in cases if f"{c.key}, seed {seed}" not in self.results["networks"]]
             shared = None
-            if self.schedule.shared:
+            if self.schedule.shared and wanted:
                 self.tell(f"seed {seed}: shared steps under the uniform distribution")
                 shared = self.trained(pool, uniform, seed, None).state_dict()
-            for case in cases:
-                key = f"{case.key}, seed {seed}"
-                if key not in self.results["networks"]:
-                    model = self.trained(pool, case.distribution, seed, shared)
-                    self.results["networks"][key] = self.judged(model, sets, case)
-                    self.write()
-                    self.tell(key)
+            for case in wanted:
+                model = self.trained(pool, case.distribution, seed, shared)
+                self.results["networks"][f"{case.key}, seed {seed}"] = self.judged(model, sets, case)
+                self.write()
+                self.tell(f"{case.key}, seed {seed}")
 
     def trained(self, pool: pairs.Pairs, p: fd.BinnedDistribution, seed: int, start: Any) -> network.Network:
         return network.train(self.schedule, pool, p.pmf, seed, start, self.device, lambda done: None)
@@ -138,9 +137,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small networks, eight distributions a setting, one seed")
     parser.add_argument("--settings", type=int, nargs="+", default=[1, 2, 3, 4], choices=settings.APPLICATIONS)
     parser.add_argument("--seeds", type=int, help="default 3; 1 with --quick")
-    parser.add_argument("-o", "--output", type=Path, default=RESULTS)
+    parser.add_argument("-o", "--output", type=Path, help="results file (one in the folder of this program)")
     options = parser.parse_args()
     options.seeds = options.seeds or (1 if options.quick else 3)
+    options.output = options.output or Path(__file__).parent / RESULTS[options.quick]
     Run(options).everything()
 
 

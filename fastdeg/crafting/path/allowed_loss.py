@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _POINTS = 12  # of the path on which the best one is sought
 _HALVINGS = 6  # of the step between two of them, in log tau: to 1 % where they are a factor of 2 apart
+_SEARCH = 0.9  # share of it, as progress is told
 _NUDGE, _NUDGES = 1.01, 10  # of tau, where what was solved to the tolerance loses a little more
 
 
@@ -71,20 +73,28 @@ def within_loss(solver: WarmSolver, forecast: TrainingForecast, loss: float, pro
 
     Where none does, the p next to the prior, with a warning.
     """
-    setup = solver.setup
+    setup, deadline = solver.setup, time.perf_counter() + solver.limits.seconds
+    solver.deadline = deadline  # of the search and of the last solve together
+    try:
+        taus = taus_between_ends(solver, _POINTS)
+    except ValueError:
+        raise ValueError(
+            'generalization: expected a number, since {"loss": ...} has nothing to choose from where the target is the '
+            "prior, or only one distribution is allowed"
+        ) from None
 
-    def judged(tau: float) -> tuple[float, float]:
+    def judged(tau: float) -> tuple[float, float, float]:
         p = solver.roughly(tau).p
         gain, prior_gain = gains(setup, forecast, [setup.full(p / p.sum())])
-        return float(gain[0]), -float(prior_gain[0])
+        return tau, float(gain[0]), -float(prior_gain[0])
 
-    taus = list(taus_between_ends(solver, _POINTS))
     found: list[tuple[float, float, float]] = []  # tau, gain, loss
-    for tau in reversed(taus):
-        found.append((tau, *judged(tau)))
+    for tau in taus[::-1]:
+        found.append(judged(float(tau)))
         if progress is not None:
-            progress(0.8 * len(found) / len(taus), f"tau {tau:.3g}: {found[-1][1]:+.2f} dB, loss {found[-1][2]:.2f} dB")
-        if len(found) > 2 and all(point[2] > loss for point in found[-2:]):
+            told = f"tau {tau:.3g}: {found[-1][1]:+.2f} dB, loss {found[-1][2]:.2f} dB"
+            progress(_SEARCH * len(found) / len(taus), told)
+        if time.perf_counter() > deadline or (len(found) > 2 and all(point[2] > loss for point in found[-2:])):
             break  # the loss falls with tau
     allowed = [point for point in found if point[2] <= loss]
     if not allowed:
@@ -95,10 +105,12 @@ def within_loss(solver: WarmSolver, forecast: TrainingForecast, loss: float, pro
         )
         return solver.result(found[0][0], progress)
     best = max(allowed, key=lambda point: point[1])
-    step = float(np.sqrt(taus[1] / taus[0])) if len(taus) > 1 else 1.0
+    step = float(np.sqrt(taus[1] / taus[0]))
     for _ in range(_HALVINGS):
+        if time.perf_counter() > deadline:
+            break
         for tau in (best[0] / step, best[0] * step):
-            point = (tau, *judged(tau))
+            point = judged(tau)
             if point[2] <= loss and point[1] > best[1]:
                 best = point
                 break
