@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -168,7 +168,7 @@ def single_blas_thread() -> Iterator[None]:
 
 def ordered_map(
     function: Callable[..., T], items: Iterable[Any], *shared: Any, threads: int | None = None
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Yield ``function(item, *shared)`` for each item, in their order, each as soon as those before it are done.
 
     Runs through joblib: on threads of this process, or wherever ``joblib.parallel_config`` of the caller says; there

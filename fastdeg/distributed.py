@@ -121,7 +121,7 @@ def _of_chunk(part: Callable[..., Any], number: int, start: int | None, *arrays:
 
 
 @contextmanager
-def cluster(address: str) -> Iterator[Any]:
+def cluster(address: str, workers: int | None = None) -> Iterator[Any]:
     """Connect to the Dask scheduler of that address, or start a cluster on this machine ("local"); close it at the end.
 
     Within, the work on images of joblib runs there, and so do computations of Dask.
@@ -138,7 +138,7 @@ def cluster(address: str) -> Iterator[Any]:
     from joblib import parallel_config
 
     if address == "local":
-        local = LocalCluster(threads_per_worker=1, dashboard_address=":0")
+        local = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0")
         with local, Client(local) as client, parallel_config("dask", client=client):
             yield client
         return

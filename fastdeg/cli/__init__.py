@@ -9,7 +9,8 @@ import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ VERBS = {
         "craft p from reference photos and clean images, or from annotations",
         "--output",
         "--references --estimate --annotations --clean --images --space --prior --downsampling --noise --degrade "
-        "--n-bins --outside --generalization --forecast --allow-loss --n-references --n-neighbors --skip-bad --force",
+        "--n-bins --outside --generalization --forecast --allow-loss --n-references --n-neighbors --skip-bad --force "
+        "--dask",
     ),
     "estimate": (
         "find the degradation distribution of reference photos",
         "--references --clean",
-        "--space --downsampling --noise --degrade --skip-bad --output --force",
+        "--space --downsampling --noise --degrade --skip-bad --output --force --dask",
     ),
     "select": (
         "select representative and diverse references among the images of a folder",
@@ -39,7 +41,7 @@ VERBS = {
     "degrade": (
         "degrade clean images with parameters drawn from a run's p: paired folders for training",
         "IMAGES --run --output",
-        "--downsampling --seed --workers --skip-bad",
+        "--downsampling --seed --workers --skip-bad --dask",
     ),
     "audit": (
         "say what an option file trains on, and how that fits the photos",
@@ -107,6 +109,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--force": {"action": "store_true", "help": "replace an earlier run or table there"},
     "--json": {"action": "store_true", "help": "print JSON for machines instead of tables"},
     "--threads": {"type": int, "metavar": "N", "help": "threads of the kernels (numba's setting)"},
+    "--dask": {"metavar": "ADDRESS|local", "help": "work on images on this Dask cluster, or on one started here"},
     "--quiet": {"action": "store_true", "help": "print errors, and where things were written, only"},
     "--verbose": {"action": "store_true", "help": "tell each phase with its time"},
 }
@@ -136,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         level = console.QUIET if options.quiet else console.VERBOSE if options.verbose else console.NORMAL
         run = import_module(f"fastdeg.cli.{options.verb}").run
-        with console.verbosity(level), numba_threads(thread_count(options.threads)):
+        with console.verbosity(level), numba_threads(thread_count(options.threads)), _workers(options):
             run(options)
         sys.stdout.flush()
     except (ValueError, TypeError, OSError, ImportError) as error:
@@ -150,6 +153,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("fastdeg: interrupted, nothing was written", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
+
+
+@contextmanager
+def _workers(options: argparse.Namespace) -> Iterator[None]:
+    """Work on images on a Dask cluster, where one is asked for."""
+    address = getattr(options, "dask", None)
+    if address is None:
+        yield
+        return
+    from fastdeg.cli import console
+    from fastdeg.distributed import cluster
+
+    with cluster(address, options.threads) as client:
+        console.note(f"Dask: {len(client.scheduler_info()['workers'])} workers, dashboard {client.dashboard_link}")
+        yield
 
 
 def _fail(message: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ from fastdeg._threads import ordered_map
 from fastdeg._types import ByValue
 from fastdeg.degradations.pixels import check_image
 from fastdeg.images.features import jpeg_grid_offset, luma, luma_features
+from fastdeg.images.files.read import read_image
 from fastdeg.images.inference.recipe import Embedding, Recipe
 from fastdeg.images.inference.synthesis import Described, embedded, patches_of
 
@@ -46,11 +47,26 @@ class DescribedImages(ByValue):
         return f"DescribedImages({self.n_images} images, {len(self.owners)} patches)"
 
 
-Images: TypeAlias = Sequence[ArrayLike] | DescribedImages
+PIECE = 500  # images of which the features of all patches are held at a time, where summaries are all that is wanted
+
+Images: TypeAlias = Sequence[ArrayLike | str | os.PathLike[str]] | DescribedImages
 
 
-def described(images: Images, recipe: Recipe) -> DescribedImages:
-    """Describe images, or return what was described before by an estimator of the same recipe."""
+def in_pieces(images: Images, recipe: Recipe) -> Iterator[DescribedImages]:
+    """Describe so many images at a time, so that the memory needed does not grow with their number."""
+    if isinstance(images, DescribedImages):
+        yield described(images, recipe)
+        return
+    pictures = image_list(images, "images")
+    for first in range(0, len(pictures), PIECE):
+        yield described(pictures[first : first + PIECE], recipe, first)
+
+
+def described(images: Images, recipe: Recipe, first: int = 0) -> DescribedImages:
+    """Describe images, or return what was described before by an estimator of the same recipe.
+
+    Paths are read where they are described, one by one. Messages call the first image by the number given.
+    """
     by = (recipe.patch_size, "jpeg_quality" in recipe.names, recipe.directions, recipe.embed)
     if isinstance(images, DescribedImages):
         if images.described_by != by:
@@ -59,7 +75,7 @@ def described(images: Images, recipe: Recipe) -> DescribedImages:
     pictures = image_list(images, "images")
     parts: list[Any] = []
     owners: list[int] = []
-    for i, own in enumerate(ordered_map(_described_image, enumerate(pictures), recipe)):
+    for i, own in enumerate(ordered_map(_described_image, enumerate(pictures, first), recipe)):
         parts += list(own) if recipe.embed is not None else [own]
         owners += [i] * len(own)
     features = embedded(recipe.embed, parts) if recipe.embed is not None else np.concatenate(parts)
@@ -69,6 +85,8 @@ def described(images: Images, recipe: Recipe) -> DescribedImages:
 def _described_image(numbered: tuple[int, Any], recipe: Recipe) -> Described:
     """Return the patches of one image to be embedded, or their features."""
     i, image = numbered
+    if isinstance(image, str | os.PathLike):
+        image = read_image(image).pixels
     x = check_image(image, f"images[{i}]")
     if recipe.embed is not None:
         return patches_of(x, recipe.patch_size)
@@ -86,7 +104,7 @@ def image_list(images: Any, name: str) -> list[Any]:
         )
     if isinstance(images, str | os.PathLike):
         raise TypeError(
-            f"{name}: expected a sequence of images, got the path {str(images)!r}; read_images reads folders"
+            f"{name}: expected a sequence of images, got the path {str(images)!r}; list_images(folder) gives its paths"
         )
     try:
         pictures = list(images)

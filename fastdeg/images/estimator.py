@@ -20,7 +20,7 @@ from fastdeg.bins import Bins
 from fastdeg.degradations.chain import Degradation
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images.archive import read_estimator, write_estimator
-from fastdeg.images.description import DescribedImages, Images, described, image_list
+from fastdeg.images.description import DescribedImages, Images, described, image_list, in_pieces
 from fastdeg.images.inference import uncertainty
 from fastdeg.images.inference.bin_nodes import BinNodes, bin_nodes
 from fastdeg.images.inference.coordinates import Coordinates, first_descriptions
@@ -180,7 +180,7 @@ class DegradationEstimator(BaseEstimator):
         return self.bins.space
 
     def describe(self, images: Images) -> DescribedImages:
-        """Describe images once; all methods take the result in place of the images, and none describes them again.
+        """Describe images (arrays or paths) once; all methods take the result in place of the images.
 
         Examples
         --------
@@ -347,8 +347,8 @@ class DegradationEstimator(BaseEstimator):
         return self._nodes_cache
 
     def _summaries(self, images: Images) -> Summaries:
-        x = self._described(images)
-        return self.model_.summaries(x)[0]
+        self._check_fitted()
+        return Summaries.joined([self.model_.summaries(x)[0] for x in in_pieces(images, self._recipe())])
 
     def _tested(self, images: Images, level: float) -> tuple[Summaries, Float]:
         """Return the summaries, and the p-value of each image inside; warn where none can be called outside."""

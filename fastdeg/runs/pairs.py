@@ -6,9 +6,8 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._files import replaced_file
-from fastdeg._threads import single_opencv_thread
+from fastdeg._threads import ordered_map
 from fastdeg._types import Progress
 from fastdeg.degradations.transform import DegradationTransform
 from fastdeg.images import ImageError, read_image
@@ -68,33 +67,29 @@ def write_pairs(
     missing = [path for path in images if not _is_complete(folder, done.get(names[path]))]
     rows = {name: row for path, name in names.items() if (row := done.get(name)) and path not in set(missing)}
     skipped: list[ImageError] = []
-    pool = ThreadPoolExecutor(workers)  # threads suffice: reading, degrading and writing all release the GIL
-    try:
-        with single_opencv_thread(), (folder / JOURNAL).open("a", encoding="utf-8") as journal:
-            results = pool.map(partial(_write_pair, transform=transform, folder=folder, names=names), missing)
-            for number, (path, result) in enumerate(zip(missing, results, strict=True), start=1):
-                if isinstance(result, ImageError):
-                    if not skip_bad:
-                        raise result
-                    skipped.append(result)
-                else:
-                    rows[names[path]] = result
-                    journal.write(json.dumps(result, ensure_ascii=False) + "\n")
-                    journal.flush()
-                if progress is not None:
-                    progress(number / len(missing), "degrading images")
-    finally:
-        pool.shutdown(cancel_futures=True)
+    # threads suffice: reading, degrading and writing all release the GIL
+    items = ((path, names[path]) for path in missing)
+    results = ordered_map(_write_pair, items, transform, folder, threads=workers)
+    with closing(results), (folder / JOURNAL).open("a", encoding="utf-8") as journal:
+        for number, (path, result) in enumerate(zip(missing, results, strict=True), start=1):
+            if isinstance(result, ImageError):
+                if not skip_bad:
+                    raise result
+                skipped.append(result)
+            else:
+                rows[names[path]] = result
+                journal.write(json.dumps(result, ensure_ascii=False) + "\n")
+                journal.flush()
+            if progress is not None:
+                progress(number / len(missing), "degrading images")
     ordered = [rows[name] for name in names.values() if name in rows]
     columns = dict.fromkeys(key for row in ordered for key in row)
     write_csv(folder / "parameters.csv", [{key: row.get(key, "") for key in columns} for row in ordered])
     return Pairs(tuple(ordered), len(missing) - len(skipped), tuple(skipped))
 
 
-def _write_pair(
-    path: Path, transform: DegradationTransform, folder: Path, names: Mapping[Path, str]
-) -> dict[str, Any] | ImageError:
-    name = names[path]
+def _write_pair(item: tuple[Path, str], transform: DegradationTransform, folder: Path) -> dict[str, Any] | ImageError:
+    path, name = item
     try:
         clean = read_image(path).pixels
     except ImageError as error:

@@ -5,7 +5,8 @@ Fearnhead and Prangle, Constructing summary statistics for approximate Bayesian 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -63,3 +64,8 @@ class Summaries:
     values: Float  # (n, m), of each one's patches together
     n_patches: NDArray[np.int64]
     quantized: NDArray[np.bool_]  # those that show the JPEG quality by which they were quantised, which was used too
+
+    @classmethod
+    def joined(cls, parts: Sequence[Summaries]) -> Summaries:
+        """Return those of the photographs of several parts."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
