@@ -166,3 +166,17 @@ def test_a_pipeline_of_the_users_own(user, monkeypatch, capsys):
         write_run(user / f"run-{name.replace(':', '-')}", degrade=name)
         bad = [*command[:3], str(user / f"run-{name.replace(':', '-')}"), "-o", str(user / "bad")]
         assert words in refused(capsys, bad)
+
+
+def test_the_history_that_a_run_was_made_with(user, capsys):
+    history = fd.History([{"step": "sharpening", "probability": 0.5, "sharpening_amount": [0.5, 1.5]}])
+    write_run(user / "with-history", downsampling=4, history=history.to_dict())
+    command = ["degrade", str(user / "clean"), "--run", str(user / "with-history"), "-o"]
+    for workers in ("1", "3"):
+        assert main([*command, str(user / workers), "--workers", workers]) == 0
+    assert_same_files(user / "1", user / "3")
+    rows = read_csv(user / "1" / "parameters.csv")
+    sharpened = [row["sharpening_amount"] for row in rows]
+    assert 0 < sharpened.count("") < len(rows)  # it happened to some
+    assert all(0.5 <= float(amount) <= 1.5 for amount in sharpened if amount)
+    assert {row["jpeg_quality"] for row in rows} != {""}

@@ -13,6 +13,11 @@ ROOT = Path(__file__).parent.parent
 PAGES = [
     page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if "```python" in page.read_text()
 ]
+NEEDED = {
+    "training.md": ("torch",),
+    "training-torchvision.md": ("torch", "torchvision"),
+    "training-albumentations.md": ("albumentations",),
+}
 
 
 @pytest.fixture
@@ -27,6 +32,8 @@ def in_a_users_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_code_of_a_page_runs(page, in_a_users_folder):
+    for package in NEEDED.get(page.name, ()):
+        pytest.importorskip(package, reason=f"{page.name} needs {package}")
     namespace: dict[str, object] = {"__name__": "page"}
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
         exec(compile(block, page.name, "exec"), namespace)  # one namespace: later blocks build on earlier ones

@@ -178,3 +178,8 @@ def test_small_images_of_one_size_for_a_batch():
     cells = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("downsampling", 2, 4, 2)]))
     in_a_cell = fd.DegradationTransform(fd.BinnedDistribution(cells, [0, 1]), downsampling=3.5, seed=0)
     assert [in_a_cell(IMAGE)[1]["downsampling"] for _ in range(3)] == [3.5] * 3
+    collate = pytest.importorskip("torch.utils.data", reason="needs the extra torch").default_collate
+    assert collate([low for low, _ in pairs[:4]]).shape == (4, 32, 32, 3)
+    free = fd.DegradationTransform(p, seed=0)
+    with pytest.raises(RuntimeError, match="equal size"):
+        collate([free(IMAGE, index=i)[0] for i in range(20)])
