@@ -11,7 +11,8 @@ from fastdeg.degradations.pixels import Image, to_uint8
 from fastdeg.degradations.step import Parameter, Settings, Stage, Step
 
 WEBP_QUALITY = Parameter("webp_quality", "real WebP bytes; rounded to a whole number", 1, 100, neutral=None, whole=True)
-CRF = Parameter("h264_crf", "a frame of H.264 video at this rate factor; extra `video`", 0, 51, neutral=None, whole=True)
+CRF_MEANING = "a frame of H.264 video at this rate factor; extra `video`"
+CRF = Parameter("h264_crf", CRF_MEANING, 0, 51, neutral=None, whole=True)
 
 
 def _webp(x: Image, settings: Settings, rng: Any = None) -> Image:
