@@ -64,10 +64,14 @@ def print_json(value: Any) -> None:
 
 
 def print_run(summary: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
-    """Print a run's comparison table, its certificate and notes, and where its files are; or its summary as JSON."""
+    """Print a run's answers, tables, certificate and notes, and where its files are; or its summary as JSON."""
     if as_json:
         print_json(summary)
         return
+    for sentence in tables.answer_sentences(summary):
+        say(sentence)
+    if summary.get("quantiles"):
+        print_table("In numbers", *tables.quantile_table(summary))
     caption = "\n".join(filter(None, [summary.get("caption"), tables.certificate_text(summary)]))
     print_table("What was found", *tables.comparison_table(summary), caption=caption)
     for message in summary["notes"]:
@@ -77,6 +81,8 @@ def print_run(summary: Mapping[str, Any], folder: Path, *, as_json: bool) -> Non
 
 def print_estimate(summary: Mapping[str, Any]) -> None:
     """Print what the verb estimate found, for a person."""
+    for sentence in tables.answer_sentences(summary):
+        say(sentence)
     for title, header, rows in tables.estimate_tables(summary):
         print_table(title, header, rows)
     for text in tables.estimate_sentences(summary):

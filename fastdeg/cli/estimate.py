@@ -13,7 +13,7 @@ from fastdeg.cli.photos import LEVEL, fit_estimator, marginal_rows, photo_notes
 from fastdeg.images.inference.results import Inference
 from fastdeg.runs import folder as runs
 from fastdeg.runs import report
-from fastdeg.runs.workflow import ESTIMATOR_FILE, bin_rows
+from fastdeg.runs.workflow import ESTIMATOR_FILE, QUANTILES, bin_rows
 
 COUNTS = (5, 10, 20, 40, 80)  # numbers of references for which the intervals' width is foretold
 MOST_PAIRS = 5  # pairs of bins named as hard to separate
@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> None:
     summary = {
         **runs.summary_head("estimate", inputs),
         "command": options.command,
+        "space": bins.space.to_dict() if bins.space else None,
         "n_bins": bins.n_bins,
         "n_samples": q.n_samples,
         "effective_bins": q.effective_bins(),
@@ -40,6 +41,7 @@ def run(options: argparse.Namespace) -> None:
         "converged": bool(inference.converged),
         "n_iter": int(inference.n_iter),
         "level": LEVEL,
+        "quantiles": {"target": q.quantiles(QUANTILES)},
         "n_outside": int(inference.outside.sum()),
         "all_inside_p_value": inference.all_inside_p_value,
         "marginals": marginal_rows(q, estimator.bootstrap(photos, level=LEVEL)),

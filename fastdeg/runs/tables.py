@@ -140,11 +140,8 @@ def answer_sentences(summary: Mapping[str, Any]) -> list[str]:
     units = {axis["name"]: axis["unit"] for axis in summary["space"]["axes"]}
     what = "photos" if "references" in summary["inputs"] else "annotations"
     audited = (summary.get("audit") or {}).get("sentences", [])
-    return [
-        f"Your {what}: {_ranges(quantiles['target'], units)} (the middle 90 % of each).",
-        *audited[1:2],
-        f"Train on: {_ranges(quantiles['crafted'], units)}.",
-    ]
+    found = [f"Your {what}: {_ranges(quantiles['target'], units)} (the middle 90 % of each).", *audited[1:2]]
+    return [*found, f"Train on: {_ranges(quantiles['crafted'], units)}."] if "crafted" in quantiles else found
 
 
 def _ranges(quantiles: Mapping[str, Sequence[float]], units: Mapping[str, str]) -> str:
