@@ -127,7 +127,19 @@ def _preset(name: str) -> History:
 
 
 def as_history(history: History | str | None) -> History:
-    """Return the history of an argument: itself, a preset by name, the empty one for None."""
+    """Return the history of an argument: itself, a preset by name, the empty one for None.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where there is no preset of that name, or it is something else.
+
+    Examples
+    --------
+    >>> from fastdeg.degradations import as_history
+    >>> bool(as_history(None)), bool(as_history("photo"))
+    (False, True)
+    """
     if history is None:
         return History()
     if isinstance(history, str):

@@ -165,6 +165,16 @@ class HistoryStep:
 class OneOf:
     """One of several ways: each a weight and a list of steps, which may be empty.
 
+    Parameters
+    ----------
+    branches : sequence of (weight, sequence of HistoryStep, OneOf or mappings)
+        Weights not below zero, of which only the ratios matter.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where there is no branch, or one is wrong; the message says where.
+
     Examples
     --------
     >>> from fastdeg.degradations import HistoryStep, OneOf

@@ -32,7 +32,25 @@ class Interval:
 
 
 class Uniform(Interval):
-    """Uniform between two ends."""
+    """Uniform between two ends, ``[low, high]`` in a configuration.
+
+    Parameters
+    ----------
+    low, high : float
+        The ends.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an end is no number, or they are reversed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastdeg.degradations import Uniform
+    >>> 30 <= Uniform(30, 95).draw(np.random.default_rng(0)) <= 95
+    True
+    """
 
     kind = "uniform"
 
@@ -42,7 +60,24 @@ class Uniform(Interval):
 
 
 class LogUniform(Interval):
-    """Uniform in the logarithm, between two ends above zero."""
+    """Uniform in the logarithm, ``{"log_uniform": [low, high]}`` in a configuration: for ratios and widths.
+
+    Parameters
+    ----------
+    low, high : float
+        The ends, above zero.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an end is no number, or they are reversed.
+
+    Examples
+    --------
+    >>> from fastdeg.degradations import HistoryStep, LogUniform
+    >>> HistoryStep("blur", {"blur_ratio": LogUniform(0.5, 2)}).to_dict()
+    {'step': 'blur', 'blur_ratio': {'log_uniform': [0.5, 2.0]}}
+    """
 
     kind = "log_uniform"
 
@@ -57,7 +92,24 @@ class LogUniform(Interval):
 
 
 class RootUniform(Interval):
-    """Uniform in the square root, between two ends not below zero."""
+    """Uniform in the square root, ``{"root_uniform": [low, high]}`` in a configuration: variances of uniform deviations.
+
+    Parameters
+    ----------
+    low, high : float
+        The ends, not below zero.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an end is no number, or they are reversed.
+
+    Examples
+    --------
+    >>> from fastdeg.degradations import HistoryStep, RootUniform
+    >>> HistoryStep("Poisson noise", {"poisson_scale": RootUniform(0, 9)}).to_dict()
+    {'step': 'Poisson noise', 'poisson_scale': {'root_uniform': [0.0, 9.0]}}
+    """
 
     kind = "root_uniform"
 
@@ -72,7 +124,25 @@ class RootUniform(Interval):
 
 
 class Integers(Interval):
-    """Whole numbers between two ends, both included, all equally likely."""
+    """Whole numbers between two ends, both included, all equally likely: ``{"integers": [low, high]}``.
+
+    Parameters
+    ----------
+    low, high : int
+        The ends, included.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where an end is no number, or they are reversed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastdeg.degradations import Integers
+    >>> sorted({Integers(3, 5).draw(rng) for rng in map(np.random.default_rng, range(20))})
+    [3.0, 4.0, 5.0]
+    """
 
     kind = "integers"
 
@@ -91,7 +161,27 @@ KINDS: dict[str, type[Interval]] = {kind.kind: kind for kind in (Uniform, LogUni
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values, which may be ranges again, equally likely unless weights are given."""
+    """One of several values, which may be ranges again: ``{"choice": [...], "weights": [...]}`` in a configuration.
+
+    Parameters
+    ----------
+    values : sequence of float, str or ranges
+    weights : sequence of float, optional
+        Not below zero, one a value; only their ratios matter. Default: all equal.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Where there is no value, one of them is wrong, or the weights do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastdeg.degradations import Choice, Uniform
+    >>> enlarged_or_not = Choice([Uniform(1, 1.5), Uniform(0.15, 1), 1], weights=[0.2, 0.7, 0.1])
+    >>> 0.15 <= enlarged_or_not.draw(np.random.default_rng(0)) <= 1.5
+    True
+    """
 
     values: tuple[Range, ...]
     weights: tuple[float, ...] | None = None

@@ -53,7 +53,15 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Option:
-    """A word that says how a step acts: an argument of `fastdeg.degrade`, drawn by histories, but no axis."""
+    """A word that says how a step acts: an argument of `fastdeg.degrade`, drawn by histories, but no axis.
+
+    Examples
+    --------
+    >>> from fastdeg.degradations import Option
+    >>> tint = Option("tint", "of the paper", ("white", "yellow"), "white")
+    >>> tint.of({}), tint.of({"tint": "yellow"})
+    ('white', 'yellow')
+    """
 
     name: str
     meaning: str
