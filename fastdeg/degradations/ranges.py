@@ -92,7 +92,7 @@ class LogUniform(Interval):
 
 
 class RootUniform(Interval):
-    """Uniform in the square root, ``{"root_uniform": [low, high]}`` in a configuration: variances of uniform deviations.
+    """Uniform in the square root, ``{"root_uniform": [low, high]}``: as variances of uniform deviations are.
 
     Parameters
     ----------
