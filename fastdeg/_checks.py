@@ -76,7 +76,7 @@ def covariances(value: ArrayLike, name: str, shape: Sequence[int | str]) -> Floa
     array = float_array(value, name, shape).copy()
     n_axes = array.shape[-1]
     matrices = array.reshape(-1, n_axes, n_axes)
-    tolerance = max(INDEFINITE, (8 + n_axes) * _precision(value))
+    tolerance = max(INDEFINITE, (8 + n_axes) * precision(value))
     size = np.abs(matrices).max(axis=(1, 2))
     asymmetry = np.abs(matrices - matrices.transpose(0, 2, 1)).max(axis=(1, 2))
     skew = np.flatnonzero(asymmetry > tolerance * size)
@@ -101,7 +101,7 @@ def covariances(value: ArrayLike, name: str, shape: Sequence[int | str]) -> Floa
     return array
 
 
-def _precision(value: Any) -> float:
+def precision(value: Any) -> float:
     """Spacing of the floats next to one in which the value was given."""
     dtype = getattr(value, "dtype", None)
     return float(np.finfo(dtype).eps) if isinstance(dtype, np.dtype) and dtype.kind == "f" else 0.0
@@ -140,7 +140,7 @@ def pmf(value: ArrayLike, name: str, n_bins: int | None = None) -> Float:
     """
     array = masses(value, name, ("N" if n_bins is None else n_bins,))
     total = array.sum()
-    tolerance = max(PMF_TOLERANCE, 16 * _precision(value))
+    tolerance = max(PMF_TOLERANCE, 16 * precision(value))
     if abs(total - 1) > tolerance:
         within = f"(within {tolerance:.2g})"
         raise ValueError(f"{name}: expected probabilities that sum to 1 {within}, got a sum of {float(total)!r}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from fastdeg._checks import choice
 from fastdeg.bins import Bins
 from fastdeg.degradations.step import Option, Parameter, Stage, Step
@@ -44,6 +46,7 @@ BUILT_IN = (
     codecs.H264,
     jpeg.STEP,
 )
+GREY_LEVELS = "of 255"  # the unit
 OTHER_ARGUMENTS = ("image", "history", "rng")  # of `fastdeg.degrade`: no names for parameters
 _added: list[Step] = []
 
@@ -121,9 +124,18 @@ def space_of(bins: Bins, name: str, *, own_pipeline: bool) -> DegradationSpace:
         if any(parameter.name in space.names for parameter in step.parameters):
             step.check_installed()
     for axis in space.axes:
-        low, high = known[axis.name].low, known[axis.name].high
+        parameter = known[axis.name]
+        low, high = parameter.low, parameter.high
+        if parameter.unit == GREY_LEVELS and 0 < axis.high <= 1:
+            warnings.warn(
+                f"space: axis {axis.name!r} ends at {axis.high:g} {GREY_LEVELS} grey levels, which nobody sees; "
+                "is it in units of 1? Multiply by 255",
+                stacklevel=3,
+            )
         if axis.low < low or axis.high > high:
+            unit = " (of 100: a share of 1 is another unit)" if axis.name.endswith("quality") and axis.high <= 1 else ""
             raise ValueError(
-                f"space: expected axis {axis.name!r} within {low:g} to {high:g}, got {axis.low:g} to {axis.high:g}"
+                f"space: expected axis {axis.name!r} within {low:g} to {high:g}{unit}, "
+                f"got {axis.low:g} to {axis.high:g}"
             )
     return space

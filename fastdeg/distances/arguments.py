@@ -29,13 +29,19 @@ def points_of(a: Float, b: Float, x: ArrayLike | None, y: ArrayLike | None) -> t
     return x, y
 
 
-def common_total(a: Float, b: Float) -> float:
+def mass_tolerance(a: ArrayLike, b: ArrayLike) -> float:
+    """How much totals may differ, relative: 1e-9, or what the precision allows in which masses are given."""
+    return max(MASS_TOLERANCE, 16 * _checks.precision(a), 16 * _checks.precision(b))
+
+
+def common_total(a: Float, b: Float, tolerance: float = MASS_TOLERANCE) -> float:
     """Total mass of a; an error where that of b differs."""
     total_a, total_b = float(a.sum()), float(b.sum())
     if not np.isfinite(total_a):
         raise ValueError(f"a: expected a finite total mass, got {total_a!r}")
-    if abs(total_a - total_b) > MASS_TOLERANCE * max(total_a, total_b):
-        raise ValueError(f"b: expected the same total mass as a, {total_a!r}, within 1e-9 relative, got {total_b!r}")
+    if abs(total_a - total_b) > tolerance * max(total_a, total_b):
+        within = f"within {tolerance:.2g} relative"
+        raise ValueError(f"b: expected the same total mass as a, {total_a!r}, {within}, got {total_b!r}")
     return total_a
 
 

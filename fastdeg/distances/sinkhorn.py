@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import ByValue, Float
-from fastdeg.distances.arguments import LARGEST_COST, check_costs, common_total, cost_matrix, points_of
+from fastdeg.distances.arguments import LARGEST_COST, check_costs, common_total, cost_matrix, mass_tolerance, points_of
 from fastdeg.kernels.transport import sinkhorn as _kernels
 from fastdeg.transport.cost_matrix import solve_matrix
 from fastdeg.transport.metrics import find, ground_costs
@@ -132,6 +132,7 @@ def sinkhorn(
             if value is not None:
                 raise ValueError(f"{name}: expected x alone, coordinates along each axis, for masses on a grid")
         return _on_grid(a, b, x, reg, metric, tol, max_iter, threads)
+    tolerance = mass_tolerance(a, b)
     a = _checks.masses(a, "a")
     b = _checks.masses(b, "b")
     if cost is not None:
@@ -142,7 +143,7 @@ def sinkhorn(
         matrix = cost_matrix(cost, a, b)
     else:
         matrix = check_costs(ground_costs(*points_of(a, b, x, y), find(metric).name))
-    total = common_total(a, b)
+    total = common_total(a, b, tolerance)
     if matrix.max() == np.inf:  # refuses what leaves no plan, which the iteration would go after without end
         solve_matrix(a / total, b / b.sum(), np.where(matrix < np.inf, 0.0, np.inf), threads)
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
@@ -181,13 +182,14 @@ def _on_grid(
     threads: int | None,
 ) -> SinkhornResult:
     """Masses of a grid's shape, in the log domain, one axis after another."""
+    tolerance = mass_tolerance(a, b)
     a = _checks.masses(a, "a", np.shape(a))
     b = _checks.masses(b, "b", a.shape)
     if not isinstance(coordinates, Sequence) or len(coordinates) != a.ndim:
         raise ValueError(f"x: expected the coordinates along each of the {a.ndim} axes of a")
     along = [_checks.float_array(c, f"x[{k}]", (a.shape[k],)) for k, c in enumerate(coordinates)]
     row = find(metric, separable=True)
-    total = common_total(a, b)
+    total = common_total(a, b, tolerance)
     costs = [ground_costs(c[:, None], c[:, None], row.name) for c in along]
     kernels = [-c / reg for c in costs]
     p, q = a / total, b / b.sum()

@@ -15,7 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import ByValue, Float
-from fastdeg.distances.arguments import LARGEST_COST, check_costs, common_total, cost_matrix, points_of, warn_of_gap
+from fastdeg.distances.arguments import (
+    LARGEST_COST,
+    MASS_TOLERANCE,
+    check_costs,
+    common_total,
+    cost_matrix,
+    mass_tolerance,
+    points_of,
+    warn_of_gap,
+)
 from fastdeg.kernels.transport.line import emd_sorted
 from fastdeg.kernels.transport.network.tree import Tree
 from fastdeg.transport.cost_matrix import solve_matrix
@@ -157,6 +166,7 @@ def emd(
            [0.  , 0.5 ]])
     """
     thread_count(threads, 0)  # refuses what is no number of threads
+    tolerance = mass_tolerance(a, b)
     a = _checks.masses(a, "a")
     b = _checks.masses(b, "b")
     if cost is not None:
@@ -164,13 +174,13 @@ def emd(
             raise ValueError("cost: expected either points or a cost matrix, got both")
         if metric is not None:
             raise ValueError("metric: expected either a metric or a cost matrix, got both")
-        return _by_matrix(a, b, cost_matrix(cost, a, b), threads)
+        return _by_matrix(a, b, cost_matrix(cost, a, b), tolerance, threads)
     points = x, y = points_of(a, b, x, y)
     row = find(metric)
     if row.code is None:
         costs = check_costs(ground_costs(x, y, row.name))
-        return replace(_by_matrix(a, b, costs, threads), _points=partial(_given, *points))
-    total = common_total(a, b)
+        return replace(_by_matrix(a, b, costs, tolerance, threads), _points=partial(_given, *points))
+    total = common_total(a, b, tolerance)
     unit = _unit(x, y)
     if unit != 1:
         x, y = x / unit, (None if y is x else y / unit)
@@ -180,8 +190,8 @@ def emd(
     return replace(_result(solution, total, unit**row.degree, a.shape, b.shape), _points=partial(_given, *points))
 
 
-def _by_matrix(a: Float, b: Float, matrix: Float, threads: int | None) -> EMDResult:
-    total = common_total(a, b)
+def _by_matrix(a: Float, b: Float, matrix: Float, tolerance: float, threads: int | None) -> EMDResult:
+    total = common_total(a, b, tolerance)
     return _result(solve_matrix(a / total, b / b.sum(), matrix, threads), total, 1.0, a.shape, b.shape)
 
 
@@ -271,6 +281,7 @@ def emd_grid(
     1.5
     """
     thread_count(threads, 0)
+    tolerance = mass_tolerance(a, b)
     a = _checks.float_array(a, "a")
     b = _checks.float_array(b, "b")
     if a.ndim == 0:
@@ -279,10 +290,9 @@ def emd_grid(
         raise ValueError(f"b: expected the shape of a, {a.shape}, got {b.shape}")
     coordinates = _coordinates(spacing, a.shape)
     find(metric)
+    a, b = _checks.masses(a, "a", a.shape), _checks.masses(b, "b", b.shape)
+    total = common_total(a, b, tolerance)
     if metric == "cityblock":
-        a = _checks.masses(a, "a", a.shape)
-        b = _checks.masses(b, "b", b.shape)
-        total = common_total(a, b)
         p, q = a / total, b / b.sum()
         solution, tree = solve_grid(p, q, coordinates, threads)
         warn_of_gap(solution)
@@ -294,7 +304,8 @@ def emd_grid(
             partial(_grid_pairs, total, p.reshape(-1), q.reshape(-1), tree),
             partial(_grid_points, coordinates),
         )
-    result = emd(a.ravel(), b.ravel(), _grid_points(coordinates)[0], metric=metric, threads=threads)
+    masses = (a.ravel(), b.ravel() * (total / b.sum()) if tolerance > MASS_TOLERANCE else b.ravel())
+    result = emd(*masses, _grid_points(coordinates)[0], metric=metric, threads=threads)
     u, v = result.potentials
     return replace(result, potentials=(u.reshape(a.shape), v.reshape(a.shape)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
@@ -204,8 +205,21 @@ class DegradationEstimator(BaseEstimator):
         return self._parameters(self._summaries(images))[0]
 
     def estimate(self, images: Images) -> BinnedDistribution:
-        """Return the distribution over bins that explains the images best; its ``n_samples`` is their number."""
-        return self._mixture(self.log_likelihood(images))[1]
+        """Return the distribution over bins that explains the images best; its ``n_samples`` is their number.
+
+        Warns where images look like none that the space can make; `infer` tells which.
+        """
+        summaries, p_values = self._tested(images, OUTSIDE_LEVEL)
+        outside = int((p_values <= OUTSIDE_LEVEL).sum())
+        if outside:
+            chance = uncertainty.excess_p_value(outside, len(p_values), OUTSIDE_LEVEL)
+            warnings.warn(
+                f"{outside} of {len(p_values)} images look like none that the space can make, so the distribution says "
+                f"little of them (if all came from inside, so many would with probability {chance:.2g}); "
+                "infer tells which",
+                stacklevel=2,
+            )
+        return self._mixture(self._bin_log_likelihood(summaries))[1]
 
     def infer(self, images: Images, *, outside_level: float = OUTSIDE_LEVEL) -> Inference:
         """Return the inferred distribution with all that was found on the way to it.

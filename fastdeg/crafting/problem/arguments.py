@@ -19,6 +19,7 @@ from fastdeg.crafting.strategy import current
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.transport.metrics import find
 
+LARGEST_MOMENT = 1e75  # its fourth power is a number still
 FORBIDDEN = 1e4  # cost of a forbidden pair, over the largest cost of the others
 
 
@@ -204,6 +205,15 @@ def _frechet(
         mean = space.standardize(mean) if space else mean
         covariance = covariance / (scales[:, None] * scales)
     covariance = (covariance + covariance.T) / 2
+    for name, given, numbers in (
+        ("target_moments", target_moments, (mean, np.sqrt(np.abs(covariance)))),
+        ("bin_moments", bin_moments, (means, np.sqrt(np.abs(within)))),
+    ):
+        largest = max(float(np.abs(part).max(initial=0.0)) for part in numbers)
+        if given is not None and not largest <= LARGEST_MOMENT:
+            raise ValueError(
+                f"{name}: expected means and standard deviations up to {LARGEST_MOMENT:g}, got {largest:.3g}"
+            )
     if grid is not None:
         return GridFrechetTerm(*_axes(grid), mean, covariance, threads)
     return FrechetTerm(means[usable], within[usable], mean, covariance)
