@@ -21,7 +21,9 @@ def replaced_file(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
     target = Path(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} into")
-    options: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    # names of files that are no UTF-8 are written as JSON escapes them
+    text = {"encoding": "utf-8", "newline": "", "errors": "backslashreplace"}
+    options: dict[str, Any] = {} if "b" in mode else text
     temporary = hidden_neighbour(target)
     try:
         with temporary.open(mode.replace("w", "x"), **options) as file:

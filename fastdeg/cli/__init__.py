@@ -6,9 +6,12 @@ Nothing heavy is imported before a verb runs, so that ``--help`` answers at once
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -122,6 +125,9 @@ EXIT_INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; return the exit status: 0, 2 for bad input (told in one line), 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a console cannot show, τ or a strange name, comes as its number
+            stream.reconfigure(errors="backslashreplace")
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.verb is None:
@@ -139,7 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         level = console.QUIET if options.quiet else console.VERBOSE if options.verbose else console.NORMAL
         run = import_module(f"fastdeg.cli.{options.verb}").run
-        with console.verbosity(level), numba_threads(thread_count(options.threads)), _workers(options):
+        threads = numba_threads(thread_count(options.threads))
+        with _ended_by_sigterm(), console.verbosity(level), threads, _workers(options):
             run(options)
         sys.stdout.flush()
     except (ValueError, TypeError, OSError, ImportError) as error:
@@ -168,6 +175,26 @@ def _workers(options: argparse.Namespace) -> Iterator[None]:
     with cluster(address, options.threads) as client:
         console.note(f"Dask: {len(client.scheduler_info()['workers'])} workers, dashboard {client.dashboard_link}")
         yield
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the verb as an exception does, so that nothing half-written stays behind."""
+    from fastdeg._threads import signals_as_raised
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one is not to interrupt the tidying
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with signals_as_raised():
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(message: str) -> int:

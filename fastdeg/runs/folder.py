@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import platform
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,11 +20,18 @@ from fastdeg._files import hidden_neighbour, replaced_file
 RUN_FILE = "run.json"
 FORMAT = "fastdeg.run"
 VERSION = 1  # of what a run folder holds
+FILES = {
+    RUN_FILE, "report.html", "target.npz", "crafted.npz", "prior.npz", "estimator.npz", "moments.npz", "bins.csv",
+    "tradeoff.csv", "references.csv", "images.csv", "samples.csv",
+}  # fmt: skip
+NUMBERED = {"thumbnails": re.compile(r"\d+\.png"), "samples": re.compile(r"\d+\.webp")}  # folders and their files
 
 
 @contextmanager
 def new_run_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield a temporary folder that becomes ``path`` on success; on failure it vanishes, and an earlier run stays.
+
+    A symbolic link stays: the run is written where it leads.
 
     Raises
     ------
@@ -31,12 +39,14 @@ def new_run_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         When ``path`` exists without ``force``, or holds anything but an earlier run.
     """
     check_run_folder(path, force=force)
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = hidden_neighbour(path)
     earlier = temporary.with_name(temporary.name + ".earlier")
     try:
         temporary.mkdir()
         yield temporary
+        assert not _not_of_a_run(temporary), f"FILES and NUMBERED do not name {_not_of_a_run(temporary)}"
         check_run_folder(path, force=force)
         if path.exists():
             path.rename(earlier)
@@ -56,13 +66,36 @@ def new_run_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
 
 
 def check_run_folder(path: Path, *, force: bool = False) -> None:
-    """Refuse a folder that a run must not replace: one that exists without ``force``, or is no earlier run."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    """Refuse a folder that a run must not replace: one that exists without ``force``, or is no earlier run.
+
+    An earlier run is known by its summary, not by names alone, and nothing else may lie beside its files.
+    """
+    there = path.resolve()
+    if there == Path.cwd() or there in Path.cwd().parents:
+        raise ValueError(f"{path}: is the current folder, or holds it; a run needs a folder of its own")
+    if not there.exists() or (there.is_dir() and not any(there.iterdir())):
         return
-    if not (path / RUN_FILE).is_file():
-        raise ValueError(f"{path}: exists and is not the folder of an earlier run; choose another one")
+    try:
+        read_summary(there, any_version=True)
+    except (OSError, ValueError):
+        raise ValueError(f"{path}: exists and is not the folder of an earlier run; choose another one") from None
     if not force:
         raise ValueError(f"{path}: holds an earlier run; pass --force to replace it, or choose another folder")
+    if others := _not_of_a_run(there):
+        raise ValueError(f"{path}: holds {others[0]}, which is not of the earlier run; move it first")
+
+
+def _not_of_a_run(folder: Path) -> list[str]:
+    """Return what lies in a folder and is no file that a run writes."""
+    others = []
+    for entry in sorted(folder.iterdir()):
+        pattern = NUMBERED.get(entry.name)
+        if pattern is None or entry.is_symlink() or not entry.is_dir():
+            if entry.name not in FILES or not entry.is_file():
+                others.append(entry.name)
+            continue
+        others += [f"{entry.name}/{file.name}" for file in entry.iterdir() if not pattern.fullmatch(file.name)]
+    return others
 
 
 def numbered(parent: Path, stem: str) -> Path:
@@ -85,7 +118,8 @@ def summary_head(verb: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_json(path: Path, summary: Mapping[str, Any]) -> None:
     """Write a summary as readable JSON."""
-    path.write_text(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    with replaced_file(path, "w") as file:
+        file.write(json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -96,7 +130,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def read_summary(run: Path) -> dict[str, Any]:
+def read_summary(run: Path, *, any_version: bool = False) -> dict[str, Any]:
     """Return the summary of a run folder.
 
     Raises
@@ -113,7 +147,7 @@ def read_summary(run: Path) -> dict[str, Any]:
         raise ValueError(f"{file}: expected JSON, got {error}") from None
     if not isinstance(summary, dict) or summary.get("format") != FORMAT:
         raise ValueError(f"{file}: expected the summary of a fastdeg run")
-    if summary.get("version") != VERSION:
+    if summary.get("version") != VERSION and not any_version:
         raise ValueError(
             f"{file}: of another kind than this version reads, written by fastdeg {summary.get('fastdeg')}"
         )
