@@ -47,7 +47,7 @@ _PUBLIC = {
     "DegradationTransform": "images",
     "TrainingForecast": "forecast",
     "Gain": "forecast",
-    "warmup": "runtime",
+    "warmup": "compiling",
     "show_config": "runtime",
 }
 _MODULES = ("baselines", "frameworks")

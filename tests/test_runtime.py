@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -5,6 +6,7 @@ import sys
 import pytest
 
 import fastdeg as fd
+from fastdeg.cli import main
 
 
 def test_show_config_prints_what_a_bug_report_needs(capsys):
@@ -12,6 +14,25 @@ def test_show_config_prints_what_a_bug_report_needs(capsys):
     printed = capsys.readouterr().out
     for word in ("fastdeg", "numba", "threads", "threading_layer", "cache_folder"):
         assert word in printed
+
+
+def test_rooms_are_compiled_by_name_with_progress():
+    told = []
+    fd.warmup(["measuring", "images"], progress=lambda fraction, what: told.append((fraction, what)))
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(set(fractions))
+    assert told[-1] == (1.0, "compiled")
+    assert "features and the estimator" in [what for _, what in told]
+    assert not any("points" in what for _, what in told)
+    with pytest.raises(ValueError, match=r"rooms: expected one of 'measuring', .*got 'image'"):
+        fd.warmup("image")
+
+
+def test_the_verb_warmup_ends_with_the_cache_folder(capsys):
+    assert main(["warmup", "--rooms", "measuring"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert main(["info", "--json"]) == 0
+    assert last == json.loads(capsys.readouterr().out)["cache_folder"]
 
 
 @pytest.mark.slow

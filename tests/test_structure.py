@@ -22,7 +22,7 @@ FLOORS = (
     ("forecast",),
     ("crafting", "references", "images"),
     ("baselines",),
-    ("runs", "frameworks", "runtime"),
+    ("runs", "frameworks", "runtime", "compiling"),
     ("cli",),
 )
 

@@ -57,6 +57,7 @@ VERBS = {
         "--keep --boxes --output --force",
     ),
     "report": ("show a run's table and write its HTML report again", "RUN", ""),
+    "warmup": ("compile the kernels ahead of their first use: all, or those of some rooms", "", "--rooms"),
     "info": ("print versions, threads, threading layer, cache folder and the axes that are known", "", ""),
 }
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -110,6 +111,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "run folder to write (demo: the next of fastdeg-runs/), folder of pairs, or CSV",
     },
     "--force": {"action": "store_true", "help": "replace an earlier run or table there"},
+    "--rooms": {
+        "nargs": "+",
+        "choices": ("measuring", "transport", "crafting", "images"),
+        "metavar": "ROOM",
+        "help": "measuring, transport, crafting, images (default: all)",
+    },
     "--json": {"action": "store_true", "help": "print JSON for machines instead of tables"},
     "--threads": {"type": int, "metavar": "N", "help": "threads of the kernels (numba's setting)"},
     "--dask": {"metavar": "ADDRESS|local", "help": "work on images on this Dask cluster, or on one started here"},
