@@ -278,10 +278,12 @@ def test_directions(rng):
     assert_allclose(across, -along, atol=0.2)
 
 
-def test_the_estimator(rng):
+@pytest.mark.parametrize("history", [None, "photo"])
+def test_the_estimator(rng, history):
     clean = [np.clip(rng.normal(128, 40, (64, 64, 3)), 0, 255).astype(np.uint8) for _ in range(2)]
     bins = fd.GridBins(space_of(2, 2))
-    estimator = fd.DegradationEstimator(bins, downsampling=2, n_samples=50, patch_size=16).fit(clean)
+    settings = {"downsampling": 2, "n_samples": 50, "patch_size": 16}
+    estimator = fd.DegradationEstimator(bins, **settings, history=history).fit(clean)
     assert_allclose(estimator.estimate([image[::2, ::2] for image in clean]).pmf.sum(), 1)
 
 

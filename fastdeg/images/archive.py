@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastdeg import __version__
 from fastdeg._files import read_archive, write_archive
 from fastdeg.bins import Bins, bins_from_arrays
+from fastdeg.degradations.history import History, as_history
 from fastdeg.images.inference.model import DegradationModel
 
 FORMAT = "DegradationEstimator"
@@ -34,6 +35,7 @@ def write_estimator(
         "n_images": n_images,
         "own": [name for name in OWN if arguments[name] is not None],
         "parameters": {name: arguments[name] for name in SAVED},
+        "history": as_history(arguments["history"]).to_dict(),
     }
     write_archive(path, FORMAT, header, arrays | model.to_arrays())
 
@@ -63,6 +65,7 @@ def read_estimator(
         bins, parameters = bins_from_arrays(header["bins"] | bins_arrays), header["parameters"]
         if bins.space is not None and "downsampling" in bins.space.names:
             parameters["downsampling"] = None  # files of 0.1.0 hold a factor that nothing used
+        parameters["history"] = History.from_dict(header["history"]) or None if "history" in header else None
         return bins, parameters, DegradationModel.from_arrays(arrays), header["n_images"]
     except KeyError as missing:
         raise ValueError(f"{os.fspath(path)}: expected the entry {missing}, got none") from None

@@ -13,7 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from fastdeg._threads import ordered_map
 from fastdeg._types import ByValue
 from fastdeg.degradations.pixels import check_image
-from fastdeg.images.features import jpeg_grid_offset, luma, luma_features
+from fastdeg.images.features import (
+    at_least_smallest,
+    eight_bits,
+    further_features,
+    jpeg_grid_offset,
+    luma_features,
+    luma_plane,
+)
 from fastdeg.images.files.read import read_image
 from fastdeg.images.inference.recipe import Embedding, Recipe
 from fastdeg.images.inference.synthesis import Described, embedded, patches_of
@@ -31,14 +38,15 @@ class DescribedImages(ByValue):
         Which image each patch is of.
     n_images : int
     described_by : tuple
-        Side of the patches, whether they lie on the JPEG grid of each image, whether directions are described too, and
-        the embedding, None for the built-in one: estimators that agree in these share descriptions.
+        Side of the patches, whether they lie on the JPEG grid of each image, whether directions, and what a
+        history needs, are described too, and the embedding, None for the built-in one: estimators that agree in these
+        share descriptions.
     """
 
     features: NDArray[np.float32]
     owners: NDArray[np.int64]
     n_images: int
-    described_by: tuple[int, bool, bool, Embedding | None]
+    described_by: tuple[int, bool, bool, bool, Embedding | None]
 
     def __len__(self) -> int:
         return self.n_images
@@ -67,7 +75,7 @@ def described(images: Images, recipe: Recipe, first: int = 0) -> DescribedImages
 
     Paths are read where they are described, one by one. Messages call the first image by the number given.
     """
-    by = (recipe.patch_size, "jpeg_quality" in recipe.names, recipe.directions, recipe.embed)
+    by = (recipe.patch_size, "jpeg_quality" in recipe.names, recipe.directions, bool(recipe.history), recipe.embed)
     if isinstance(images, DescribedImages):
         if images.described_by != by:
             raise ValueError("images: described by an estimator with another patch_size, features or JPEG axis")
@@ -90,10 +98,16 @@ def _described_image(numbered: tuple[int, Any], recipe: Recipe) -> Described:
     x = check_image(image, f"images[{i}]")
     if recipe.embed is not None:
         return patches_of(x, recipe.patch_size)
-    plane = luma(x, f"images[{i}]")
+    pixels = at_least_smallest(eight_bits(x, f"images[{i}]"))
+    plane = luma_plane(pixels)
     top, left = jpeg_grid_offset(plane) if "jpeg_quality" in recipe.names else (0, 0)
     patches = patches_of(plane[top:, left:], recipe.patch_size)
-    return np.concatenate([luma_features(p[None], directions=recipe.directions) for p in patches])
+    features = np.concatenate([luma_features(p[None], directions=recipe.directions) for p in patches])
+    if not recipe.history:
+        return features
+    coloured = patches_of(pixels[top:, left:], recipe.patch_size)
+    further = [further_features(c[None], p[None], "RGB") for c, p in zip(coloured, patches, strict=True)]
+    return np.hstack([features, np.concatenate(further)])
 
 
 def image_list(images: Any, name: str) -> list[Any]:

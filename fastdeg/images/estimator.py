@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
@@ -19,6 +18,7 @@ from fastdeg._threads import single_blas_thread, thread_count
 from fastdeg._types import Float, Progress
 from fastdeg.bins import Bins
 from fastdeg.degradations.chain import Degradation
+from fastdeg.degradations.history import History
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images.archive import read_estimator, write_estimator
 from fastdeg.images.description import DescribedImages, Images, described, image_list, in_pieces
@@ -28,11 +28,12 @@ from fastdeg.images.inference.coordinates import Coordinates, first_descriptions
 from fastdeg.images.inference.mixture import MixtureFit, fit_mixture, grid_shape, posterior
 from fastdeg.images.inference.model import DegradationModel
 from fastdeg.images.inference.photo_priors import BLUR_AXES
-from fastdeg.images.inference.pooling import group_means
+from fastdeg.images.inference.pooling import group_means, group_moments
 from fastdeg.images.inference.recipe import Embedding, Recipe, recipe_of
 from fastdeg.images.inference.results import Bootstrap, Identifiability, Inference, ReferenceCounts
 from fastdeg.images.inference.summaries import Summaries
 from fastdeg.images.inference.synthesis import SHARE_OF_FIT, checked_clean_images, drawn_over, least_side, synthesize
+from fastdeg.images.reasons import reasons
 from fastdeg.space import DegradationSpace
 
 OF_FIT = ("n_samples", "random_state")  # arguments that say how much is learned from, not of what
@@ -59,6 +60,9 @@ class DegradationEstimator(BaseEstimator):
     degrade : callable, optional
         Your own pipeline ``(image, parameters, rng) -> image`` instead of `fastdeg.degrade`: image uint8 (H, W, 3) RGB
         or (H, W); parameters a dictionary by axis name.
+    history : History or str, optional
+        What may have happened to the photos that is not an axis, drawn at random; or the name of a preset, ``"photo"``
+        say (see `fastdeg.History`). Default: nothing.
     features : callable, optional
         Your own embedding, of a list of image patches, -> (n, D), instead of the statistics of block DCT and edges.
     n_samples : int
@@ -96,6 +100,7 @@ class DegradationEstimator(BaseEstimator):
         noise: str = "gray",
         interpolation: str = "cubic",
         degrade: Degradation | None = None,
+        history: History | str | None = None,
         features: Embedding | None = None,
         n_samples: int = 16_000,
         patch_size: int = 80,
@@ -106,6 +111,7 @@ class DegradationEstimator(BaseEstimator):
         self.noise = noise
         self.interpolation = interpolation
         self.degrade = degrade
+        self.history = history
         self.features = features
         self.n_samples = n_samples
         self.patch_size = patch_size
@@ -160,7 +166,7 @@ class DegradationEstimator(BaseEstimator):
                 synthetic, self._space.standardize(synthetic.parameters), np.random.default_rng(seeds[1]),
                 n_images=len(images), own_features=self.features is not None,
                 by_lower_half=np.isin(recipe.names, BLUR_AXES), coordinates=self._coordinates(),
-                threads=thread_count(threads),
+                history=bool(recipe.history) and self.features is None,                 threads=thread_count(threads),
             )  # fmt: skip
         self.n_images_ = len(images)
         self._nodes_cache: BinNodes | None = None
@@ -204,33 +210,30 @@ class DegradationEstimator(BaseEstimator):
         """Return each image's degradation parameters, (n, d), in the units of the space."""
         return self._parameters(self._summaries(images))[0]
 
-    def estimate(self, images: Images) -> BinnedDistribution:
+    def estimate(self, images: Images, *, keep_outside: bool = False) -> BinnedDistribution:
         """Return the distribution over bins that explains the images best; its ``n_samples`` is their number.
 
-        Warns where images look like none that the space can make; `infer` tells which.
+        Images outside of the space (see `outside`) have no say in it, unless ``keep_outside`` or all of them are. Warns
+        where images look like none that the space can make; `infer` tells which.
         """
-        summaries, p_values = self._tested(images, OUTSIDE_LEVEL)
-        outside = int((p_values <= OUTSIDE_LEVEL).sum())
-        if outside:
-            chance = uncertainty.excess_p_value(outside, len(p_values), OUTSIDE_LEVEL)
-            warnings.warn(
-                f"{outside} of {len(p_values)} images look like none that the space can make, so the distribution says "
-                f"little of them (if all came from inside, so many would with probability {chance:.2g}); "
-                "infer tells which",
-                stacklevel=2,
-            )
-        return self._mixture(self._bin_log_likelihood(summaries))[1]
+        summaries, p_values, _ = self._tested(images)
+        uncertainty.warn_of_outside(p_values, OUTSIDE_LEVEL)
+        with_a_say = uncertainty.with_a_say(p_values > OUTSIDE_LEVEL, keep_outside)
+        return self._mixture(self._bin_log_likelihood(summaries.of(with_a_say)))[1]
 
-    def infer(self, images: Images, *, outside_level: float = OUTSIDE_LEVEL) -> Inference:
+    def infer(self, images: Images, *, outside_level: float = OUTSIDE_LEVEL, keep_outside: bool = False) -> Inference:
         """Return the inferred distribution with all that was found on the way to it.
 
-        Images are called outside of the space at the level ``outside_level`` (see `outside`).
+        Images are called outside of the space at the level ``outside_level`` (see `outside`); those have no say in the
+        distribution, unless ``keep_outside`` or all of them are.
         """
         outside_level = number(outside_level, "outside_level", 0, 1)
-        summaries, p_values = self._tested(images, outside_level)
+        self._check_fitted()
+        self.model_.outside.warn_of_too_few(outside_level)
+        summaries, p_values, why = self._tested(images)
         log_likelihood = self._bin_log_likelihood(summaries)
         outside = p_values <= outside_level
-        fit, distribution = self._mixture(log_likelihood)
+        fit, distribution = self._mixture(log_likelihood[uncertainty.with_a_say(~outside, keep_outside)])
         parameters, errors = self._parameters(summaries)
         return Inference(
             distribution=distribution,
@@ -244,6 +247,7 @@ class DegradationEstimator(BaseEstimator):
             outside_p_values=p_values,
             all_inside_p_value=uncertainty.excess_p_value(int(outside.sum()), len(outside), outside_level),
             without_comb=~summaries.quantized & (self.model_.jpeg_summarizer is not None),
+            outside_reasons=reasons(outside, *why),
         )
 
     def bootstrap(
@@ -252,10 +256,11 @@ class DegradationEstimator(BaseEstimator):
         n_resamples: int = 200,
         *,
         level: float = 0.9,
+        keep_outside: bool = False,
         random_state: int | None = None,
     ) -> Bootstrap:
         """Return intervals of the inferred marginals, from resampling the images (never their patches)."""
-        log_likelihood = self.log_likelihood(images)
+        log_likelihood = self._bin_log_likelihood(self._with_a_say(images, keep_outside))
         return uncertainty.bootstrap(
             log_likelihood, self.bins, self._prior(), integer(n_resamples, "n_resamples", 2),
             number(level, "level", 0, 1), self._rng(random_state),
@@ -268,10 +273,11 @@ class DegradationEstimator(BaseEstimator):
         *,
         n_resamples: int = 100,
         level: float = 0.9,
+        keep_outside: bool = False,
         random_state: int | None = None,
     ) -> ReferenceCounts:
         """Return how wide the intervals would be with other numbers of reference images like these."""
-        log_likelihood = self.log_likelihood(images)
+        log_likelihood = self._bin_log_likelihood(self._with_a_say(images, keep_outside))
         return uncertainty.reference_counts(
             log_likelihood, self.bins, self._prior(), [integer(c, "counts", 1) for c in counts],
             integer(n_resamples, "n_resamples", 2), number(level, "level", 0, 1), self._rng(random_state),
@@ -293,7 +299,9 @@ class DegradationEstimator(BaseEstimator):
         ones, as patches of each clean image were with those of all the others.
         """
         level = number(level, "level", 0, 1)
-        return self._tested(images, level)[1] <= level
+        self._check_fitted()
+        self.model_.outside.warn_of_too_few(level)
+        return self._tested(images)[1] <= level
 
     def bin_feature_moments(self) -> tuple[Float, Float]:
         """Return means (N, D) and covariances (N, D, D) of the bins in the discriminant feature space."""
@@ -302,11 +310,7 @@ class DegradationEstimator(BaseEstimator):
 
     def feature_moments(self, images: Images) -> tuple[Float, Float]:
         """Return mean (D,) and covariance (D, D) of the images' patches in the discriminant feature space."""
-        features, owners = self._discriminants(images)
-        weights = 1 / np.bincount(owners)[owners]
-        weights /= weights.sum()
-        mean = weights @ features
-        return mean, ((features - mean) * weights[:, None]).T @ (features - mean)
+        return group_moments(*self._discriminants(images))
 
     def embed(self, images: Images) -> Float:
         """Return one vector per image, (n, D): the mean of its patches in the discriminant feature space."""
@@ -364,12 +368,16 @@ class DegradationEstimator(BaseEstimator):
         self._check_fitted()
         return Summaries.joined([self.model_.summaries(x)[0] for x in in_pieces(images, self._recipe())])
 
-    def _tested(self, images: Images, level: float) -> tuple[Summaries, Float]:
-        """Return the summaries, and the p-value of each image inside; warn where none can be called outside."""
+    def _tested(self, images: Images) -> tuple[Summaries, Float, tuple[NDArray[np.int64], Float]]:
+        """Return the summaries, the p-value of each image inside, and which measure and what features say so."""
         x = self._described(images)
         summaries, by_patch = self.model_.summaries(x)
-        self.model_.outside.warn_of_too_few(level)
-        return summaries, self.model_.outside_p_values(x, by_patch, summaries)
+        p_values, which, left = self.model_.test_outside(x, by_patch, summaries)
+        return summaries, p_values, (which, left)
+
+    def _with_a_say(self, images: Images, keep_outside: bool) -> Summaries:
+        summaries, p_values, _ = self._tested(images)
+        return summaries.of(uncertainty.with_a_say(p_values > OUTSIDE_LEVEL, keep_outside))
 
     def _prior(self) -> Float:
         """Return where mixtures start, (N,): all of the space, each blur that can be told apart by one description."""

@@ -17,8 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg._types import Float
 from fastdeg.degradations.pixels import check_image, to_float, to_uint8
+from fastdeg.images.structure import N_STATISTICS as N_STRUCTURE_STATISTICS
+from fastdeg.images.structure import structure_statistics
 from fastdeg.kernels.images.block_statistics import BASIS, N_STATISTICS, SHIFT, planes_features, zero_shares
 from fastdeg.kernels.images.detail import N_STATISTICS as N_DETAIL_STATISTICS
+from fastdeg.kernels.images.detail import planes_detail
 from fastdeg.kernels.images.directions import N_STATISTICS as N_DIRECTION_STATISTICS
 from fastdeg.kernels.images.directions import planes_directions
 from fastdeg.kernels.images.edges import N_STATISTICS as N_EDGE_STATISTICS
@@ -39,19 +42,25 @@ TESTED_EDGE_WEIGHT = 4.0  # the same in the test of what is outside: as much as 
 TESTED_DETAIL_WEIGHT = 1.0  # more hides a second compression
 
 
-def feature_weights(n_images: int, n_features: int = N_FEATURES, *, jpeg: bool = False, tested: bool = False) -> Float:
-    """Return the weights of the features, (n_features,), in a fit on so many clean images: those of the DCT alone for
-    few; with the quality that JPEG's quantisation shows, or without; or those in the test of what is outside.
+def feature_weights(
+    n_images: int, *, directions: bool = False, history: bool = False, jpeg: bool = False, tested: bool = False
+) -> Float:
+    """Return the weights of the features in a fit on so many clean images: those of the DCT alone for few; with the
+    quality that JPEG's quantisation shows, or without; or those in the test of what is outside.
 
-    Features beyond `N_FEATURES` are those of directions.
+    directions, history: whether there are those of directions, and those of colours and of structure, besides.
     """
     edges, detail = (TESTED_EDGE_WEIGHT, TESTED_DETAIL_WEIGHT) if tested else (EDGE_WEIGHT, DETAIL_WEIGHT)
     if n_images < MANY_IMAGES:  # few do not show how sharp edges and how fine textures can be: what is learned misleads
         edges = detail = 0.0
+    turned, colour = (0.0, 0.0) if tested else (DIRECTION_WEIGHT, DETAIL_WEIGHT)
     return np.repeat(
-        [1.0, edges, detail, JPEG_WEIGHT if jpeg else 0.0, 0.0, 0.0 if tested else DIRECTION_WEIGHT],
-        [2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, N_DETAIL_STATISTICS, 1, 1, n_features - N_FEATURES],
-    )
+        [1.0, edges, detail, JPEG_WEIGHT if jpeg else 0.0, 0.0, turned, colour, 0.0],
+        [
+            2 * 63 * N_STATISTICS, N_EDGE_STATISTICS, N_DETAIL_STATISTICS, 1, 1, N_DIRECTION_STATISTICS * directions,
+            N_DETAIL_STATISTICS * history, N_STRUCTURE_STATISTICS * history,
+        ],
+    )  # fmt: skip
 
 
 def jpeg_qualities(features: NDArray[np.float32], owners: NDArray[np.int64], n: int) -> tuple[NDArray[np.bool_], Float]:
@@ -92,10 +101,13 @@ def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArr
 
 def luma(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:
     """Return the luma, rounded, as float32 on 0..255, with sides of at least `SMALLEST` pixels."""
+    return luma_plane(eight_bits(image, name))
+
+
+def eight_bits(image: ArrayLike, name: str = "image") -> NDArray[np.uint8]:
+    """Return an image with 8 bits per channel."""
     x = check_image(image, name)
-    if x.dtype != np.uint8:
-        x = to_uint8(to_float(x, name=name))
-    return luma_plane(np.ascontiguousarray(x))
+    return np.ascontiguousarray(x if x.dtype == np.uint8 else to_uint8(to_float(x, name=name)))
 
 
 def luma_plane(image: NDArray[np.uint8], channels: str = "RGB") -> NDArray[np.float32]:
@@ -104,10 +116,7 @@ def luma_plane(image: NDArray[np.uint8], channels: str = "RGB") -> NDArray[np.fl
     if image.ndim == 3:
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY if channels == "RGB" else cv2.COLOR_BGR2GRAY)
     plane: Any = gray.astype(np.float32)  # whole numbers: grey and colour images carry the same rounding noise
-    short = [max(0, SMALLEST - side) for side in plane.shape]
-    if any(short):
-        plane = cv2.copyMakeBorder(plane, 0, short[0], 0, short[1], cv2.BORDER_REFLECT)
-    return plane
+    return np.asarray(at_least_smallest(plane), np.float32)
 
 
 def luma_features(
@@ -125,6 +134,36 @@ def luma_features(
     of_directions = np.empty((len(planes), N_DIRECTION_STATISTICS), dtype=np.float32)
     planes_directions(planes, of_directions)
     return np.hstack([out, of_directions])
+
+
+def further_features(images: NDArray[np.uint8], planes: NDArray[np.float32], channels: str) -> NDArray[np.float32]:
+    """Return the features of colours and of structure of 8-bit images (n, H, W[, 3]) and their luma, for fits with a
+    history: noise of its own in each channel shows in the colours, whatever the luma shows.
+
+    The mean over both differences of colour of the statistics of the finest detail, and those of `structure`.
+    """
+    colours = np.empty((2, len(planes), N_DETAIL_STATISTICS), np.float32)
+    converted = [_colours(image, channels) for image in images]
+    for k in range(2):
+        planes_detail(np.stack([both[k] for both in converted]), colours[k])
+    greens = [image[..., 1] if image.ndim == 3 else image for image in images]
+    structure = [structure_statistics(plane, green) for plane, green in zip(planes, greens, strict=True)]
+    return np.hstack([colours.mean(axis=0), np.stack(structure)])
+
+
+def _colours(image: NDArray[np.uint8], channels: str) -> list[NDArray[np.float32]]:
+    if image.ndim == 2:
+        return [np.zeros(image.shape, np.float32)] * 2
+    code = cv2.COLOR_RGB2YCrCb if channels == "RGB" else cv2.COLOR_BGR2YCrCb
+    return [np.ascontiguousarray(x, np.float32) for x in cv2.split(cv2.cvtColor(image, code))[1:]]
+
+
+def at_least_smallest(image: NDArray[Any]) -> NDArray[Any]:
+    """Return an image with sides of at least `SMALLEST` pixels, mirrored up to that."""
+    short = [max(0, SMALLEST - side) for side in image.shape[:2]]
+    if any(short):
+        return np.asarray(cv2.copyMakeBorder(image, 0, short[0], 0, short[1], cv2.BORDER_REFLECT))
+    return image
 
 
 def jpeg_grid_offset(plane: NDArray[np.float32]) -> tuple[int, int]:

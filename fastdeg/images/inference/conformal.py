@@ -1,9 +1,12 @@
-"""Does a photograph look like any that the space can make? A conformal test by four measures.
+"""Does a photograph look like any that the space can make? A conformal test by four measures and more.
 
 What the features of a patch should be follows from what the regressions say of it, and from what it shows: both are
 learned, as smooth functions. The measures are the Mahalanobis distances of what is left, before and after what the
 patch shows is allowed for; how clearly the multiples that JPEG quantises to are missing; and how far beyond the ranges
 of the space the regressions' word lies. Each is ranked among the same of synthetic patches whose content was left out.
+Where a history explains most of what may be strange, distances see little: then statistics of what no history does
+join the measures, one by one (`fastdeg.images.structure`), as far as what is read of the photograph and what it shows
+do not explain them.
 """
 
 from __future__ import annotations
@@ -22,11 +25,14 @@ from fastdeg.images.inference.arrays import Arrays
 from fastdeg.images.inference.likelihood import LARGEST_RATIO, Polynomial, log_variances
 from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.regression import radial
+from fastdeg.images.structure import N_STATISTICS as N_STRUCTURE
+from fastdeg.images.structure import RAW
 
 Float32 = NDArray[np.float32]
 
 N_COMPONENTS = 80  # of what is left of the features
 N_LEADING = 12  # whose distance is taken before what a patch shows is allowed for
+N_DISTANCES = 2  # measures that are distances from everything that the space makes
 N_CONTENT = 4  # that say what a patch shows
 N_LANDMARKS = 200
 WIDTH = 2.0  # of the radial functions: exponent per mean squared distance
@@ -34,6 +40,7 @@ PENALTY = 1e-5
 LARGEST_RESIDUAL = 6.0  # of a feature: others are clipped
 LARGEST_SCORE = 8.0  # of a component
 LARGEST_LEVERAGE = 0.9
+LEAST_STRUCTURE = 0.02  # of a statistic of structure: smaller differences mean nothing
 SHRINKAGE = 0.02  # of the covariances, towards a multiple of the identity
 SHARED = 0.5  # share of the variance that the mean over a photograph's patches keeps, however many they are
 SHARED_OF_FEW = 0.75  # the same where clean images are few: they hardly show how photographs differ
@@ -118,6 +125,26 @@ def _scaled(x: NDArray[Any], log_variance: Float) -> Float:
 
 
 @dataclass(frozen=True)
+class StructureTest(Arrays):
+    """Statistics of structure, as far as what is read of a patch and what it shows do not explain them."""
+
+    trend: Trend
+    spread: Spread
+
+    @classmethod
+    def fit(
+        cls, structure: Float32, content: Float, folds: NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[StructureTest, Float]:
+        """Return the test, and the measures (n, k) of each patch where its fold was left out."""
+        trend, left = Trend.fit(structure.copy(), content, folds, rng, least_scale=LEAST_STRUCTURE)
+        spread, scores = Spread.fit(left, content)
+        return cls(trend, spread), np.where(RAW, structure, scores)
+
+    def __call__(self, structure: Float32, content: Float) -> Float:
+        return np.where(RAW, structure, self.spread(self.trend(structure, content), content))
+
+
+@dataclass(frozen=True)
 class OutsideTest(Arrays):
     """What synthetic patches look like, and how unlike the others those are whose content was left out."""
 
@@ -128,8 +155,9 @@ class OutsideTest(Arrays):
     content_trend: Trend  # of the others and of the log-evidence for a JPEG quality, given the first components too
     content_spread: Spread
     content_whitening: Float  # of the others
-    measures: Float32  # (n, 4), of each synthetic patch
+    measures: Float32  # (n, 4 + k), of each synthetic patch
     shared: Float  # (), share of the variance that the mean over a photograph's patches keeps
+    structure: StructureTest | None = None
 
     @classmethod
     def fit(
@@ -144,12 +172,14 @@ class OutsideTest(Arrays):
         *,
         least_scale: float = 0.0,
         few: bool = False,
+        structure: bool = False,
     ) -> OutsideTest:
         """Learn from synthetic patches, of which the regressions said the summaries (n, d) without having seen them.
 
         missing: which show no JPEG quality, None where those of the space show none; beyond: how far beyond the ranges
         of the space they lie; weights: of the features; folds: patches of the same content are in the same one;
-        least_scale: smaller differences between features mean nothing; few: whether they show few photographs only.
+        least_scale: smaller differences between features mean nothing; few: whether they show few photographs only;
+        structure: whether the last features are statistics of structure, to be tested one by one.
         """
         given = np.clip(summaries, 0, 1)
         trend, left = Trend.fit(features, given, folds, rng, least_scale=least_scale)
@@ -165,10 +195,14 @@ class OutsideTest(Arrays):
         content_spread, scores = Spread.fit(left, content)
         others, content_whitening = whitened(scores[:, :-1], folds)
         measures = _measures(leading, others, scores[:, -1], missing, beyond)
+        own = None
+        if structure:
+            own, more = StructureTest.fit(features[:, -N_STRUCTURE:], content, folds, rng)
+            measures = np.hstack([measures, more])
         return cls(
             trend, basis, spread, whitening,
             content_trend, content_spread, content_whitening, measures.astype(np.float32),
-            np.array(SHARED_OF_FEW if few else SHARED),
+            np.array(SHARED_OF_FEW if few else SHARED), own,
         )  # fmt: skip
 
     def warn_of_too_few(self, level: float) -> None:
@@ -189,8 +223,9 @@ class OutsideTest(Arrays):
         beyond: Float,
         owners: NDArray[np.int64],
         n: int,
-    ) -> Float:
-        """Return the probability that a photograph from inside the space is as unlike its images, (n,).
+    ) -> tuple[Float, NDArray[np.int64], Float]:
+        """Return the probability that a photograph from inside the space is as unlike its images, (n,), which of the
+        measures says so, (n,), and the mean of what is left of each feature, (n, F).
 
         features, summaries: of patches; missing, beyond: of photographs; owners: which photograph each patch is of.
         """
@@ -205,7 +240,11 @@ class OutsideTest(Arrays):
         others = group_means(scores[:, :-1] @ self.content_whitening, owners, n) / kept[:, None]
         evidence = group_means(scores[:, -1:], owners, n) / kept[:, None]
         measures = _measures(leading, others, evidence[:, 0], missing, beyond / kept)
-        return smallest_rank_p_values(self.measures, measures.astype(np.float32))
+        if self.structure is not None:
+            scores = group_means(self.structure(features[:, -N_STRUCTURE:], content), owners, n)
+            measures = np.hstack([measures, np.where(RAW, scores, scores / kept[:, None])])
+        p_values, which = smallest_rank_p_values(self.measures, measures.astype(np.float32))
+        return p_values, which, group_means(left.astype(np.float64), owners, n)
 
 
 def _by_content(
@@ -243,17 +282,24 @@ def _measures(
     return np.stack([*distances, np.where(False if missing is None else missing, -evidence, -np.inf), beyond], axis=1)
 
 
-def smallest_rank_p_values(calibration: Float32, observed: Float32) -> Float:
-    """Return for each row observed its conformal p-value: the share of rows as extreme in any of their columns, (n,).
+def smallest_rank_p_values(calibration: Float32, observed: Float32) -> tuple[Float, NDArray[np.int64]]:
+    """Return for each row observed its conformal p-value, the share of rows as extreme in any of their columns, and
+    the column in which it is most extreme, each (n,).
 
     Calibration rows (m, k), large values extreme. Each observed row is ranked together with the calibration rows, as
     one of them would be: only then may the smallest of its ranks be compared with the smallest of each of theirs.
     """
     m = len(calibration)
     ranks = m - np.stack([np.searchsorted(np.sort(a), a) for a in calibration.T], axis=1)  # 1: the largest
-    counts = np.empty(len(observed))
+    middle = np.where(np.isfinite(calibration), calibration, 0).mean(axis=0)
+    reach = np.maximum(np.quantile(calibration, 0.99, axis=0, method="nearest") - middle, 1e-6)
+    counts, which = np.empty(len(observed)), np.empty(len(observed), np.int64)
     for i, row in enumerate(observed):
         beside = row >= calibration  # those whose rank it lowers
         own = 1 + (row <= calibration).sum(axis=0)
+        # of several that are as extreme the farthest off, those that have a reason before distances from everything
+        far = np.where(own == own.min(), (row - middle) / reach, -np.inf)
+        far[N_DISTANCES:] += np.where(far[N_DISTANCES:] > 1, 1e6, 0)
+        which[i] = far.argmax()
         counts[i] = ((ranks + beside).min(axis=1) <= own.min()).sum()
-    return (1 + counts) / (1 + m)
+    return (1 + counts) / (1 + m), which

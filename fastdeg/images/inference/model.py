@@ -57,20 +57,24 @@ class DegradationModel(Arrays):
         own_features: bool,
         by_lower_half: NDArray[np.bool_],
         coordinates: Coordinates | None = None,
+        history: bool = False,
         threads: int = 1,
     ) -> DegradationModel:
         """Learn from synthetic patches and their standardised parameters z, (n, d).
 
         ``n_images``: how many photographs they are of; ``own_features``: whether the features are an embedding of the
         user's; ``by_lower_half``, (d,): which parameters content can only raise, so that the lower half of a
-        photograph's patches tells them; ``coordinates``: of parameters some of which are directions.
+        photograph's patches tells them; ``coordinates``: of parameters some of which are directions;
+        ``history``: whether there are features for what a history does.
         """
         if coordinates is not None:
             by_lower_half = coordinates.of_targets(by_lower_half)
         features, groups, inside = synthetic.features, synthetic.groups, ~synthetic.uncompressed
         least_scale = 0.0 if own_features else LEAST_SCALE
         weights, jpeg_weights, tested_weights = (
-            np.ones(features.shape[1]) if own_features else feature_weights(n_images, features.shape[1], **purpose)
+            np.ones(features.shape[1])
+            if own_features
+            else feature_weights(n_images, directions=coordinates is not None, history=history, **purpose)
             for purpose in ({}, {"jpeg": True}, {"tested": True})
         )
         components, jpeg_components = Components.fit(features[inside], [weights, jpeg_weights], least_scale=least_scale)
@@ -92,7 +96,7 @@ class DegradationModel(Arrays):
         outside = OutsideTest.fit(
             features[some], s[some], ~quantized[some] if jpeg_summarizer else None,
             _beyond(s[some], jpeg_summarizer or summarizer), tested_weights, folds[some], rng,
-            least_scale=least_scale / 3, few=n_images < MANY_IMAGES,
+            least_scale=least_scale / 3, few=n_images < MANY_IMAGES, structure=history,
         )  # fmt: skip
         z, a = z[inside], a[inside, :N_LEADING]
         smooth = z if coordinates is None else coordinates.smooth(z)
@@ -177,8 +181,11 @@ class DegradationModel(Arrays):
         """The likelihood of a typical photograph of the space."""
         return (self.jpeg_summarizer or self.summarizer).likelihood
 
-    def outside_p_values(self, images: DescribedImages, s: Float, summaries: Summaries) -> Float:
-        """Return the probability that a photograph from inside the space is as unlike its images, (n,).
+    def test_outside(
+        self, images: DescribedImages, s: Float, summaries: Summaries
+    ) -> tuple[Float, NDArray[np.int64], Float]:
+        """Return the probability that a photograph from inside the space is as unlike its images, and why: see
+        `OutsideTest.p_values`.
 
         s, summaries: of their patches and of them, from `summaries`.
         """

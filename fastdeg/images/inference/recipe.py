@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._checks import choice, integer, number
 from fastdeg.bins import Bins
-from fastdeg.degradations.chain import Degradation, fixed_parameters
+from fastdeg.degradations.chain import Degradation, checked_history, fixed_parameters
+from fastdeg.degradations.history import Drawn, History
 from fastdeg.degradations.registry import space_of
+from fastdeg.degradations.steps import jpeg
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR, FACTOR, INTERPOLATIONS
 from fastdeg.degradations.steps.noise import NOISES
 from fastdeg.images.inference.coordinates import directions
 from fastdeg.space import DegradationSpace
 
 Embedding = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
+NOTHING = History()
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,18 @@ class Recipe:
     embed: Embedding | None
     patch_size: int
     directions: bool = False  # whether features tell a direction from its mirror image
+    history: History = NOTHING
     best_quality: float | None = None  # of the built-in compression: what never compressed patches stand for
+
+    @cached_property
+    def _halves(self) -> tuple[History, History]:
+        return self.history.halves()
+
+    def drawn(self, n: int, rng: np.random.Generator) -> list[Drawn]:
+        """Draw what the history came to for n variants of one blurred and downsampled patch."""
+        before, after = self._halves
+        shared = before.draw(rng)
+        return [shared + after.draw(rng) for _ in range(n)]
 
     def factor(self, parameters: dict[str, float]) -> float:
         """Return how many clean pixels make one degraded pixel, 1 where only the user's pipeline knows."""
@@ -50,6 +66,7 @@ def recipe_of(
     noise: str,
     interpolation: str,
     degrade: Degradation | None,
+    history: History | str | None,
     features: Embedding | None,
     patch_size: int,
 ) -> Recipe:
@@ -77,5 +94,7 @@ def recipe_of(
     best = None
     if "jpeg_quality" in names and degrade is None and features is None:
         best = space.axes[names.index("jpeg_quality")].high
+        best = None if best > jpeg.BEST else best  # the space itself holds what was never compressed
     turning = degrade is None and features is None and bool(directions(names).any())
-    return Recipe(names, fixed, noise, interpolation, degrade, features, size, turning, best)
+    drawn = checked_history(history, (*names, *fixed), noise, interpolation, degrade)
+    return Recipe(names, fixed, noise, interpolation, degrade, features, size, turning, drawn, best)

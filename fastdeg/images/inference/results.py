@@ -134,6 +134,8 @@ class Inference(ByValue):
     without_comb : ndarray of bool, shape (n,)
         Images without the comb of a JPEG quantisation where those of the space show one: never compressed, or resized
         or filtered since. No compression counts as the best quality of the space.
+    outside_reasons : tuple of str
+        Of each image that is outside: what is strange about it, and what would explain it; "" for the others.
     """
 
     distribution: Any
@@ -147,6 +149,7 @@ class Inference(ByValue):
     outside_p_values: Float
     all_inside_p_value: float
     without_comb: NDArray[np.bool_]
+    outside_reasons: tuple[str, ...] = ()
 
     def plot(self, ax: Axes | None = None, *, axis: int | str | Sequence[int | str] | None = None) -> Any:
         """Draw what each photo says of each axis: its estimate and the error of it; hollow where it is outside.

@@ -69,3 +69,7 @@ class Summaries:
     def joined(cls, parts: Sequence[Summaries]) -> Summaries:
         """Return those of the photographs of several parts."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    def of(self, which: NDArray[np.bool_]) -> Summaries:
+        """Return those of some of the photographs."""
+        return Summaries(self.values[which], self.n_patches[which], self.quantized[which])

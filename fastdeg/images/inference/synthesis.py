@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from fastdeg._threads import ordered_map
 from fastdeg._types import Float, Progress
-from fastdeg.degradations.chain import corrupt
+from fastdeg.degradations.chain import corrupt, with_size
 from fastdeg.degradations.fast import corrupted_variants, in_tones, noise_pool, shrink_at_once, shrink_by_area
 from fastdeg.degradations.pixels import check_image, to_float, to_uint8
 from fastdeg.degradations.registry import halves
-from fastdeg.images.features import MANY_IMAGES, luma, luma_features, luma_plane
+from fastdeg.images.features import MANY_IMAGES, further_features, luma, luma_features, luma_plane
 from fastdeg.images.inference.photo_priors import PARTLY, out_of_focus
 from fastdeg.images.inference.recipe import Embedding, Recipe
 from fastdeg.space import DegradationSpace
@@ -33,6 +33,7 @@ VARIANTS = 4  # noise and compression drawn for each blurred and downsampled pat
 JITTER = (0.7, 1.4), (-60.0, 60.0)  # further contrasts and brightnesses, of every second variant
 ROUNDS_AT_ONCE = 8  # patches of one piece of content that are made in a row
 SHARE_OF_FIT = 0.9  # of the progress of a fit; the rest is for learning from the features
+GREY = 0.1  # share of patches without colours, in fits with a history, to which colours say something
 UNCOMPRESSED_EVERY = 2  # patches: one more variant, never compressed, so that the lack of compression is known too
 
 
@@ -83,7 +84,8 @@ def synthesize(
     jittered = (np.arange(variants) % 2 == 1) & (len(images) >= MANY_IMAGES)
     rounds = max(1, -(-n_samples // (variants * len(pieces))))
     for_pool, *seeds = seed.spawn(1 + rounds * len(pieces))
-    normal = noise_pool(recipe.noise, recipe.patch_size, np.random.default_rng(for_pool))
+    kind = "color" if recipe.history else recipe.noise  # noise that is the same in all channels is cut from either
+    normal = noise_pool(kind, recipe.patch_size, np.random.default_rng(for_pool))
     jobs = list(product(range(0, rounds, ROUNDS_AT_ONCE), range(len(pieces))))  # in one job the piece is sent once
     compressed = [recipe.best_quality is None or i % UNCOMPRESSED_EVERY != 0 for i in range(rounds)]
 
@@ -181,20 +183,28 @@ def _samples(
         del named[-1]["jpeg_quality"]
         parameters[-1, recipe.names.index("jpeg_quality")] = recipe.best_quality
     clean = _varied(piece, recipe.patch_size * recipe.factor(named[0]), recipe.factor(named[0]), rng)
+    if recipe.history and clean.ndim == 3 and rng.random() < GREY:
+        clean = np.asarray(cv2.cvtColor(clean, cv2.COLOR_RGB2GRAY), np.uint8)
     if recipe.degrade is not None:
         degraded = [check_image(recipe.degrade(clean, p, rng), "image returned by degrade") for p in named]
         degraded = [x[: recipe.patch_size, : recipe.patch_size] for x in degraded]
     else:
-        settings: list[dict[str, Any]] = [
-            {**p, "noise": recipe.noise, "interpolation": recipe.interpolation} for p in named
+        drawn = recipe.drawn(len(named), rng)
+        fixed = {"noise": recipe.noise, "interpolation": recipe.interpolation}
+        settings = [
+            with_size(fixed | p | d.settings, clean.shape[:2], d.events) for p, d in zip(named, drawn, strict=True)
         ]
-        low = shrink_at_once(clean, settings[0], rng)
+        events = [d.events for d in drawn]
+        low = shrink_at_once(clean, settings[0], rng, events[0])
         pictures = in_tones(low, _tones(np.append(jittered, np.zeros(int(uncompressed), bool)), rng))
         if recipe.embed is None:
-            x = corrupted_variants(pictures, settings, normal, rng)
-            plane = luma_plane(x.reshape(-1, *x.shape[2:]), "BGR")
-            return luma_features(plane.reshape(x.shape[:3]), directions=recipe.directions), parameters
-        degraded = [corrupt(x, s, rng) for x, s in zip(pictures, settings, strict=True)]
+            x = corrupted_variants(pictures, settings, normal, rng, events)
+            planes = luma_plane(x.reshape(-1, *x.shape[2:]), "BGR").reshape(x.shape[:3])
+            features = luma_features(planes, directions=recipe.directions)
+            if recipe.history:
+                features = np.hstack([features, further_features(x, planes, "BGR")])
+            return features, parameters
+        degraded = [corrupt(x, s, rng, e) for x, s, e in zip(pictures, settings, events, strict=True)]
     if recipe.embed is not None:
         return degraded, parameters
     return luma_features(np.stack([luma(x) for x in degraded]), directions=recipe.directions), parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,23 @@ LOOK_ALIKES = 400  # bins for which the farthest that looks alike is sought
 def excess_p_value(n_outside: int, n: int, level: float) -> float:
     """Return the probability that at least n_outside of n images are called outside at the level by chance."""
     return float(binom.sf(n_outside - 1, n, level))
+
+
+def warn_of_outside(p_values: Float, level: float) -> None:
+    """Warn of photographs that look like none that the space can make."""
+    outside, n = int((p_values <= level).sum()), len(p_values)
+    if outside:
+        warnings.warn(
+            f"{outside} of {n} images look like none that the space can make, so the distribution says little of them "
+            f"(if all came from inside, so many would with probability {excess_p_value(outside, n, level):.2g}); "
+            "infer tells which",
+            stacklevel=3,
+        )
+
+
+def with_a_say(inside: NDArray[np.bool_], keep_outside: bool) -> NDArray[np.bool_]:
+    """Return which photographs a mixture is estimated from: those inside, or all where none is or all are kept."""
+    return inside | keep_outside | (not inside.any())
 
 
 def bootstrap(

@@ -156,3 +156,11 @@ def detail_statistics(plane, memory, out):
             start = (level * len(SIDES) + k) * len(QUANTILES)
             log_quantiles(counts, n, SIDES[k] ** 2, out[start : start + len(QUANTILES)])
             distance *= 3  # three windows side by side, in three rows, make the next larger one
+
+
+@kernel
+def planes_detail(planes, out):
+    """`detail_statistics` of each of several planes (n, height, width), contiguous float32, in the rows of out."""
+    memory = np.empty(3 * planes.shape[1] * planes.shape[2], np.float32)
+    for i in range(planes.shape[0]):
+        detail_statistics(planes[i], memory, out[i])

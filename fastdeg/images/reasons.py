@@ -1,0 +1,48 @@
+"""Why a photo is called outside of a space, in the user's words: what is strange, and what would explain it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdeg._types import Float
+from fastdeg.images.features import N_FEATURES
+from fastdeg.images.structure import REASONS
+from fastdeg.kernels.images.detail import N_STATISTICS as N_DETAIL_STATISTICS
+from fastdeg.kernels.images.edges import N_LEVELS
+from fastdeg.kernels.images.edges import N_STATISTICS as N_EDGE_STATISTICS
+
+NO_COMB = "no quantisation by JPEG shows, though the space always compresses: let jpeg_quality end above 100?"
+BEYOND = "what is read lies beyond the ranges of the space: widen them?"
+SHARPER = "edges are sharper than the space makes: sharpened?"
+SMOOTHER = "detail is smoother than the space makes: smoothed (median, bilateral, denoised) or enlarged?"
+ROUGHER = "detail is stronger than the space makes: grain, or content unlike the clean images?"
+UNLIKE = "unlike anything that the space makes: drawn, or another content than the clean images?"
+NOTICEABLE = 0.7  # standard deviations of features by which a photo differs from what is expected of it
+DISTANCES, COMB, RANGES = 2, 2, 3  # places of the measures of `inference.conformal`; statistics of structure follow
+
+
+def reasons(outside: NDArray[np.bool_], which: NDArray[np.int64], left: Float) -> tuple[str, ...]:
+    """Return for each photo why it is outside, "" for the others.
+
+    which: the measure that says so; left: what is left of its features where what is expected of them is taken out.
+    """
+    return tuple(_reason(int(k), row) if out else "" for out, k, row in zip(outside, which, left, strict=True))
+
+
+def _reason(measure: int, left: Float) -> str:
+    if measure > RANGES:
+        return REASONS[measure - RANGES - 1]
+    if measure in (COMB, RANGES):
+        return NO_COMB if measure == COMB else BEYOND
+    if len(left) < N_FEATURES:  # an embedding of the user's
+        return UNLIKE
+    end = N_FEATURES - 2 - N_DETAIL_STATISTICS
+    edges = left[end - N_EDGE_STATISTICS : end].reshape(N_LEVELS, -1)
+    sharp = float(edges[0].mean() - edges[-1].mean())
+    detail = float(left[end : end + N_DETAIL_STATISTICS].mean())
+    if sharp > NOTICEABLE:
+        return SHARPER
+    if detail < -NOTICEABLE or sharp < -NOTICEABLE:
+        return SMOOTHER
+    return ROUGHER if detail > NOTICEABLE else UNLIKE
