@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
+from functools import partial, reduce
 from typing import Any, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from fastdeg._files import read_archive, write_archive
 from fastdeg._types import Float
 from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.bins.masses import Masses, bin_masses, merge_masses
+from fastdeg.distributed import fold, is_collection
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.moments import Moments, merge, partial_moments
 
@@ -66,7 +68,8 @@ class Accumulator:
         Parameters
         ----------
         samples : array_like or data frame, shape (n, d)
-            In the units of the bins; the columns of a data frame are taken by name.
+            In the units of the bins; the columns of a data frame are taken by name. Arrays and data frames of Dask are
+            taken chunk by chunk, where Dask computes by default.
         weights : array_like, shape (n,), optional
             Weights >= 0; one each by default.
         outside : {"raise", "clip", "drop"}
@@ -86,6 +89,9 @@ class Accumulator:
         """
         bins = self.bins
         named = _checks.by_name(samples, "samples", bins.names) if bins.space else samples
+        if is_collection(named):
+            of_chunk = partial(_of_chunk, bins, outside=outside, threads=threads or 1)
+            return self.merge(fold(of_chunk, _merged, {"samples": named, "weights": weights}))
         x = _checks.float_array(named, "samples", ("n", bins.ndim), finite=False, keep_float32=True)
         w = None if weights is None else _checks.float_array(weights, "weights", (len(x),))
         if outside == "drop":
@@ -178,3 +184,11 @@ class Accumulator:
 
     def __repr__(self) -> str:
         return f"Accumulator({self.bins!r}, weight {self.weight:.6g})"
+
+
+def _of_chunk(bins: Bins, samples: Any, weights: Any, **options: Any) -> Accumulator:
+    return Accumulator(bins).update(samples, weights, **options)
+
+
+def _merged(*parts: Accumulator) -> Accumulator:
+    return reduce(Accumulator.merge, parts, Accumulator(parts[0].bins))

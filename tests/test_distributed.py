@@ -53,6 +53,7 @@ def test_a_cluster_gives_the_bits_of_a_merge_in_order(client, bins, chunks):
     weights = np.random.default_rng(1).random(len(samples))
     whole = in_order(bins, chunks, np.split(weights, np.cumsum(rows)[:-1]))
     for given in (weights, da.from_array(weights, chunks=500)):
+        assert fd.Accumulator(bins).update(x, given) == whole
         assert fd.BinnedDistribution.from_samples(bins, x, given) == whole.distribution()
         for ours, expected in zip(fd.weighted_moments(x, given), whole.moments(), strict=True):
             assert_array_equal(ours, expected)
