@@ -63,7 +63,9 @@ def test_processes(space, reading):
         assert_array_equal(read(space), reading)
 
 
-@pytest.mark.parametrize("n_workers", [1, 2])
+@pytest.mark.parametrize(
+    "n_workers", [2, pytest.param(1, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_a_cluster(space, reading, n_workers):
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": n_workers, "threads_per_worker": 1, "dashboard_address": None}
@@ -105,6 +107,7 @@ def test_the_command_line_on_a_cluster_of_its_own(run, folder, tmp_path, capfd):
     assert "no scheduler answers" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_interrupt_on_a_cluster_ends_it(run, folder, tmp_path):
     pytest.importorskip("distributed")
     many = tmp_path / "many"
