@@ -130,14 +130,18 @@ def _chosen_axes(bins: Bins, axis: Any) -> list[int]:
 
 
 def tradeoff(path: Any, ax: Axes | None) -> Axes:
-    """Draw accuracy against generalisation of a trade-off path, and of the mixtures beside it."""
+    """Draw accuracy against generalisation of a trade-off path and of the mixtures beside it, in dB where it has them."""
     here: Axes = new_axes(ax)[0, 0]
+    in_decibels = path.target_gain is not None
+    x, y = ("prior_gain", "target_gain") if in_decibels else ("kl_to_prior", "distance_to_target")
     for curve, line, color, name in (
         (path.mixtures, "s--", PRIOR, "mixtures of q and prior"),
         (path.crafted, "o-", CRAFTED, "crafted"),
     ):
-        here.plot(curve.kl_to_prior, curve.distance_to_target, line, ms=4, color=color, label=name)
+        here.plot(getattr(curve, x), getattr(curve, y), line, ms=4, color=color, label=name)
     here.set(xlabel="KL to the prior (nats)", ylabel="distance to the target, $w_F$ FD² + $w_W$ W")
+    if in_decibels:
+        here.set(xlabel="gain over the prior (dB)", ylabel="gain on the target (dB)")
     here.spines[["top", "right"]].set_visible(False)
     here.legend(frameon=False)
     return here

@@ -311,6 +311,7 @@ def test_paths_carry_decibels(forecast, bins, narrow):
     mixed = fd.baselines.mixture(narrow, prior, path.mixture_weights[1])
     expected = forecast.gain(mixed, target=narrow, prior=prior).target
     assert_allclose(path.mixtures.target_gain[1], expected, atol=1e-4)
+    assert path.plot().lines[1].get_xdata().tolist() == path.prior_gain.tolist()
     assert fd.tradeoff_path(narrow, [0.3]).target_gain is None
 
 
