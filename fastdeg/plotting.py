@@ -130,7 +130,7 @@ def _chosen_axes(bins: Bins, axis: Any) -> list[int]:
 
 
 def tradeoff(path: Any, ax: Axes | None) -> Axes:
-    """Draw accuracy against generalisation of a trade-off path and of the mixtures beside it, in dB where it has them."""
+    """Draw accuracy against generalisation of a trade-off path and of its mixtures, in decibels where it has them."""
     here: Axes = new_axes(ax)[0, 0]
     in_decibels = path.target_gain is not None
     x, y = ("prior_gain", "target_gain") if in_decibels else ("kl_to_prior", "distance_to_target")

@@ -23,7 +23,7 @@ from fastdeg.cli.examples import examples_text
 
 # verb: what it does, the options that it needs, and those that it takes
 VERBS = {
-    "demo": ("play an application with known degradations, start to end", "", "--output --force --seed"),
+    "demo": ("play an application with known degradations, start to end", "", "--forecast --output --force --seed"),
     "craft": (
         "craft p from reference photos and clean images, or from annotations",
         "--output",

@@ -27,6 +27,7 @@ def comparison_table(summary: Mapping[str, Any]) -> tuple[list[str], list[list[s
     columns = {
         "distribution": "distribution",
         "target_gain": "on your photos (dB)",
+        "application_gain": "application (dB)",
         "prior_gain": "elsewhere (dB)",
         "mass_on_true_bins": "mass on true bins",
         "effective_bins": "effective bins",
@@ -36,6 +37,8 @@ def comparison_table(summary: Mapping[str, Any]) -> tuple[list[str], list[list[s
     }
     rows = summary["comparison"]
     shown = [key for key in columns if key in rows[0]]
+    if "target_gain" in shown:  # decibels say what distances stand for
+        shown = [key for key in shown if not key.startswith("emd")]
     formats = {"distribution": "{}", "effective_bins": "{:.1f}"}
     return [columns[key] for key in shown], [
         [
