@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,14 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+VERSION = 1
+LARGE = 200_000_000  # bytes unpacked, from which on a file is looked at twice
+DENSE = 200  # bytes unpacked for each one packed, beyond which there is nothing in them
+DAMAGE = (
+    KeyError, IndexError, TypeError, AttributeError, AssertionError, ArithmeticError, RecursionError, MemoryError,
+    np.linalg.LinAlgError,
+)  # fmt: skip
 
 
 @contextmanager
@@ -50,27 +59,62 @@ def write_archive(
     compressed: bool = True,
 ) -> None:
     """Write arrays with a JSON header to a ``.npz`` file; large ones of random digits are quicker left as they are."""
-    contents: dict[str, Any] = {"header": np.array(json.dumps({"format": format, "version": 1, **header})), **arrays}
+    contents: dict[str, Any] = {
+        "header": np.array(json.dumps({"format": format, "version": VERSION, **header})),
+        **arrays,
+    }
     with replaced_file(path) as file:
         (np.savez_compressed if compressed else np.savez)(file, **contents)
 
 
-def read_archive(path: str | os.PathLike[str], format: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return header and arrays of a file that `write_archive` wrote in the same format.
+def read_archive(
+    path: str | os.PathLike[str], format: str, *, version: int | None = VERSION
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return header and arrays of a file that `write_archive` wrote in the same format and version (None: any).
 
     Raises
     ------
     FileNotFoundError, ValueError
         When there is no such file, or it holds something else.
     """
+    name = os.fspath(path)
     try:
+        with zipfile.ZipFile(path) as file:
+            size = sum(member.file_size for member in file.infolist())
+            if size > LARGE and size > DENSE * os.path.getsize(path):
+                raise ValueError(f"{name}: expected arrays, got {size / 1e9:.3g} GB of next to nothing, not unpacked")
         with np.load(path, allow_pickle=False) as file:
             header: dict[str, Any] = json.loads(str(file["header"]))
-            arrays = {key: file[key] for key in file.files if key != "header"}
-        if header["format"] == format:
-            return header, arrays
+            if not isinstance(header, dict) or header.get("format") != format:
+                raise TypeError
+            if version is not None and header.get("version") != version:
+                raise ValueError(f"{name}: of version {header.get('version')!r}, which this fastdeg does not read")
+            return header, {key: file[key] for key in file.files if key != "header"}
     except FileNotFoundError:
-        raise FileNotFoundError(f"{os.fspath(path)}: no such file") from None
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile, TypeError):
+        raise FileNotFoundError(f"{name}: no such file") from None
+    except IsADirectoryError:
+        raise ValueError(f"{name}: expected a file written by {format}.save, got a folder") from None
+    except PermissionError:
+        raise PermissionError(f"{name}: may not be read (permissions)") from None
+    except ValueError as error:
+        if str(error).startswith(f"{name}: "):
+            raise
+    except (*DAMAGE, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError):
         pass
-    raise ValueError(f"{os.fspath(path)}: expected a file written by {format}.save")
+    raise ValueError(f"{name}: expected a file written by {format}.save")
+
+
+@contextmanager
+def damage_told(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what goes wrong while something is made of a file's contents into a ValueError that names the file."""
+    name = os.fspath(path)
+    try:
+        yield
+    except KeyError as missing:
+        raise ValueError(f"{name}: expected the entry {missing}, got none") from None
+    except ValueError as error:
+        if str(error).startswith(name):
+            raise
+        raise ValueError(f"{name}: damaged: {error}") from None
+    except DAMAGE as error:
+        raise ValueError(f"{name}: damaged: {type(error).__name__} {error}") from None

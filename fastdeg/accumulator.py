@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastdeg import _checks
-from fastdeg._files import read_archive, write_archive
+from fastdeg._files import damage_told, read_archive, write_archive
 from fastdeg._types import Float
 from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.bins.masses import Masses, bin_masses, merge_masses
@@ -167,12 +167,10 @@ class Accumulator:
             When the file holds something else.
         """
         header, arrays = read_archive(path, FORMAT)
-        try:
+        with damage_told(path):
             result = cls(bins_from_arrays(header | arrays))
             result._masses = Masses(arrays["mass"], arrays["mass_residual"], Fraction(header["squares"]))
             result._moments = Moments(*(arrays[f"moments_{name}"] for name in Moments.__dataclass_fields__))
-        except KeyError as missing:
-            raise ValueError(f"{os.fspath(path)}: expected the entry {missing}, got none") from None
         return result
 
     def __eq__(self, other: object) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastdeg import _checks
-from fastdeg._files import read_archive, write_archive
+from fastdeg._files import damage_told, read_archive, write_archive
 from fastdeg._types import Float
 from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.bins.masses import bin_masses, merge_masses
@@ -254,10 +254,8 @@ class BinnedDistribution:
             When the file holds something else.
         """
         header, arrays = read_archive(path, FORMAT)
-        try:
+        with damage_told(path):
             return cls(bins_from_arrays(header | arrays), arrays["pmf"], n_samples=header["n_samples"])
-        except KeyError as missing:
-            raise ValueError(f"{os.fspath(path)}: expected the entry {missing}, got none") from None
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from fastdeg import _checks
-from fastdeg._files import read_archive, write_archive
+from fastdeg._files import damage_told, read_archive, write_archive
 from fastdeg._threads import single_blas_thread
 from fastdeg._types import ByValue, Float, Progress
 from fastdeg.bins import Bins, bins_from_arrays
@@ -226,7 +226,7 @@ class TrainingForecast(BaseEstimator):
             When there is no such file, or it holds something else.
         """
         header, arrays = read_archive(path, FORMAT)
-        try:
+        with damage_told(path):
             both = header | arrays
             state = {key.removeprefix("bins_"): value for key, value in both.items() if key.startswith("bins_")}
             steps = History.from_dict(header["history"])
@@ -239,8 +239,6 @@ class TrainingForecast(BaseEstimator):
             moments = Moments(**{name: arrays[name] for name in _ARRAYS}, ridge=header["ridge"])
             groups = BinGroups(arrays["labels"], found.bins.volumes)
             found._set(moments, groups, header["n_images"])
-        except KeyError as missing:
-            raise ValueError(f"{os.fspath(path)}: expected the entry {missing}, got none") from None
         return found
 
     def _set(self, moments: Moments, groups: BinGroups, n_images: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg import __version__
-from fastdeg._files import read_archive, write_archive
+from fastdeg._files import damage_told, read_archive, write_archive
 from fastdeg.bins import Bins, bins_from_arrays
 from fastdeg.degradations.history import History, as_history
 from fastdeg.images.inference.model import DegradationModel
@@ -47,11 +47,11 @@ def read_estimator(
 
     own: the user's callables by name, None for those that are built in.
     """
-    header, arrays = read_archive(path, FORMAT)
-    if header["version"] != VERSION:
+    header, arrays = read_archive(path, FORMAT, version=None)
+    if header.get("version") != VERSION:
         raise ValueError(
             f"{os.fspath(path)}: fitted by another version of fastdeg, {header.get('fastdeg', '0.1.0 or earlier')} "
-            f"(version {header['version']} of the file, expected {VERSION}), whose features differ: fit it again"
+            f"(version {header.get('version')} of the file, expected {VERSION}), whose features differ: fit it again"
         )
     for name in OWN:
         if name in header["own"] and own[name] is None:
@@ -61,11 +61,9 @@ def read_estimator(
     split = [(*name.partition("."), value) for name, value in arrays.items()]
     arrays = {f"{OLDER_NAMES.get(part, part)}{dot}{rest}": value for part, dot, rest, value in split}
     bins_arrays = {k.removeprefix("bins."): v for k, v in arrays.items() if k.startswith("bins.")}
-    try:
+    with damage_told(path):
         bins, parameters = bins_from_arrays(header["bins"] | bins_arrays), header["parameters"]
         if bins.space is not None and "downsampling" in bins.space.names:
             parameters["downsampling"] = None  # files of 0.1.0 hold a factor that nothing used
         parameters["history"] = History.from_dict(header["history"]) or None if "history" in header else None
         return bins, parameters, DegradationModel.from_arrays(arrays), header["n_images"]
-    except KeyError as missing:
-        raise ValueError(f"{os.fspath(path)}: expected the entry {missing}, got none") from None

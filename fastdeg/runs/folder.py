@@ -143,7 +143,7 @@ def read_summary(run: Path, *, any_version: bool = False) -> dict[str, Any]:
         raise FileNotFoundError(f"{run}: not a run folder (no {RUN_FILE} in it)")
     try:
         summary = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file}: expected JSON, got {error}") from None
     if not isinstance(summary, dict) or summary.get("format") != FORMAT:
         raise ValueError(f"{file}: expected the summary of a fastdeg run")
