@@ -183,3 +183,24 @@ def test_small_images_of_one_size_for_a_batch():
     free = fd.DegradationTransform(p, seed=0)
     with pytest.raises(RuntimeError, match="equal size"):
         collate([free(IMAGE, index=i)[0] for i in range(20)])
+
+
+@pytest.mark.parametrize("bins", [paper_bins(), fd.CentroidBins([[1.0, 5, 40], [2, 9, 80]], space=paper_bins().space)])
+def test_draws_have_the_probabilities_of_the_distribution(bins):
+    pmf = np.random.default_rng(0).dirichlet(np.full(bins.n_bins, 0.5))
+    pmf[:1] = 0
+    p = fd.BinnedDistribution(bins, pmf / pmf.sum())
+
+    def numbers(image, parameters, rng):
+        return np.array(list(parameters.values()))
+
+    transform = fd.DegradationTransform(p, degrade=numbers, seed=0)
+    rows = np.array([transform(IMAGE, index=i)[0] for i in range(8000)])
+    counts = bins.histogram(rows)
+    assert counts[0] == 0
+    assert (np.abs(counts - 8000 * p.pmf) <= 5 * np.sqrt(8000 * p.pmf) + 1).all()
+    if isinstance(bins, fd.GridBins):  # uniform within the cells
+        cells = np.array([axis.widths[0] for axis in bins.space.axes])
+        within = (rows - bins.centers[bins.assign(rows)]) / cells
+        assert np.abs(within.mean(axis=0)).max() < 0.02
+        assert within.var(axis=0) == pytest.approx(1 / 12, rel=0.05)

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from fastdeg._checks import choice, integer
 from fastdeg.degradations import registry
 from fastdeg.degradations.chain import Degradation, checked_history, degrade_by, fixed_parameters
-from fastdeg.degradations.history import History
+from fastdeg.degradations.draws import Draws
+from fastdeg.degradations.history import Drawn, History
 from fastdeg.degradations.pixels import Image, check_image
 from fastdeg.degradations.steps.downsampling import FACTOR, INTERPOLATIONS
 from fastdeg.degradations.steps.noise import NOISES
@@ -97,12 +98,15 @@ class DegradationTransform:
         else:
             self.fixed = fixed_parameters(self.names, downsampling, degrade)
         self.distribution = distribution
-        self.distribution.sample(0)  # what draws need is summed once, before workers are forked
+        self._draws = Draws(distribution)
         if rng is not None:
             if seed is not None:
                 raise ValueError("rng: expected None beside seed, of which it is the earlier name")
             warnings.warn("rng: of DegradationTransform is named seed now", DeprecationWarning, stacklevel=2)
         self.history = checked_history(history, (*self.names, *self.fixed), noise, interpolation, degrade)
+        known = registry.parameters()  # looked up once; axes lie within the ranges, so that draws need rounding only
+        self._whole = [name for name in self.names if name in known and known[name].whole]
+        self._options = {"noise": self.noise, "interpolation": self.interpolation}
         self.epoch = 0
         self._streams = Streams(rng if seed is None else seed)
 
@@ -156,15 +160,13 @@ class DegradationTransform:
             raise ValueError(f"epoch: expected an index beside it, got {epoch} alone; set_epoch sets it for all calls")
         else:
             rng = self._streams.of_worker(self.epoch)
-        values = self.distribution.sample(1, rng)[0]
-        parameters = {**dict(zip(self.names, map(float, values), strict=True)), **self.fixed}
+        parameters = dict(zip(self.names, self._draws(rng), strict=True)) | self.fixed
         if self.degrade is not None:
             return self.degrade(check_image(image), parameters, rng), parameters
-        known = registry.parameters()
-        used = {name: known[name].check(value) if name in known else value for name, value in parameters.items()}
-        drawn = self.history.draw(rng)
-        settings = used | {"noise": self.noise, "interpolation": self.interpolation}
-        return degrade_by(image, settings, rng, drawn), used | drawn.parameters
+        for name in self._whole:
+            parameters[name] = float(round(parameters[name]))
+        drawn = self.history.draw(rng) if self.history else Drawn()
+        return degrade_by(image, parameters | self._options, rng, drawn), parameters | drawn.parameters
 
     def __repr__(self) -> str:
         fixed = "".join(f", {name}={value:g}" for name, value in self.fixed.items())
