@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 import psutil
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import fastdeg as fd
 from fastdeg.cli import main
@@ -75,6 +75,17 @@ def test_a_cluster(space, reading, n_workers):
         joblib.parallel_config("dask", client=client),
     ):
         assert_array_equal(read(space), reading)
+
+
+def test_pieces_say_what_all_images_at_once_say(space, folder, monkeypatch):
+    estimator = fd.DegradationEstimator(fd.GridBins(space), downsampling=2, n_samples=200, patch_size=32)
+    estimator.fit(photos(3, 120, 0))
+    whole = estimator.infer(list_images(folder), outside_level=0.2)
+    monkeypatch.setattr("fastdeg.images.description.PIECE", 2)
+    pieces = estimator.infer(list_images(folder), outside_level=0.2)
+    assert_allclose(pieces.outside_p_values, whole.outside_p_values, rtol=1e-12)
+    assert_allclose(pieces.posterior, whole.posterior, rtol=1e-5, atol=1e-9)
+    assert_array_equal(pieces.outside, whole.outside)
 
 
 def test_a_file_that_is_no_image_is_named(space, reading, folder, tmp_path):

@@ -370,10 +370,10 @@ class DegradationEstimator(BaseEstimator):
 
     def _tested(self, images: Images) -> tuple[Summaries, Float, tuple[NDArray[np.int64], Float]]:
         """Return the summaries, the p-value of each image inside, and which measure and what features say so."""
-        x = self._described(images)
-        summaries, by_patch = self.model_.summaries(x)
-        p_values, which, left = self.model_.test_outside(x, by_patch, summaries)
-        return summaries, p_values, (which, left)
+        self._check_fitted()
+        parts = zip(*(self.model_.tested(x) for x in in_pieces(images, self._recipe())), strict=True)
+        summaries, p_values, which, left = map(list, parts)
+        return Summaries.joined(summaries), np.concatenate(p_values), (np.concatenate(which), np.concatenate(left))
 
     def _with_a_say(self, images: Images, keep_outside: bool) -> Summaries:
         summaries, p_values, _ = self._tested(images)

@@ -181,6 +181,11 @@ class DegradationModel(Arrays):
         """The likelihood of a typical photograph of the space."""
         return (self.jpeg_summarizer or self.summarizer).likelihood
 
+    def tested(self, images: DescribedImages) -> tuple[Summaries, Float, NDArray[np.int64], Float]:
+        """Return the summary statistics of photographs, and what `test_outside` says of each."""
+        summaries, by_patch = self.summaries(images)
+        return summaries, *self.test_outside(images, by_patch, summaries)
+
     def test_outside(
         self, images: DescribedImages, s: Float, summaries: Summaries
     ) -> tuple[Float, NDArray[np.int64], Float]:
