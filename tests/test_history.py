@@ -15,7 +15,8 @@ import fastdeg as fd
 from fastdeg.cli import main
 from fastdeg.cli.inputs import read_history, read_space
 from fastdeg.degradations import Choice, HistoryStep, OneOf, Uniform
-from fastdeg.runs.folder import read_csv
+from fastdeg.runs.folder import read_csv, read_summary
+from fastdeg.runs.handover import load_transform
 
 SHARPENED = {"step": "sharpening", "sharpening_amount": [1, 2], "sharpening_radius": {"log_uniform": [0.5, 2]}}
 
@@ -297,3 +298,26 @@ def test_the_history_of_a_space_goes_from_the_command_line_to_the_pairs(tmp_path
     space.write_text(space.read_text() + "  - {step: Gaussian noise, noise_sigma: 3}\n")
     assert main([str(word) for word in [*command, "--force"]]) == 2
     assert "space.yaml: history[2]: expected no parameter that is crafted" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_history_of_a_space_goes_from_photos_to_training(tmp_path, capsys):
+    space, axes = tmp_path / "space.yaml", "axes:\n  - {name: noise_sigma, low: 0, high: 40, n_bins: 4}\n"
+    space.write_text(axes + "history:\n  - {step: Gaussian noise, noise: color}\n  - {step: median, median_size: 3}\n")
+    history = read_history(str(space))
+    for name in ("clean", "photos"):
+        (tmp_path / name).mkdir()
+    for k in range(10):
+        clean = photographs()[k % 2][30 * k : 30 * k + 260, 20 * k : 20 * k + 300]
+        photo = fd.degrade(photographs()[0][k:, k:], downsampling=4, noise_sigma=25, history=history, rng=k)
+        for folder, pixels in (("clean", clean), ("photos", photo)):
+            PIL.Image.fromarray(pixels).save(tmp_path / folder / f"{k}.png")
+    words = ["--references", tmp_path / "photos", "--clean", tmp_path / "clean", "--space", space]
+    for verb, more in (("estimate", []), ("craft", ["--generalization", "0.2"])):
+        command = [verb, *words, *more, "-o", tmp_path / verb]
+        assert main([str(word) for word in command]) == 0
+        assert read_summary(tmp_path / verb)["inputs"]["history"] == history.to_dict()
+    q = fd.BinnedDistribution.load(tmp_path / "estimate" / "target.npz").pmf
+    assert q[2] > 0.5  # the median takes half of the noise away, which the fit has seen
+    assert load_transform(tmp_path / "craft", seed=0).history == history
+    capsys.readouterr()

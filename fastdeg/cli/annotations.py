@@ -221,7 +221,7 @@ def craft_from_annotations(
         "n_rows": len(annotations.parameters),
         "n_bins": bins.n_bins,
         "binning_distance": moved,
-        "history": history and history.to_dict(),
+        "history": None if history is None else history.to_dict(),
     }
     return run, inputs
 

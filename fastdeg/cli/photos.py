@@ -14,7 +14,7 @@ import fastdeg as fd
 from fastdeg import baselines
 from fastdeg._types import Progress
 from fastdeg.cli import console
-from fastdeg.cli.inputs import read_space, refuse
+from fastdeg.cli.inputs import read_history, read_space, refuse
 from fastdeg.cli.prior import prior_over
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
 from fastdeg.distribution import BinnedDistribution
@@ -33,6 +33,9 @@ def fit_estimator(options: argparse.Namespace) -> Fitted:
     """Read both folders and fit the estimator; return it with the references by name, the notes and the inputs."""
     space = read_space(options.space or "paper")
     given = {name: getattr(options, name) for name in ("downsampling", "noise") if getattr(options, name) is not None}
+    history = read_history(options.space, space.names)
+    if history is not None:
+        given["history"] = history
     if options.degrade is not None:
         refuse(options, ("noise",), "the built-in chain, not with --degrade")
         given["degrade"] = pipeline(options.degrade)
@@ -55,6 +58,7 @@ def fit_estimator(options: argparse.Namespace) -> Fitted:
         "downsampling": given.get("downsampling"),
         "noise": estimator.noise,
         "degrade": options.degrade,
+        "history": None if history is None else history.to_dict(),
     }
     return estimator, references.by_name, [*references.notes, *clean.notes], inputs
 
