@@ -98,7 +98,7 @@ def test_wrong_qualities_are_named():
 def test_every_second_variant_of_many_photographs_has_tones_of_its_own():
     clean = [photo[:320, left : left + 160] for photo in photographs() for left in (0, 160, 320, 480)]
     space, seed = paper_bins().space, np.random.SeedSequence(0)
-    recipe = Recipe(space.names, {"downsampling": 4}, "gray", "cubic", None, None, 32, space.axes[2].high)
+    recipe = Recipe(space.names, {"downsampling": 4}, "gray", "cubic", None, None, 32, best_quality=space.axes[2].high)
 
     def draw(n, rng):
         return rng.uniform([0, 0, 30], [5, 50, 90], (n, 3))
