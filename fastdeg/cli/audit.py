@@ -51,7 +51,7 @@ def _of_run(folder: Path) -> tuple[BinnedDistribution, BinnedDistribution | None
 
 def _print(found: Audit) -> None:
     for sentence in found.sentences:
-        print(sentence)
+        console.say(sentence)
     options = found.options
     for title, lines in (
         ("Keys without effect", options.without_effect),
@@ -60,9 +60,9 @@ def _print(found: Audit) -> None:
         ("Beyond the axes", [f"{name} (probability {p:.2g})" for name, p in options.outside.items()]),
     ):
         if lines:
-            print(f"\n{title}:")
+            console.say(f"\n{title}:")
             for line in lines:
-                print(f"  - {line}")
+                console.say(f"  - {line}")
     header = ["axis", *(f"trained {level:.0%}" for level in LEVELS)]
     compared = found.target is not None
     header += [*(f"photos {level:.0%}" for level in LEVELS), "verdict"] if compared else []
@@ -72,5 +72,5 @@ def _print(found: Audit) -> None:
         rows.append(
             [*row, *(f"{value:.3g}" for value in axis.photos or ()), *([axis.verdict or ""] if compared else [])]
         )
-    print()
+    console.say("")
     console.print_table(f"{options.framework}, ×{options.scale:g}", header, rows)

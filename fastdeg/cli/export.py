@@ -40,7 +40,8 @@ def run(options: argparse.Namespace) -> None:
     else:
         rows = [[name, *(f"{value:.4g}" for value in values)] for name, values in p.quantiles(LEVELS).items()]
         console.print_table("Crafted p", ["axis", *(f"{level:.0%}" for level in LEVELS)], rows)
-        print(f"Written: {', '.join(map(str, written))}")
+        for path in written:
+            console.written(path)
     console.note(f"{export.lost_mass:.3g} of p lies outside of this; earth mover's distance to p {export.distance:.3g}")
     for text in export.notes:
         console.note(text)
