@@ -12,6 +12,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+import fastdeg._forks  # noqa: F401 - looks after forks from now on
+
 __version__ = "0.1.0"
 
 # public name -> module that defines it

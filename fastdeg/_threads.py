@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,20 +14,20 @@ from typing import Any, TypeVar
 
 import numba
 
+from fastdeg._forks import at_fork, forked
+
 # Below this many elementary operations, some 50 µs, the launch of the threads costs more than it saves.
 SMALL_WORK = 100_000
 
 T = TypeVar("T")
 _numba_config: Any = numba.config
-_launched_in_process: int | None = None  # process that made the first parallel launch
-_forked_after_launch = False
 
 
 def thread_count(threads: int | None = None, work: float = float("inf")) -> int:
     """Threads to launch for ``work`` elementary operations: 1 where serial is faster or the only safe choice."""
     if threads is not None and (isinstance(threads, bool) or not hasattr(threads, "__index__") or threads < 1):
         raise ValueError(f"threads: expected a positive integer or None, got {threads!r}")
-    if work < SMALL_WORK or threads == 1 or _forked_after_launch:
+    if work < SMALL_WORK or threads == 1 or _unsafe_after_fork():
         return 1
     if threading.current_thread() is not threading.main_thread() and layer() not in ("tbb", "omp"):
         return 1  # two threads in numba's workqueue end the process
@@ -39,18 +38,18 @@ def thread_count(threads: int | None = None, work: float = float("inf")) -> int:
 @contextmanager
 def numba_threads(count: int) -> Iterator[None]:
     """Launch on so many of numba's threads, and leave the caller's setting as it was."""
-    global _launched_in_process
     before = numba.get_num_threads()
     numba.set_num_threads(count)
     try:
         yield
     finally:
         numba.set_num_threads(before)
-        _launched_in_process = os.getpid()
 
 
 def worker_pool(threads: int | None) -> ThreadPoolExecutor:
     """Return a pool of so many threads, in each of which kernels run on one: a new thread would use all of numba's."""
+    if _unsafe_after_fork():  # all is serial already, and numba's setting would launch
+        return ThreadPoolExecutor(1)
     return ThreadPoolExecutor(thread_count(threads), initializer=numba.set_num_threads, initargs=(1,))
 
 
@@ -77,12 +76,17 @@ def signals_as_raised() -> Iterator[None]:
         raise cause from None
 
 
-def _after_fork() -> None:
-    global _forked_after_launch
-    _forked_after_launch = _launched_in_process is not None and layer() != "workqueue"
+def _unsafe_after_fork() -> bool:
+    """Whether this is a forked child in which numba's first launch may hang for ever, or end the process.
 
-
-os.register_at_fork(after_in_child=_after_fork)
+    So it is with OpenMP, whoever used it before the fork: numba, torch, or the user's own parallel code.
+    """
+    if not forked():
+        return False
+    try:
+        return numba.threading_layer() not in ("workqueue", "tbb")
+    except ValueError:  # numba has launched nothing yet
+        return True
 
 
 class SharedLimit:
@@ -97,7 +101,7 @@ class SharedLimit:
         self._within: dict[object, int] = {}  # thread of each entry
         self._restore = ExitStack()
         lock = self._lock
-        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=self._after_fork)
+        at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=self._after_fork)
 
     @contextmanager
     def __call__(self) -> Iterator[None]:

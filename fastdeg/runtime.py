@@ -34,7 +34,7 @@ def configuration() -> dict[str, Any]:
         "threads": numba.get_num_threads(),
         "cpu_count": os.cpu_count(),
         "threading_layer": layer(),
-        "cache_folder": str(cache_folder()),
+        "cache_folder": str(cache_folder()) if cache_folder() != Path("") else "none: not compiled, or not cached",
         "kernels_cached": kernels_cached(),
     }
 
@@ -56,7 +56,8 @@ def cache_folder() -> Path:
     """Return the folder where numba keeps the machine code of the kernels."""
     from fastdeg.kernels.measure.binning import assign_grid
 
-    return Path(assign_grid.serial.stats.cache_path or "")
+    stats = getattr(assign_grid.serial, "stats", None)  # none with NUMBA_DISABLE_JIT
+    return Path((stats.cache_path if stats else None) or "")
 
 
 def kernels_cached() -> bool:

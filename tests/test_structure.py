@@ -7,11 +7,11 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fastdeg"
 FILES = sorted(PACKAGE.rglob("*.py"))
-SHARED = {"fastdeg._checks", "fastdeg._files", "fastdeg._types", "fastdeg._threads", "fastdeg.kernels._jit"}
+SHARED = {f"fastdeg.{name}" for name in ("_checks", "_files", "_types", "_threads", "_forks", "kernels._jit")}
 
 # floors of the house, from the ground up: a room imports from its own floor and from those below
 FLOORS = (
-    ("_types", "_files", "_threads", "opencv"),
+    ("_types", "_files", "_forks", "_threads", "opencv"),
     ("_checks", "kernels", "distributed"),
     ("space", "nearest", "moments"),
     ("bins",),

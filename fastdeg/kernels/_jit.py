@@ -19,6 +19,7 @@ import numpy as np
 
 from fastdeg import __version__
 from fastdeg._threads import numba_threads, thread_count
+from fastdeg.kernels._disk_cache import keep_on_disk
 
 # Accuracy-neutral subset of fastmath for reductions: NaN and infinity keep their meaning.
 REASSOCIATE = frozenset({"nsz", "arcp", "contract", "reassoc"})
@@ -124,8 +125,9 @@ def _compile(
         fastmath=flags,
         inline=inline,
         parallel=loops,
-        cache=not os.environ.get("FASTDEG_NO_CACHE"),
     )(copy)
+    if not os.environ.get("FASTDEG_NO_CACHE"):
+        keep_on_disk(compiled, copy)
     _digests[id(compiled)] = _digest(called, *_code_parts(function.__code__))
     return compiled
 

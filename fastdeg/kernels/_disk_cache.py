@@ -1,0 +1,53 @@
+"""Numba's cache on disk, whose troubles never end a computation: one note, and on without it."""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import suppress
+from types import FunctionType
+from typing import Any
+
+from numba.core.caching import FunctionCache
+
+_told = False
+
+
+class _ForgivingCache(FunctionCache):
+    """What cannot be read is replaced, what cannot be written is left."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # whatever a damaged file makes of pickle and LLVM, or a folder of its permissions
+            _tell(error, str(self.cache_path))
+            with suppress(Exception):
+                self.flush()  # an empty index: the kernel is compiled and saved anew
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception as error:
+            _tell(error, str(self.cache_path))
+
+
+def keep_on_disk(compiled: Any, function: FunctionType) -> None:
+    """Let a compiled function use the cache on disk, where there is a place for it."""
+    if not hasattr(compiled, "enable_caching"):  # NUMBA_DISABLE_JIT
+        return
+    try:
+        compiled._cache = _ForgivingCache(function)
+    except Exception as error:  # no folder can be written, say
+        _tell(error, "NUMBA_CACHE_DIR is a folder that can be written")
+
+
+def _tell(error: Exception, where: str) -> None:
+    """Tell once in a process."""
+    global _told
+    if not _told:
+        _told = True
+        warnings.warn(
+            f"fastdeg's kernels are compiled in this process anew, as numba's cache is out of order ({where}): "
+            f"{type(error).__name__}: {error}; NUMBA_CACHE_DIR names another folder, FASTDEG_NO_CACHE=1 does without",
+            stacklevel=2,
+        )
