@@ -306,3 +306,10 @@ def test_transforms_and_estimators_take_antialiased_interpolations():
     low, _ = fd.DegradationTransform(fd.BinnedDistribution.uniform(bins), seed=0, **words)(photo())
     np.testing.assert_array_equal(low, fd.degrade(photo(), **words))
     assert fd.DegradationEstimator(bins, **words).least_side == 48
+
+
+def test_shot_noise_of_a_level_a_photon_is_no_mistaken_unit(recwarn):
+    """One grey level a photon is much: 11 levels of noise on mid-grey."""
+    bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("poisson_scale", 0, 1, 2)]))
+    fd.DegradationTransform(fd.BinnedDistribution.uniform(bins))
+    assert not recwarn.list

@@ -10,7 +10,7 @@ from fastdeg._checks import generator
 from fastdeg.degradations.pixels import Image, to_float
 from fastdeg.degradations.step import Option, Parameter, Settings, Stage, Step
 
-SCALE = Parameter("poisson_scale", "shot noise of variance `poisson_scale · level`", unit="of 255")
+SCALE = Parameter("poisson_scale", "shot noise of variance `poisson_scale · level`", unit="levels")
 SIGMA = Parameter("noise_sigma", "standard deviation of Gaussian noise", unit="of 255")
 SIGNAL_MEANING = "share of its variance that grows with the level, as if it were Poisson's; the same at level 128"
 SIGNAL = Parameter("noise_signal", SIGNAL_MEANING, 0, 1)
