@@ -118,7 +118,7 @@ def image_list(images: Any, name: str) -> list[Any]:
         )
     if isinstance(images, str | os.PathLike):
         raise TypeError(
-            f"{name}: expected a sequence of images, got the path {str(images)!r}; list_images(folder) gives its paths"
+            f"{name}: expected a sequence of images, got the path {str(images)!r}; read_images reads folders"
         )
     try:
         pictures = list(images)

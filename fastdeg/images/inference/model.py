@@ -152,6 +152,9 @@ class DegradationModel(Arrays):
 
         space: says what the axes mean, for what photographs look like by themselves; None: take them as they come.
         """
+        return np.concatenate([self._of_bins(part, nodes, space) for part in summaries.pieces()])
+
+    def _of_bins(self, summaries: Summaries, nodes: BinNodes, space: DegradationSpace | None) -> Float:
         if space is None:
             return nodes.average(self.log_density(summaries, nodes.points, nodes.cells))
         log_density = np.full((len(summaries.values), len(nodes.points)), -np.inf)

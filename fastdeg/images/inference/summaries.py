@@ -5,7 +5,7 @@ Fearnhead and Prangle, Constructing summary statistics for approximate Bayesian 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -19,6 +19,7 @@ from fastdeg.images.inference.likelihood import Likelihood
 from fastdeg.images.inference.network import Network
 from fastdeg.images.inference.regression import Components, Regression
 
+PIECE = 250  # photographs
 N_LEADING = 40  # components that all but the network use
 
 
@@ -65,11 +66,16 @@ class Summaries:
     n_patches: NDArray[np.int64]
     quantized: NDArray[np.bool_]  # those that show the JPEG quality by which they were quantised, which was used too
 
+    def pieces(self) -> Iterator[Summaries]:
+        """Return those of a few photographs at a time, so that what is computed of each and all bins takes little room."""
+        for first in range(0, len(self.values), PIECE):
+            yield self.of(slice(first, first + PIECE))
+
     @classmethod
     def joined(cls, parts: Sequence[Summaries]) -> Summaries:
         """Return those of the photographs of several parts."""
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
-    def of(self, which: NDArray[np.bool_]) -> Summaries:
+    def of(self, which: NDArray[np.bool_] | slice) -> Summaries:
         """Return those of some of the photographs."""
         return Summaries(self.values[which], self.n_patches[which], self.quantized[which])
