@@ -67,7 +67,7 @@ class Summaries:
     quantized: NDArray[np.bool_]  # those that show the JPEG quality by which they were quantised, which was used too
 
     def pieces(self) -> Iterator[Summaries]:
-        """Return those of a few photographs at a time, so that what is computed of each and all bins takes little room."""
+        """Return those of a few photographs at a time: what is computed of each and all bins takes much room."""
         for first in range(0, len(self.values), PIECE):
             yield self.of(slice(first, first + PIECE))
 
