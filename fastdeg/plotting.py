@@ -243,6 +243,19 @@ def intervals(of_axes: Sequence[Any], level: float, ax: Axes | None) -> Any:
     return panels[0] if len(panels) == 1 else panels
 
 
+def gain(found: Any, ax: Axes | None) -> Axes:
+    """Draw the decibels gained on the application and over the prior, with their standard errors."""
+    here: Axes = new_axes(ax, size=(3.2, 2.8))[0, 0]
+    errors = np.nan_to_num([found.target_error, found.prior_error])
+    here.bar(
+        ["application", "over the prior"], [found.target, found.prior], color=[TARGET, PRIOR], yerr=errors, width=0.6
+    )
+    here.axhline(0, color="k", lw=0.8)
+    here.set(ylabel="gain (dB)")
+    here.spines[["top", "right"]].set_visible(False)
+    return here
+
+
 def references(selection: Any, ax: Axes | None) -> Axes:
     """Draw all images by their first two principal components, and the chosen ones by their rank."""
     here: Axes = new_axes(ax)[0, 0]

@@ -117,6 +117,14 @@ def test_a_plan_is_drawn_between_its_points(results):
     assert len(sources.get_offsets()) == len(sinks.get_offsets()) == 8
 
 
+def test_a_gain_is_drawn_with_its_errors():
+    ax = fd.Gain(target=0.3, prior=-0.1, target_error=0.05, prior_error=float("nan")).plot()
+    assert [bar.get_height() for bar in ax.patches] == [0.3, -0.1]
+    assert ax.get_ylabel() == "gain (dB)"
+    whiskers = np.array(ax.collections[0].get_segments())
+    np.testing.assert_allclose(whiskers[0, :, 1], [0.25, 0.35])
+
+
 def test_a_path_is_drawn_as_it_is(results):
     path = results["path"]
     mixtures, crafted = path.plot().lines

@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +29,9 @@ from fastdeg.forecast.groups import BinGroups
 from fastdeg.forecast.learner import Learner, Moments
 from fastdeg.forecast.moments import accumulate, least_side, pieces_of, psnr
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 FORMAT = "TrainingForecast"
 _AT_ONCE = 8  # distributions trained on together: each matrix is read once for all of them
 _ARRAYS = ("features", "products", "squares", "shares")  # of the moments, in an archive
@@ -50,6 +53,22 @@ class Gain(ByValue):
     prior: float
     target_error: float
     prior_error: float
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw both gains with their standard errors.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure by default.
+
+        Returns
+        -------
+        Axes
+        """
+        from fastdeg import plotting
+
+        return plotting.gain(self, ax)
 
 
 class TrainingForecast(BaseEstimator):
