@@ -49,7 +49,7 @@ VERBS = {
     "audit": (
         "say what an option file trains on, and how that fits the photos",
         "OPTIONS",
-        "--framework --references --clean --run --space --downsampling --noise --degrade --skip-bad",
+        "--framework --references --clean --run --simulate --space --downsampling --noise --degrade --skip-bad",
     ),
     "export": (
         "write a run's crafted distribution as options of a training framework",
@@ -75,6 +75,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "OPTIONS": {"type": Path, "help": "option file of a training framework"},
     "--framework": {"metavar": "NAME", "help": "dialect of the option file (default: told by its keys)"},
+    "--simulate": {"type": int, "metavar": "N", "help": "run the file's own chain on N clean images and read them"},
     "--to": {
         "metavar": "NAME",
         "help": "dialect: realesrgan, trainner-redux, neosr, gfpgan, wtp, albumentations, csv, json",

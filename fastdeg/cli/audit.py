@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from fastdeg.cli import console
 from fastdeg.cli.inputs import read_space
 from fastdeg.cli.photos import fit_estimator
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.frameworks.comparison import LEVELS, WORDS, Audit, describe
+from fastdeg.frameworks.comparison import LEVELS, WORDS, Audit, describe, simulate
+from fastdeg.images import read_images
 from fastdeg.runs import folder as runs
+from fastdeg.runs.handover import load_estimator
 
 
 def run(options: argparse.Namespace) -> None:
@@ -21,9 +24,15 @@ def run(options: argparse.Namespace) -> None:
     read = fd.frameworks.read(options.OPTIONS, framework=options.framework)
     if options.run is not None and options.references is not None:
         raise ValueError("--run, --references: expected at most one of them")
+    if options.references is None and options.clean is not None and options.run is None:
+        raise ValueError("--clean: goes with --references, or with --run and --simulate")
+    if options.simulate is not None and (options.simulate < 1 or options.clean is None):
+        raise ValueError("--simulate: expected a number of images >= 1, and --clean with a folder of clean images")
+    estimator = None
     if options.run is not None:
         target, crafted = _of_run(options.run)
         found = fd.frameworks.audit(read, target, crafted=crafted)
+        estimator = load_estimator(options.run) if options.simulate else None
     elif options.references is not None:
         if options.clean is None:
             raise ValueError("--clean: expected a folder of clean images beside --references, got none")
@@ -33,6 +42,9 @@ def run(options: argparse.Namespace) -> None:
             console.note(text)
     else:
         found = describe(read, GridBins(read_space(options.space or "paper")))
+    if options.simulate is not None and estimator is not None:
+        images = read_images(options.clean, skip_bad=options.skip_bad, min_side=estimator.least_side).images
+        found = dataclasses.replace(found, simulated=simulate(read, estimator, images, options.simulate))
     if options.json:
         console.print_json(found.to_dict())
     else:

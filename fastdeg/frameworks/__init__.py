@@ -15,7 +15,7 @@ from fastdeg.frameworks.comparison import Audit, compare
 from fastdeg.frameworks.dialect import Block, Dialect, Purpose
 from fastdeg.frameworks.dialects import albumentations, gfpgan, neosr, realesrgan, tables, trainner_redux, wtp
 from fastdeg.frameworks.export import Export, export
-from fastdeg.frameworks.files import read_mapping
+from fastdeg.frameworks.files import PARSED, read_mapping
 from fastdeg.frameworks.options import Options
 
 __all__ = [
@@ -115,7 +115,8 @@ def read(path: str | os.PathLike[str], *, framework: str | None = None) -> Optio
     path = Path(path)
     if framework is not None:
         choice(framework, "framework", tuple(table))
-    data: dict[str, Any] | None = None if path.suffix.lower() == ".csv" else read_mapping(path)
+    own = {dialect.suffix for dialect in table.values()} - PARSED  # of dialects that parse their files themselves
+    data: dict[str, Any] | None = None if path.suffix.lower() in own else read_mapping(path)
     for dialect in [table[framework]] if framework else table.values():
         if dialect.recognises(path, data):
             return dialect.read(path, data)

@@ -2,7 +2,9 @@
 
 A chain is a tuple of steps, some of them `Branch`: one of several chains, by weight. Effects are drawn for many images
 at once: blurs add in quadrature on the clean image's grid, noise goes through the later filters and resizes, the last
-JPEG counts. Where a chain is fastdeg's own (blur, one downsampling, noise, JPEG) its ranges are read as they stand.
+JPEG counts. Noise before a JPEG counts as it was, as in fastdeg's chain, unless a filter or a resize comes after that:
+then it is what quantisation left of it. Where a chain is fastdeg's own (blur, one downsampling, noise, JPEG) its ranges
+are read as they stand.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from fastdeg.frameworks.ranges import Range, Values, fixed
 MID_GREY = 127.5  # level at which shot noise is told as a standard deviation
 NO_SPREAD = Range(1.0, 1.0)
 NEAR_ONE = 2e-5  # of a ratio of sides: no other size
+SLIGHT = 0.05  # variance of a filter up to which the traces of a JPEG stay, in square pixels
 LOSSLESS = 99.0  # JPEG quality before another compression from which on it counts for nothing
 MOST_PRODUCTS = 50_000
 
@@ -35,20 +38,29 @@ class Effects:
     noise: Float  # variances on 0..255 (n, 2): Gaussian, and shot noise at mid-grey
     grain: Float  # variance of the filters that the noise went through, in pixels as they are
     jpeg: Float  # quality of the last compression, NaN for none
+    jpeg_shows: NDArray[np.bool_]  # whether nothing came after it
 
     @classmethod
     def none(cls, n: int) -> Effects:
         """Return n clean images."""
-        return cls(np.ones(n), np.zeros((n, 3)), np.zeros((n, 2)), np.zeros(n), np.full(n, np.nan))
+        return cls(np.ones(n), np.zeros((n, 3)), np.zeros((n, 2)), np.zeros(n), np.full(n, np.nan), np.zeros(n, bool))
 
     def part(self, at: NDArray[np.intp]) -> Effects:
         """Return some of the images."""
-        return Effects(self.side[at], self.blur[at], self.noise[at], self.grain[at], self.jpeg[at])
+        return Effects(self.side[at], self.blur[at], self.noise[at], self.grain[at], self.jpeg[at], self.jpeg_shows[at])
 
     def put(self, at: NDArray[np.intp], part: Effects) -> None:
         """Put some of the images back."""
         self.side[at], self.blur[at], self.noise[at] = part.side, part.blur, part.noise
-        self.grain[at], self.jpeg[at] = part.grain, part.jpeg
+        self.grain[at], self.jpeg[at], self.jpeg_shows[at] = part.grain, part.jpeg, part.jpeg_shows
+
+    def hide_jpeg(self, where: NDArray[np.bool_]) -> None:
+        """Let the noise be what an earlier JPEG left of it, as another filter, size or compression hides its traces."""
+        hidden = where & self.jpeg_shows
+        if hidden.any():
+            sigma = np.sqrt(self.noise[hidden].sum(axis=1))
+            self.noise[hidden] *= filters.through_jpeg(sigma, self.jpeg[hidden])[:, None]
+            self.jpeg_shows[hidden] = False
 
     def smooth(self, variance: Float) -> None:
         """Let the noise go through a filter of this variance, in pixels as they are."""
@@ -58,6 +70,7 @@ class Effects:
     def resize(self, side: Float, variance: Float) -> None:
         """Take on a new size, by weights that count for this variance in pixels as they are."""
         self.blur[:, ::2] += (variance / self.side**2)[:, None]
+        self.hide_jpeg(np.abs(side / self.side - 1) > NEAR_ONE)
         before = self.grain.copy()
         self.smooth(variance)
         ratio = self.side / side
@@ -97,6 +110,7 @@ class Blur:
         c, s = np.cos(angle := rng.uniform(0, np.pi, n)), np.sin(angle)
         turned = [c * c * first + s * s * second, c * s * (first - second), s * s * first + c * c * second]
         x.blur += np.stack(turned, 1) / (x.side**2)[:, None]
+        x.hide_jpeg(np.sqrt(first * second) > SLIGHT)
         x.smooth(np.sqrt(first * second))
 
 
@@ -116,6 +130,7 @@ class Ringing:
         if self.wide_cutoff is not None and self.sizes:
             cutoff = np.where(rng.choice(self.sizes, n) < 13, cutoff, self.wide_cutoff.draw(n, rng))
         variance = filters.low_pass(cutoff)
+        x.hide_jpeg(variance > SLIGHT)
         x.blur[:, ::2] += (variance / x.side**2)[:, None]
         x.smooth(variance)
 
@@ -181,7 +196,8 @@ class Jpeg:
 
     def act(self, x: Effects, rng: np.random.Generator) -> None:
         """Add its effect."""
-        x.jpeg = self.quality.draw(len(x.side), rng)
+        x.hide_jpeg(np.ones(len(x.side), bool))
+        x.jpeg, x.jpeg_shows = self.quality.draw(len(x.side), rng), np.ones(len(x.side), bool)
 
 
 @dataclass(frozen=True)
@@ -249,6 +265,7 @@ def draw(chain: Chain, n: int, rng: np.random.Generator) -> dict[str, Float]:
         "gaussian_sigma": np.sqrt(gaussian),
         "poisson_scale": shot / MID_GREY,
         "jpeg_quality": x.jpeg,
+        "jpeg_shows": x.jpeg_shows.astype(np.float64),
         "downsampling": 1 / x.side,
     }
 

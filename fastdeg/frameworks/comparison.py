@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastdeg._types import ByValue, Float
+from fastdeg.degradations.chain import degrade
 from fastdeg.distances.degradation import degradation_distance
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.frameworks.options import N_DRAWS, Options
@@ -69,6 +71,9 @@ class Audit(ByValue):
         Earth mover's and Fréchet distance of training to the photos, standardised.
     crafted_emd, crafted_frechet : float or None
         The same of a crafted distribution.
+    simulated : dict or None
+        For each axis the median that an estimator reads off images degraded by the file's own chain, and the composed
+        one, both within the axis.
     """
 
     options: Options
@@ -81,6 +86,7 @@ class Audit(ByValue):
     frechet: float | None = None
     crafted_emd: float | None = None
     crafted_frechet: float | None = None
+    simulated: dict[str, tuple[float, float]] | None = None
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -114,6 +120,9 @@ class Audit(ByValue):
             if self.crafted_emd is not None and self.crafted_frechet is not None:
                 text += f"; after crafting {self.crafted_emd:.3g} and {self.crafted_frechet:.3g}"
             yield text + "."
+        if self.simulated is not None:
+            pairs = (f"{WORDS.get(name, name)} {a:.3g} (composed {b:.3g})" for name, (a, b) in self.simulated.items())
+            yield f"Read off images that the file's own chain degraded, in the median: {', '.join(pairs)}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return numbers and sentences, ready for JSON."""
@@ -128,6 +137,7 @@ class Audit(ByValue):
                  "verdict": a.verdict, "beyond": a.beyond}
                 for a in self.axes
             ],
+            "simulated": self.simulated,
             "sentences": list(self.sentences),
             "without_effect": list(self.options.without_effect),
             "traps": list(self.options.traps),
@@ -154,13 +164,11 @@ def compare(options: Options, distribution: BinnedDistribution, *, crafted: Binn
         raise ValueError("crafted: expected the bins of the distribution, got other ones")
     training = options.distribution(target.bins)
     in_training, in_target = _region(training), _region(target)
-    more: dict[str, float] = {}
-    if crafted is not None:
-        more = dict(zip(("crafted_emd", "crafted_frechet"), _distances(crafted, target), strict=True))
+    crafted_emd, crafted_frechet = _distances(crafted, target) if crafted is not None else (None, None)
     emd, frechet = _distances(training, target)
     return Audit(
         options, training, target, _axes(options, training, target), float(target.pmf[in_training].sum()),
-        float(training.pmf[~in_target].sum()), emd, frechet, **more,
+        float(training.pmf[~in_target].sum()), emd, frechet, crafted_emd, crafted_frechet,
     )  # fmt: skip
 
 
@@ -168,6 +176,32 @@ def describe(options: Options, bins: Any) -> Audit:
     """Return what options train on over bins, with nothing to compare it with."""
     training = options.distribution(bins)
     return Audit(options, training, None, _axes(options, training, None))
+
+
+def simulate(
+    options: Options, estimator: Any, images: Sequence[NDArray[Any]], n: int, seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """Degrade clean images by the file's own chain; return the medians that the estimator reads, and the composed ones.
+
+    ``estimator`` is a fitted `DegradationEstimator`; images are taken in turn, each time with draws of its own. The
+    quality of the JPEG is that of the images which show one: what is filtered or resized since hides it.
+    """
+    history = options.history
+    children = np.random.SeedSequence(seed).spawn(n)
+    low = [
+        degrade(images[i % len(images)], history=history, rng=np.random.default_rng(child))
+        for i, child in enumerate(children)
+    ]
+    inference = estimator.infer(low)
+    read = np.median(inference.parameters, axis=0)
+    space = estimator.bins.space
+    ends = np.array([axis.low for axis in space.axes]), np.array([axis.high for axis in space.axes])
+    composed = np.median(np.clip(options.sample(estimator.bins, N_DRAWS, seed), *ends), axis=0)
+    shows = ~inference.without_comb
+    if "jpeg_quality" in space.names and shows.any():
+        at = space.names.index("jpeg_quality")
+        read[at] = np.median(inference.parameters[shows, at])
+    return {name: (float(a), float(b)) for name, a, b in zip(space.names, read, composed, strict=True)}
 
 
 def _axes(options: Options, training: BinnedDistribution, target: BinnedDistribution | None) -> tuple[AxisAudit, ...]:

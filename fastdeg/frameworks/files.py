@@ -129,4 +129,5 @@ def _unquoted(value: Any) -> Any:
     return value
 
 
+PARSED = frozenset((".yml", ".yaml", ".toml", ".json", ".hcl"))
 _PARSERS = {".toml": _toml, ".json": _json, ".hcl": _hcl}

@@ -82,6 +82,38 @@ def kernel_variance(shape: str, sigma: Float, beta: Float, size: Float) -> Float
     return out
 
 
+# ---- JPEG: how much of the variance of noise quantisation leaves
+
+# the luma table of the JPEG standard, at quality 50
+LUMA = (
+    "16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62 18 22 37 56 68 "
+    "109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"
+)
+LUMA_STEPS = np.array([float(step) for step in LUMA.split(" ")])
+QUALITIES = np.array([1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 100.0])
+NOISES = np.geomspace(0.25, 80, 24)
+
+
+@lru_cache(maxsize=1)
+def _jpeg_table() -> Float:
+    """Share of white noise's variance that is left, by its standard deviation and the quality."""
+    from scipy.special import ndtr
+
+    scales = np.where(QUALITIES < 50, 50 / QUALITIES, 2 - QUALITIES / 50)
+    steps = np.maximum(np.rint(LUMA_STEPS * scales[:, None]), 1)[None, :, :, None] / NOISES[:, None, None, None]
+    k = np.arange(1, 400)
+    beyond = 2 * (ndtr(-(k - 0.5) * steps) - ndtr(-(k + 0.5) * steps))
+    return np.minimum((beyond * (k * steps) ** 2).sum(axis=-1).mean(axis=-1), 1.0)
+
+
+def through_jpeg(sigma: Float, quality: Float) -> Float:
+    """Return the share of the variance of noise that JPEG's quantisation of flat areas leaves."""
+    from scipy.interpolate import RegularGridInterpolator
+
+    points = np.stack([np.log(np.clip(sigma, NOISES[0], NOISES[-1])), np.clip(quality, 1, 100)], 1)
+    return RegularGridInterpolator((np.log(NOISES), QUALITIES), _jpeg_table())(points)
+
+
 # ---- resizes: how much white noise their weights let through, along one axis
 
 

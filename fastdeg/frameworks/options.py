@@ -10,11 +10,12 @@ import numpy as np
 from fastdeg import _checks
 from fastdeg._types import ByValue, Float
 from fastdeg.bins import Bins, GridBins
-from fastdeg.degradations import registry
+from fastdeg.degradations import History, OneOf, registry
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.frameworks import chain as chains
 from fastdeg.frameworks.chain import Chain, Product
 from fastdeg.frameworks.ranges import Values, fixed
+from fastdeg.frameworks.simulation import block_steps, history_of
 
 N_DRAWS = 100_000
 
@@ -61,6 +62,17 @@ class Options(ByValue):
     def products(self) -> list[tuple[float, Product]] | None:
         """The chain as a mixture of independent ranges over the axes, where it is one."""
         return chains.products(self.chain) if self._products is None else self._products
+
+    @property
+    def history(self) -> History:
+        """The chain as random steps that `fastdeg.degrade` carries out, the downsampling included.
+
+        Steps that no axis tells of are left out. Of ranges of axes (CSV, JSON, and mixtures of products) it draws from
+        one block after the other by their weights.
+        """
+        if self._products is None:
+            return history_of(self.chain, self.scale)
+        return History([OneOf([(weight, block_steps(product)) for weight, product in self._products])])
 
     def distribution(
         self, bins: Bins, n: int = N_DRAWS, rng: np.random.Generator | int | None = 0
