@@ -34,17 +34,17 @@ def run(options: argparse.Namespace) -> None:
         files = {"files": export.files, "written": [str(path) for path in written]}
         console.print_json(facts | {"notes": list(export.notes), "quantiles": quantiles} | files)
         return
-    if not written:
-        for name, text in export.files.items():
-            print(text if len(export.files) == 1 else f"# ---- {name}\n{text}", end="")
-    else:
-        rows = [[name, *(f"{value:.4g}" for value in values)] for name, values in p.quantiles(LEVELS).items()]
-        console.print_table("Crafted p", ["axis", *(f"{level:.0%}" for level in LEVELS)], rows)
-        for path in written:
-            console.written(path)
     console.note(f"{export.lost_mass:.3g} of p lies outside of this; earth mover's distance to p {export.distance:.3g}")
     for text in export.notes:
         console.note(text)
+    if not written:
+        for name, text in export.files.items():
+            print(text if len(export.files) == 1 else f"# ---- {name}\n{text}", end="")
+        return
+    rows = [[name, *(f"{value:.4g}" for value in values)] for name, values in p.quantiles(LEVELS).items()]
+    console.print_table("Crafted p", ["axis", *(f"{level:.0%}" for level in LEVELS)], rows)
+    for path in written:
+        console.written(path)
 
 
 def _write(export: Export, path: Path | None, *, force: bool) -> list[Path]:

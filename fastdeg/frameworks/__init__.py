@@ -106,7 +106,7 @@ def read(path: str | os.PathLike[str], *, framework: str | None = None) -> Optio
     ...     _ = file.write_text(text)
     ...     options = fd.frameworks.read(file)
     >>> options
-    Options(gfpgan, ×8, ranges, 1 notes)
+    Options(gfpgan, ×8, ranges, 2 notes)
     >>> bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 5)]))
     >>> options.distribution(bins).pmf
     array([0.5, 0.5, 0. , 0. , 0. ])

@@ -2,9 +2,9 @@
 
 A chain is a tuple of steps, some of them `Branch`: one of several chains, by weight. Effects are drawn for many images
 at once: blurs add in quadrature on the clean image's grid, noise goes through the later filters and resizes, the last
-JPEG counts. Noise before a JPEG counts as it was, as in fastdeg's chain, unless a filter or a resize comes after that:
-then it is what quantisation left of it. Where a chain is fastdeg's own (blur, one downsampling, noise, JPEG) its ranges
-are read as they stand.
+JPEG counts. Colour noise counts as the grey noise of the same luma. Noise before a JPEG counts as it was, as in our own
+chain, unless a filter or a resize comes after that: then it is what quantisation left of it. Where a chain is our own
+(blur, one downsampling, noise, JPEG) its ranges are read as they stand.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fastdeg._types import Float
 from fastdeg.frameworks import filters
 from fastdeg.frameworks.ranges import Range, Values, fixed
 
+COLOR_IN_LUMA = 0.299**2 + 0.587**2 + 0.114**2  # variance of colour noise in luma, where grey noise has one
 MID_GREY = 127.5  # level at which shot noise is told as a standard deviation
 NO_SPREAD = Range(1.0, 1.0)
 NEAR_ONE = 2e-5  # of a ratio of sides: no other size
@@ -184,6 +185,7 @@ class Noise:
     def act(self, x: Effects, rng: np.random.Generator) -> None:
         """Add its effect."""
         variance = self.sigma.draw(len(x.side), rng) ** 2
+        variance *= np.where(rng.random(len(x.side)) < self.gray, 1.0, COLOR_IN_LUMA)
         x.add_noise(variance * (MID_GREY if self.kind else 1), self.kind)
 
 

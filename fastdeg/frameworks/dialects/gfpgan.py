@@ -29,7 +29,10 @@ def recognises(path: Path, data: Mapping[str, Any] | None) -> bool:
 def read(path: Path, data: Mapping[str, Any] | None) -> Options:
     """Read an option file."""
     keys = Keys.find(str(path), data or {}, OWN)
-    traps = ["the image is enlarged to its clean size after the JPEG; what is said here is of the small one"]
+    traps = [
+        "the image is enlarged to its clean size after the JPEG; what is said here is of the small one",
+        'each channel has its own noise: an estimator with noise="gray" reads .67 of it',
+    ]
     chain = _chain(keys, "")
     if "downsample_range_large" in keys:
         chain = (Branch(((0.5, chain), (0.5, _chain(keys, "_large")))),)
