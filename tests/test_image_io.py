@@ -8,6 +8,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
+from PIL.ImageOps import exif_transpose
 from problems_images import photographs, png_bomb
 
 from fastdeg.images import ImageError, list_images, read_image, read_images
@@ -260,3 +261,18 @@ def test_images_of_one_name_in_two_folders_are_both_there(tmp_path, photo):
     _save(tmp_path / "one" / "b.png", photo)
     paths = [tmp_path / "one" / "a.png", tmp_path / "two" / "a.png", tmp_path / "one" / "b.png"]
     assert list(read_images(paths).by_name) == [str(paths[0]), str(paths[1]), "b.png"]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_pixels_are_turned_as_the_orientation_tag_says(tmp_path, orientation, suffix):
+    rng = np.random.default_rng(0)
+    image = pil.fromarray(np.kron(rng.integers(0, 256, (3, 2, 3)), np.ones((16, 16, 1))).astype(np.uint8))
+    tags = pil.Exif()
+    tags[0x0112] = orientation
+    path = tmp_path / f"image.{suffix}"
+    image.save(path, exif=tags)
+    found = read_image(path)
+    expected = np.array(exif_transpose(pil.open(path)))
+    np.testing.assert_array_equal(found.pixels, expected)
+    assert found.notes == (("turned as its orientation tag says",) if orientation > 1 else ())

@@ -1,11 +1,14 @@
 """Fits with a history: what it explains is inside, what it does not is told with its reason and has no say in q."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
 from problems_images import photographs, portrait
 
 import fastdeg as fd
+from fastdeg.cli import main
 
 SPACE = fd.DegradationSpace([fd.Axis.regular("blur_sigma", 0, 3, 3), fd.Axis.regular("noise_sigma", 0, 30, 3)])
 HISTORY = fd.History(
@@ -116,3 +119,29 @@ def test_what_is_both_crafted_and_drawn_is_refused():
         fd.DegradationEstimator(fd.GridBins(SPACE), history=drawn).fit(photographs())
     with pytest.raises(ValueError, match="history: expected None beside degrade"):
         fd.DegradationEstimator(fd.GridBins(SPACE), history="photo", degrade=lambda x, p, r: x).fit(photographs())
+
+
+def test_the_command_line_takes_a_history_and_tells_who_is_outside(tmp_path, capsys):
+    for folder, images in (("clean", photographs()), ("photos", [*photos(4, 6), with_impulses(*few())])):
+        (tmp_path / folder).mkdir()
+        for i, x in enumerate(images):
+            cv2.imwrite(str(tmp_path / folder / f"{i}.png"), x[..., ::-1])
+    (tmp_path / "space.yaml").write_text(
+        "axes:\n- {name: blur_sigma, low: 0, high: 3, n_bins: 3}\n- {name: noise_sigma, low: 0, high: 30, n_bins: 3}\n"
+        "history:\n- {step: sharpening, probability: 0.5, sharpening_amount: [0.5, 1.5]}\n"
+    )
+    folders = ["--references", str(tmp_path / "photos"), "--clean", str(tmp_path / "clean"), "--downsampling", "2"]
+    command = ["estimate", *folders, "--space", str(tmp_path / "space.yaml"), "--json"]
+    assert main(command) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["inputs"]["history"]["steps"][0]["step"] == "sharpening"
+    assert told["n_samples"] == 5
+    assert told["images"][4]["outside"]
+    assert "stand out" in told["images"][4]["reason"]
+    assert any("no say in q" in note and "salt and pepper" in note for note in told["notes"])
+    assert main([*command, "--history", "film"]) == 2
+    assert "--history: " in capsys.readouterr().err
+
+
+def few():
+    return fd.degrade(crops(1, 8)[0], downsampling=2), np.random.default_rng(8)

@@ -28,13 +28,14 @@ VERBS = {
         "craft p from reference photos and clean images, or from annotations",
         "--output",
         "--references --estimate --annotations --clean --images --space --prior --downsampling --noise --degrade "
+        "--history --keep-outside "
         "--n-bins --outside --generalization --forecast --allow-loss --n-references --n-neighbors --skip-bad --force "
         "--dask",
     ),
     "estimate": (
         "find the degradation distribution of reference photos",
         "--references --clean",
-        "--space --downsampling --noise --degrade --skip-bad --output --force --dask",
+        "--space --history --downsampling --noise --degrade --keep-outside --skip-bad --output --force --dask",
     ),
     "select": (
         "select representative and diverse references among the images of a folder",
@@ -89,6 +90,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--boxes": {"type": int, "default": 1, "metavar": "K", "help": "K boxes whose mixture is nearer to p (default 1)"},
     "--prior": {"type": Path, "metavar": "OPTIONS", "help": "today's option file: what it trains on is the prior"},
     "--downsampling": {"type": float, "metavar": "F", "help": "used where the space has none (default 4)"},
+    "--history": {
+        "metavar": "NAME",
+        "help": "plain, photo or realesrgan: what else may have happened to the photos "
+        "(default: that of the space's file; photo with --space photo; else plain)",
+    },
+    "--keep-outside": {"action": "store_true", "help": "let photos outside of the space have a say in q"},
     "--noise": {"choices": ("gray", "color"), "help": "kind of noise (default gray)"},
     "--degrade": {"metavar": "MODULE:FUNCTION", "help": "your own pipeline (image, parameters, rng) -> image"},
     "--n-bins": {"type": int, "metavar": "N", "help": "k-means of the annotations to N bins, not a grid"},

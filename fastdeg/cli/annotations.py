@@ -190,7 +190,11 @@ def craft_from_annotations(
     options: argparse.Namespace, generalization: float | str | dict[str, float]
 ) -> tuple[CraftingRun, dict[str, Any]]:
     """Craft the training distribution of a table's rows; return it with the run's inputs."""
-    refuse(options, ("clean", "downsampling", "noise", "degrade"), "--references, not with --annotations")
+    refuse(
+        options,
+        ("clean", "downsampling", "noise", "degrade", "history", "keep_outside"),
+        "--references, not with --annotations",
+    )
     space = read_space(options.space) if options.space else None
     history = read_history(options.space, () if space is None else space.names)
     annotations = read_annotations(

@@ -57,7 +57,7 @@ def _craft_from_photos(
 ) -> tuple[DegradationEstimator, CraftingRun, dict[str, Any]]:
     refuse(options, ("n_bins", "images", "outside"), "--annotations, not with --references or --estimate")
     if options.estimate is not None:
-        refuse(options, ("clean", "space", "downsampling", "noise", "degrade"), "a fit, not with --estimate")
+        refuse(options, ("clean", "space", "downsampling", "noise", "degrade", "history"), "a fit, not with --estimate")
         estimator, references, notes, inputs = earlier_estimator(options)
     elif options.clean is None:
         raise ValueError("--clean: expected a folder of clean images beside --references, got none")

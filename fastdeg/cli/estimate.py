@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastdeg.cli import console
-from fastdeg.cli.photos import LEVEL, fit_estimator, marginal_rows, photo_notes
+from fastdeg.cli.photos import LEVEL, fit_estimator, frechet_of, marginal_rows, photo_notes
 from fastdeg.images.inference.results import Inference
 from fastdeg.runs import folder as runs
 from fastdeg.runs import report
@@ -25,8 +25,9 @@ def run(options: argparse.Namespace) -> None:
         runs.check_run_folder(options.output, force=options.force)
     estimator, references, notes, inputs = fit_estimator(options)
     names, photos = list(references), estimator.describe(list(references.values()))
-    inference = estimator.infer(photos)
-    counts = estimator.reference_counts(photos, COUNTS, level=LEVEL)
+    kept = {"keep_outside": options.keep_outside}
+    inference = estimator.infer(photos, **kept)
+    counts = estimator.reference_counts(photos, COUNTS, level=LEVEL, **kept)
     identifiability = estimator.identifiability()
     q = inference.distribution
     bins = q.bins
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> None:
         "command": options.command,
         "space": bins.space.to_dict() if bins.space else None,
         "n_bins": bins.n_bins,
-        "n_samples": q.n_samples,
+        "n_samples": len(names),
         "effective_bins": q.effective_bins(),
         "log_likelihood": inference.log_likelihood,
         "converged": bool(inference.converged),
@@ -44,7 +45,8 @@ def run(options: argparse.Namespace) -> None:
         "quantiles": {"target": q.quantiles(QUANTILES)},
         "n_outside": int(inference.outside.sum()),
         "all_inside_p_value": inference.all_inside_p_value,
-        "marginals": marginal_rows(q, estimator.bootstrap(photos, level=LEVEL)),
+        "frechet": frechet_of(estimator, photos.of(~inference.outside | inference.outside.all()), q),
+        "marginals": marginal_rows(q, estimator.bootstrap(photos, level=LEVEL, **kept)),
         "images": _image_rows(names, inference, bins.names),
         "interval_widths": [
             {"references": int(n), **dict(zip(counts.names, map(float, widths), strict=True))}
@@ -60,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
             )
         ],
         "identifiability": list(identifiability.notes),
-        "notes": [*notes, *photo_notes(inference, names)],
+        "notes": [*notes, *photo_notes(inference, names, **kept)],
     }
     if options.output is not None:
         with runs.new_run_folder(options.output, force=options.force) as folder:
@@ -92,5 +94,6 @@ def _image_rows(names: Sequence[str], inference: Inference, axes: Sequence[str])
             row[axis] = float(np.round(inference.parameters[i, k], 4))
             row[f"{axis}_error"] = float(np.round(inference.parameter_errors[i, k], 4))
         row |= {"outside": bool(inference.outside[i]), "p_value_inside": float(inference.outside_p_values[i])}
+        row["reason"] = inference.outside_reasons[i]
         rows.append(row | {"without_comb": bool(inference.without_comb[i])})
     return rows

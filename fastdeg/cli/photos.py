@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from fastdeg._types import Progress
 from fastdeg.cli import console
 from fastdeg.cli.inputs import read_history, read_space, refuse
 from fastdeg.cli.prior import prior_over
+from fastdeg.degradations.history import History, as_history
+from fastdeg.degradations.history_nodes import located
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.forecast import TrainingForecast
@@ -24,8 +27,11 @@ from fastdeg.images.inference.results import Bootstrap, Inference
 from fastdeg.runs import folder as runs
 from fastdeg.runs.handover import load_estimator, pipeline
 from fastdeg.runs.workflow import Candidates, CraftingRun, craft_run
+from fastdeg.space import DegradationSpace
 
 LEVEL = 0.9  # of the intervals
+N_UNIFORM = 20_000  # points that stand for the uniform distribution over another space
+MOST_NAMED = 20  # photos that a note names
 Fitted = tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]
 
 
@@ -33,9 +39,6 @@ def fit_estimator(options: argparse.Namespace) -> Fitted:
     """Read both folders and fit the estimator; return it with the references by name, the notes and the inputs."""
     space = read_space(options.space or "paper")
     given = {name: getattr(options, name) for name in ("downsampling", "noise") if getattr(options, name) is not None}
-    history = read_history(options.space, space.names)
-    if history is not None:
-        given["history"] = history
     if options.degrade is not None:
         refuse(options, ("noise",), "the built-in chain, not with --degrade")
         given["degrade"] = pipeline(options.degrade)
@@ -43,7 +46,8 @@ def fit_estimator(options: argparse.Namespace) -> Fitted:
         given.setdefault("downsampling", DEFAULT_FACTOR)
     elif options.downsampling is not None:
         raise ValueError("--downsampling: the space has an axis of that name, which says it")
-    estimator = fd.DegradationEstimator(fd.GridBins(space), **given)
+    history = _history(options, space.names)
+    estimator = fd.DegradationEstimator(fd.GridBins(space), **given, history=history)
     with console.progress_bar() as progress:
         references = read_images(options.references, skip_bad=options.skip_bad, progress=progress)
         clean = read_images(options.clean, skip_bad=options.skip_bad, min_side=estimator.least_side, progress=progress)
@@ -61,6 +65,19 @@ def fit_estimator(options: argparse.Namespace) -> Fitted:
         "history": None if history is None else history.to_dict(),
     }
     return estimator, references.by_name, [*references.notes, *clean.notes], inputs
+
+
+def _history(options: argparse.Namespace, names: Sequence[str]) -> History | None:
+    """Return what else may have happened to the photos, as the options say; None for nothing."""
+    if options.history is not None:
+        refuse(options, ("degrade",), "the built-in chain, not with --history")
+        with located("--history"):
+            history = as_history(options.history)
+            history.check(names)
+        return history or None
+    if options.degrade is None and options.space == "photo":
+        return History.preset("photo")
+    return read_history(options.space, names)
 
 
 def earlier_estimator(options: argparse.Namespace) -> Fitted:
@@ -84,24 +101,57 @@ def earlier_estimator(options: argparse.Namespace) -> Fitted:
     return load_estimator(options.estimate), references.by_name, references.notes, inputs
 
 
-def photo_notes(inference: Inference, names: Sequence[str]) -> list[str]:
-    """Return notes naming the photos that look like none the space can make, and those that show no compression."""
+def photo_notes(inference: Inference, names: Sequence[str], *, keep_outside: bool = False) -> list[str]:
+    """Return notes on photos that look like none the space can make, by reason, and on those without compression."""
     outside = [name for name, is_outside in zip(names, inference.outside, strict=True) if is_outside]
     without_comb = [name for name, is_without in zip(names, inference.without_comb, strict=True) if is_without]
     notes = []
     if outside:
+        all_outside = len(outside) == len(names)
+        consequence = "q says little of them" if keep_outside or all_outside else "they have no say in q"
+        by_reason = Counter(why for why in inference.outside_reasons if why).most_common()
+        reasons = "; ".join(f"{count}: {why}" for why, count in by_reason)
         notes.append(
-            f"{len(outside)} of {len(names)} photos look like none that the space can make, so q says little of them "
+            f"{len(outside)} of {len(names)} photos look like none that the space can make, so {consequence} "
             f"(if all came from inside, so many would with probability {inference.all_inside_p_value:.2g}): "
-            + ", ".join(outside)
+            + _some(outside)
             + "; selections leave them out"
+            + (f". {reasons}" if reasons else "")
         )
     if without_comb:
         notes.append(
             f"{len(without_comb)} of {len(names)} photos show no quantisation by JPEG (never compressed, or resized or "
-            "filtered since), which counts as the best quality of the space: " + ", ".join(without_comb)
+            "filtered since), which counts as the best quality of the space: " + _some(without_comb)
         )
     return notes
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return names, of many the first ones and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more (listed in images.csv)" if more > 0 else "")
+
+
+def frechet_of(
+    estimator: DegradationEstimator, photos: DescribedImages, q: BinnedDistribution
+) -> dict[str, float] | None:
+    """Return the Fréchet distances, in features, between photos and what q and the uniform distribution over the preset
+    "paper" make of the clean images; None where the space has other axes or the estimator's features are the user's."""
+    space, paper = q.bins.space, DegradationSpace.preset("paper")
+    if space is None or not set(paper.names) <= set(space.names) or estimator.features is not None:
+        return None
+    rng = np.random.default_rng(0)
+    ranges = {axis.name: (axis.low, axis.high) for axis in (*space.axes, *paper.axes)}
+    samples = np.stack([rng.uniform(*ranges[name], N_UNIFORM) for name in space.names], axis=1)
+    uniform = BinnedDistribution.from_samples(q.bins, samples, outside="clip").pmf
+    means, covariances = estimator.bin_feature_moments()
+    found = {}
+    for name, weights in (("q", q.pmf), ("paper", uniform)):
+        mean = weights @ means
+        left = means - mean
+        covariance = np.einsum("n,nij->ij", weights, covariances) + (left * weights[:, None]).T @ left
+        found[name] = fd.frechet_distance(mean, covariance, *estimator.feature_moments(photos), squared=False)
+    return found
 
 
 def photo_candidates(
@@ -151,7 +201,8 @@ def craft_from_photos(
     forecast: TrainingForecast | None = None,
 ) -> CraftingRun:
     described = estimator.describe(list(references.values()))
-    inference = estimator.infer(described)
+    keep_outside = getattr(options, "keep_outside", False)
+    inference = estimator.infer(described, keep_outside=keep_outside)
     target = inference.distribution
     # on one thread: the version for more compiles for longer than it could ever save here
     moments = *estimator.bin_feature_moments(), *estimator.feature_moments(described)
@@ -169,7 +220,7 @@ def craft_from_photos(
         other_baselines={"closed-form weights": BinnedDistribution(target.bins, closed_form)},
         marginals=marginal_rows(target, estimator.bootstrap(described, level=LEVEL)),
         level=LEVEL,
-        notes=[*notes, *photo_notes(inference, list(references)), *prior_notes],
+        notes=[*notes, *photo_notes(inference, list(references), keep_outside=keep_outside), *prior_notes],
         forecast=forecast,
         progress=progress,
     )

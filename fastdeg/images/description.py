@@ -51,6 +51,11 @@ class DescribedImages(ByValue):
     def __len__(self) -> int:
         return self.n_images
 
+    def of(self, which: NDArray[np.bool_]) -> DescribedImages:
+        """Return some of the images, described."""
+        rows, number = which[self.owners], np.cumsum(which) - 1
+        return DescribedImages(self.features[rows], number[self.owners[rows]], int(which.sum()), self.described_by)
+
     def __repr__(self) -> str:
         return f"DescribedImages({self.n_images} images, {len(self.owners)} patches)"
 

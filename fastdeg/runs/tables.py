@@ -99,7 +99,19 @@ def estimate_sentences(summary: Mapping[str, Any]) -> list[str]:
         f"after {summary['n_iter']} iterations, log-likelihood {summary['log_likelihood']:.3f} per photo",
         f"{summary['n_outside']} of {summary['n_samples']} photos are called outside the space; "
         f"if all lay inside, so many would be with probability {summary['all_inside_p_value']:.2g}",
+        *_fits(summary),
         *summary["identifiability"],
+    ]
+
+
+def _fits(summary: Mapping[str, Any]) -> list[str]:
+    """Return how far the photos lie from what the clean images come to under q, of runs that say so."""
+    found = summary.get("frechet")
+    if not found:
+        return []
+    return [
+        f"Fréchet distance in features between the photos and what q makes of the clean images: {found['q']:.3g}, "
+        f"{found['q'] / found['paper']:.2f} of that of the uniform distribution on preset paper"
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -39,6 +39,17 @@ FORMATS: dict[str, tuple[tuple[bytes, ...], Any, tuple[str, ...]]] = {
     "PNM": ((b"P5", b"P6"), PpmImageFile, (".ppm", ".pgm", ".pnm")),
 }
 IMAGE_SUFFIXES = frozenset(suffix for _, _, suffixes in FORMATS.values() for suffix in suffixes)
+
+ORIENTATION = 0x0112  # tag of EXIF
+TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by the tag's value; 1 is upright
+    2: np.fliplr,
+    3: lambda x: x[::-1, ::-1],
+    4: np.flipud,
+    5: lambda x: np.swapaxes(x, 0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: np.swapaxes(x[::-1, ::-1], 0, 1),
+    8: np.rot90,
+}
 
 
 class ImageError(ValueError):
@@ -116,7 +127,7 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = 
     does not fit their content read by their content; a note tells each. Animations and files with several pages are
     refused, and so are truncated files and any whose header announces more than ``max_pixels``, or a side of less than
     ``min_side`` pixels, before decoding.
-    The orientation tag is ignored: pixels come as they are stored.
+    Pixels are turned as the orientation tag says, with a note.
 
     Raises
     ------
@@ -182,6 +193,10 @@ def _read(path: Path, data: bytes, name: str, max_pixels: int, min_side: int) ->
         if alpha.min() < 255:
             pixels = np.rint(pixels * (alpha / np.float32(255))).astype(np.uint8)
             notes.append("transparent: laid over black")
+    orientation = image.getexif().get(ORIENTATION, 1)
+    if orientation in TURNS:
+        pixels = TURNS[orientation](pixels)
+        notes.append("turned as its orientation tag says")
     return ImageFile(path, np.ascontiguousarray(pixels), tuple(notes))
 
 
