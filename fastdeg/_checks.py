@@ -44,8 +44,14 @@ def float_array(
             if array.dtype.kind != "O":
                 raise TypeError
             array = array.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{name}: expected numbers within the floating-point range, got larger ones") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected an array of real numbers, got {_describe(value)}") from None
+    except RuntimeError as error:  # a tensor that needs a gradient, say
+        raise TypeError(
+            f"{name}: expected an array of real numbers; of a tensor, x.detach().cpu(); got: {error}"
+        ) from None
     dtype = np.float32 if keep_float32 and array.dtype == np.float32 else np.float64
     if shape is not None and not _matches(array.shape, shape):
         raise ValueError(f"{name}: expected shape {_shape_text(shape)}, got {_shape_text(array.shape)}")
@@ -165,9 +171,12 @@ def number(
     limits = " above 0" if positive else _limits(low, high)
     if isinstance(value, bool | str) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}: expected a number{limits}, got {value!r}")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:
+        result = np.inf
     if not np.isfinite(result) or (positive and result <= 0):
-        raise ValueError(f"{name}: expected a finite number{limits}, got {value}")
+        raise ValueError(f"{name}: expected a finite number{limits}, got {str(value)[:60]}")
     if (low is not None and result < low) or (high is not None and result > high):
         raise ValueError(f"{name}: expected a number{limits}, got {value}")
     return result
@@ -218,6 +227,8 @@ def _shape_text(shape: Sequence[int | str]) -> str:
 
 def _describe(value: Any) -> str:
     dtype = getattr(value, "dtype", None)
+    if type(value).__module__.partition(".")[0] == "torch":
+        return f"a tensor of {dtype}, which NumPy does not take: x.detach().cpu().float() does"
     return f"dtype {dtype}" if dtype is not None else f"{type(value).__name__} {str(value)[:60]!r}"
 
 

@@ -66,6 +66,12 @@ def frechet_distance(
     """
     mean1 = _checks.float_array(mean1, "mean1", ("d",))
     n_axes = mean1.shape[0]
+    for name, matrix in (("cov1", cov1), ("cov2", cov2)):
+        shape = np.shape(matrix)
+        if len(shape) == 2 and shape[0] == shape[1] != n_axes:
+            raise ValueError(
+                f"{name}: expected shape ({n_axes}, {n_axes}), got {shape}; of rows it is np.cov(x, rowvar=False)"
+            )
     cov1 = _checks.float_array(cov1, "cov1", (n_axes, n_axes))
     mean2 = _checks.float_array(mean2, "mean2", (n_axes,))
     cov2 = _checks.float_array(cov2, "cov2", (n_axes, n_axes))

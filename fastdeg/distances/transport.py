@@ -362,6 +362,12 @@ def emd_1d(
     >>> fd.emd_1d([0.0, 1.0], [1.0, 3.0])
     1.5
     """
+    for name, sample in (("x", x), ("y", y)):
+        if np.ndim(sample) == 2:
+            raise ValueError(
+                f"{name}: expected shape (n,), numbers on a line, got {np.shape(sample)}: points are "
+                "for emd, masses on a grid for emd_grid"
+            )
     x = _checks.float_array(x, "x", ("n",))
     y = _checks.float_array(y, "y", ("m",))
     for name, sample in (("x", x), ("y", y)):
