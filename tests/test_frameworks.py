@@ -209,3 +209,21 @@ def test_arguments(tmp_path):
     several = fd.frameworks.write(two_blobs(), "neosr", boxes=2)
     with pytest.raises(ValueError, match="text: expected one file, got 2"):
         _ = several.text
+
+
+@pytest.mark.parametrize("framework", ["second order", *fd.frameworks.dialects()])
+def test_a_file_s_chain_runs_on_images(tmp_path, framework):
+    file = tmp_path / "options.yml"
+    file.write_text(SECOND_ORDER)
+    if framework != "second order":
+        export = fd.frameworks.write(product_of_ranges(), framework, downsampling=4)
+        file = tmp_path / next(iter(export.files))
+        file.write_text(export.text)
+    options = fd.frameworks.read(file)
+    image = np.random.default_rng(0).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    factor = 1 if framework in ("csv", "json") else 4  # the tables say the axes of the distribution only
+    low = [fd.degrade(image, history=options.history, rng=seed) for seed in (0, 0, 1)]
+    assert {picture.shape for picture in low} == {(96 // factor, 128 // factor, 3)}
+    np.testing.assert_array_equal(low[0], low[1])
+    assert (low[0] != low[2]).any()
+    assert fd.History.from_dict(options.history.to_dict()) == options.history

@@ -110,6 +110,8 @@ def test_several_boxes_are_several_files(run, tmp_path, capsys):
         (["export", "NONE", "--to", "wtp"], "not a run folder"),
         (["audit", "NONE"], "no such file of options"),
         (["audit", "OPTIONS", "--framework", "wtp"], "expected options of wtp"),
+        (["audit", "OPTIONS", "--noise", "color"], "--noise: goes with --references"),
+        (["audit", "OPTIONS", "--simulate", "3"], "--simulate: expected"),
         (["audit", "OPTIONS", "--references", "RUN"], "--clean: expected a folder of clean images"),
     ],
 )

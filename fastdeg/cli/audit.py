@@ -10,7 +10,7 @@ from typing import Any
 import fastdeg as fd
 from fastdeg.bins import GridBins
 from fastdeg.cli import console
-from fastdeg.cli.inputs import read_space
+from fastdeg.cli.inputs import read_space, refuse
 from fastdeg.cli.photos import fit_estimator
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.frameworks.comparison import LEVELS, WORDS, Audit, describe, simulate
@@ -28,6 +28,12 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError("--clean: goes with --references, or with --run and --simulate")
     if options.simulate is not None and (options.simulate < 1 or options.clean is None):
         raise ValueError("--simulate: expected a number of images >= 1, and --clean with a folder of clean images")
+    if options.references is None:
+        refuse(options, ("downsampling", "noise", "degrade"), "--references")
+    if options.run is not None:
+        refuse(options, ("space",), "--references, or neither of --references and --run")
+    if options.simulate is not None and options.references is None and options.run is None:
+        raise ValueError("--simulate: goes with --references, or with --run of a run that read photos")
     estimator = None
     if options.run is not None:
         target, crafted = _of_run(options.run)
