@@ -227,3 +227,15 @@ def test_a_file_s_chain_runs_on_images(tmp_path, framework):
     np.testing.assert_array_equal(low[0], low[1])
     assert (low[0] != low[2]).any()
     assert fd.History.from_dict(options.history.to_dict()) == options.history
+
+
+@pytest.mark.parametrize("framework", ["realesrgan", "gfpgan", "wtp"])
+def test_no_compression_is_said_or_told(tmp_path, framework):
+    bins = fd.GridBins(fd.DegradationSpace.preset("photo"))
+    pmf = np.zeros(bins.space.shape)
+    pmf[2, 3, -2:] = 0.5  # half of it without compression
+    p = fd.BinnedDistribution(bins, pmf.ravel())
+    export = fd.frameworks.write(p, framework, keep=1.0)
+    assert emd(read_back(tmp_path, export, bins), p) == pytest.approx(export.distance, abs=1e-6)
+    assert (export.distance < 1e-9) == (framework == "wtp")
+    assert any("no compression" in note for note in export.notes) == (framework != "wtp")

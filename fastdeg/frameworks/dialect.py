@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ class Dialect:
         Axes whose ranges it can say.
     joint : bool
         Whether one file says a mixture of any number of blocks.
+    highest_quality : float
+        JPEG quality that stands for all above it, and for no compression; infinity where it can say that there is none.
     notes : tuple of str
         What to know of what is written.
     """
@@ -61,4 +64,5 @@ class Dialect:
     write: Callable[[Sequence[Block], Purpose], dict[str, str]] | None = None
     axes: tuple[str, ...] = ("blur_sigma", "downsampling", "noise_sigma", "jpeg_quality")
     joint: bool = False
+    highest_quality: float = math.inf
     notes: tuple[str, ...] = ()

@@ -95,12 +95,13 @@ def export(
     scale = _scale(distribution, space, downsampling)
     pieces, lost = _pieces(mass, said, dialect, keep, boxes, notes)
     pieces = [piece for piece in pieces if piece.weight > 0]
-    blocks = tuple(Block(p.weight, _ranges(p, said) | _unsaid(dialect, said, scale)) for p in pieces)
+    blocks = tuple(Block(p.weight, _sayable(_ranges(p, said), dialect, notes)) for p in pieces)
     written = BinnedDistribution(GridBins(said), _normalised(sum(_uniform(b, said) for b in blocks)))
     distance = degradation_distance(written, BinnedDistribution(GridBins(said), mass.ravel()), frechet_weight=0)
     if history is not None and (steps := history.to_dict().get("steps")):
         notes.append(f"the history's {len(steps)} random steps are not in the file: `fastdeg degrade` applies them")
     comments = (f"{lost:.3g} of the distribution lies outside; earth mover's distance to it {distance:.3g}",)
+    blocks = tuple(Block(b.weight, dict(b.ranges) | _unsaid(dialect, said, scale)) for b in blocks)
     files = dialect.write(blocks, Purpose(scale, noise, comments))
     return Export(dialect.name, files, float(lost), float(distance), blocks, tuple(dict.fromkeys(notes)))
 
@@ -170,6 +171,15 @@ def _pieces(
 
 def _ranges(piece: WeightedBox, space: DegradationSpace) -> dict[str, Range]:
     return {axis.name: _range(axis, *ends) for axis, ends in zip(space.axes, piece.box, strict=True)}
+
+
+def _sayable(ranges: dict[str, Range], dialect: Dialect, notes: list[str]) -> dict[str, Range]:
+    """Return ranges with the JPEG qualities that the dialect can say."""
+    jpeg, most = ranges.get("jpeg_quality"), dialect.highest_quality
+    if jpeg is None or jpeg.high <= most:
+        return ranges
+    notes.append(f"JPEG qualities above {most:g}, and no compression, are said as {most:g}")
+    return ranges | {"jpeg_quality": Range(min(jpeg.low, most), most)}
 
 
 def _range(axis: Axis, first: int, end: int) -> Range:

@@ -94,6 +94,7 @@ def write(blocks: Sequence[Block], purpose: Purpose) -> dict[str, str]:
 
 DIALECT = Dialect(
     "gfpgan", "GFPGAN, CodeFormer, DiffBIR (first stage), StableSR (faces)", ".yml", recognises, read, write,
+    highest_quality=100,
     notes=(
         'the downscale is linear: fastdeg\'s interpolation="linear"; each channel has its own noise (noise="color")',
         "the image is enlarged to its clean size after the JPEG",

@@ -10,7 +10,7 @@ from fastdeg.frameworks.dialect import Block, Dialect, Purpose
 from fastdeg.frameworks.dialects.realesrgan import option_values
 from fastdeg.frameworks.keys import Keys, misspelt
 from fastdeg.frameworks.options import Options
-from fastdeg.frameworks.second_order import BOTH_STAGES, SIZES, Reader, Rules, unused_size
+from fastdeg.frameworks.second_order import BOTH_STAGES, NO_JPEG, SIZES, Reader, Rules, unused_size
 from fastdeg.frameworks.text import header, literal
 
 OWN = (*BOTH_STAGES, "second_blur_prob", "scale")
@@ -55,6 +55,7 @@ def write(blocks: Sequence[Block], purpose: Purpose) -> dict[str, str]:
 
 DIALECT = Dialect(
     "neosr", "neosr", ".toml", recognises, read, write, axes=("blur_sigma", "noise_sigma", "jpeg_quality"),
+    highest_quality=NO_JPEG,
     notes=(
         "the downscale is by area, bilinear or bicubic in thirds; fastdeg's is bicubic unless told otherwise",
         "kernels have 7 to 21 px: a blur above 1.5 px acts weaker than it is written",

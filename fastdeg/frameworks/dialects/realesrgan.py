@@ -120,6 +120,7 @@ def option_values(block: Block, purpose: Purpose) -> tuple[dict[str, Any], dict[
 DIALECT = Dialect(
     "realesrgan", "Real-ESRGAN, BasicSR, HAT, LDL, StableSR, SeeSR, ResShift, DiffBIR", ".yml", recognises, read, write,
     axes=("blur_sigma", "noise_sigma", "jpeg_quality"),
+    highest_quality=NO_JPEG,
     notes=(
         "RealESRGANModel (not RealESRNetModel) makes the small image of the sharpened one, whatever gt_usm says",
         "the downscale is by area, bilinear or bicubic in thirds; fastdeg's is bicubic unless told otherwise",

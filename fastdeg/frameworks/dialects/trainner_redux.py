@@ -12,7 +12,7 @@ from fastdeg.frameworks.dialect import Block, Dialect, Purpose
 from fastdeg.frameworks.dialects.realesrgan import option_values
 from fastdeg.frameworks.keys import Keys, mappings
 from fastdeg.frameworks.options import Options
-from fastdeg.frameworks.second_order import BOTH_STAGES, DEFAULTS, Reader, Rules, sharpened_first, unused_size
+from fastdeg.frameworks.second_order import BOTH_STAGES, DEFAULTS, NO_JPEG, Reader, Rules, sharpened_first, unused_size
 from fastdeg.frameworks.text import header, yaml_lines
 
 MODES = {
@@ -140,6 +140,7 @@ def write(blocks: Sequence[Block], purpose: Purpose) -> dict[str, str]:
 DIALECT = Dialect(
     "trainner-redux", "traiNNer-redux", ".yml", recognises, read, write,
     axes=("blur_sigma", "noise_sigma", "jpeg_quality"),
+    highest_quality=NO_JPEG,
     notes=(
         'the downscale is by area, which is fastdeg\'s interpolation="area" at whole factors',
         "kernels have at most 21 px: a blur above 3 px acts weaker than it is written",
