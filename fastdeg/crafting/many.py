@@ -25,8 +25,8 @@ from fastdeg.crafting.result import CraftResult
 from fastdeg.distribution import BinnedDistribution
 
 AHEAD = 3  # packets of runs for each worker that are under way or wait
-WORTH_SENDING = 0.05  # seconds of work in a packet, about: sending it takes one of them
-MOST_SENT = 64  # runs in a packet
+WORTH_SENDING, TO_A_CLUSTER = 0.05, 0.5  # seconds of work in a packet, about: sending it takes one of a hundred
+MOST_SENT = 256  # runs in a packet
 Run = list[tuple[int, BinnedDistribution, dict[str, Any]]]  # numbers, targets and options of problems
 Step = tuple[CraftResult, list[tuple[str, type[Warning]]]]  # a result, and what was warned of
 
@@ -99,7 +99,7 @@ def _results(problems: Iterable[Any], chain: int, client: Any, n_workers: int) -
     workers = _cluster(client) if client is not None else _processes(n_workers)
     with workers as (submit, width):
         pending: deque[tuple[list[Run], Any]] = deque()
-        size = 1
+        size, worth = 1, WORTH_SENDING if client is None else TO_A_CLUSTER
         while True:
             while len(pending) < AHEAD * width and (packet := list(islice(runs, size))):
                 pending.append((packet, submit(_solve, packet)))
@@ -107,7 +107,7 @@ def _results(problems: Iterable[Any], chain: int, client: Any, n_workers: int) -
                 return
             packet, future = pending.popleft()
             solved, seconds = future.result()
-            size = max(1, min(MOST_SENT, int(WORTH_SENDING * len(packet) / max(seconds, 1e-9))))
+            size = max(1, min(MOST_SENT, int(worth * len(packet) / max(seconds, 1e-9))))
             yield from map(_finished, (problem for run in packet for problem in run), solved)
 
 
