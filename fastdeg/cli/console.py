@@ -13,7 +13,6 @@ from typing import Any
 
 from fastdeg import runtime
 from fastdeg._types import Progress
-from fastdeg.runs import tables
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 _verbosity: ContextVar[int] = ContextVar("verbosity", default=NORMAL)
@@ -65,6 +64,8 @@ def print_json(value: Any) -> None:
 
 def print_run(summary: Mapping[str, Any], folder: Path, *, as_json: bool) -> None:
     """Print a run's answers, tables, certificate and notes, and where its files are; or its summary as JSON."""
+    from fastdeg.runs import tables  # which needs OpenCV; `info` answers without
+
     if as_json:
         print_json(summary)
         return
@@ -81,6 +82,8 @@ def print_run(summary: Mapping[str, Any], folder: Path, *, as_json: bool) -> Non
 
 def print_estimate(summary: Mapping[str, Any]) -> None:
     """Print what the verb estimate found, for a person."""
+    from fastdeg.runs import tables
+
     for sentence in tables.answer_sentences(summary):
         say(sentence)
     for title, header, rows in tables.estimate_tables(summary):
