@@ -151,7 +151,7 @@ class CentroidBins(Bins):
         Raises
         ------
         ValueError
-            When a sample is NaN or has the wrong number of coordinates.
+            When a sample is NaN or infinite, or has the wrong number of coordinates.
         """
         if is_collection(samples):
             return self._assign_chunks(samples, outside=outside, threads=threads)
@@ -162,6 +162,9 @@ class CentroidBins(Bins):
         labels = self._search(array, threads=threads)
         if len(labels) and labels.min() < 0:
             self._raise_on_nan(array)
+        if np.isinf(array).any():  # as far from one centre as from another
+            row = int(np.flatnonzero(np.isinf(array).any(axis=1))[0])
+            raise ValueError(f"samples: expected finite numbers, got an infinite one in row {row}")
         return labels
 
     def moments(self, pmf: Float) -> tuple[Float, Float]:
