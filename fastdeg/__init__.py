@@ -14,7 +14,7 @@ from typing import Any
 
 import fastdeg._forks  # noqa: F401 - looks after forks from now on
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # public name -> module that defines it
 _PUBLIC = {
