@@ -20,6 +20,16 @@ def test_the_version_has_one_place():
     assert f"\nversion: {fd.__version__}\n" in (ROOT / "CITATION.cff").read_text()  # which cannot read it from there
 
 
+def test_the_page_of_installation_names_all_dependencies_and_extras():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / "docs" / "installation.md").read_text()
+    by_hand = next(line for line in page.splitlines() if line.startswith("pip install numba"))
+    for requirement in project["dependencies"] + project["optional-dependencies"]["cli"]:
+        assert f" {requirement.split('>=')[0]}" in by_hand, requirement
+    for extra in project["optional-dependencies"]:
+        assert f"`{extra}`" in page, extra
+
+
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command of Python where the packages of a folder come first."""
     environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
