@@ -317,7 +317,7 @@ def test_every_kernel_was_reached(reached):
         pytest.skip("only uncompiled functions tell that they are called")
     missed = []
     for info in pkgutil.walk_packages(fastdeg.kernels.__path__, "fastdeg.kernels."):
-        if info.name == "fastdeg.kernels._jit":
+        if info.name in ("fastdeg.kernels._jit", "fastdeg.kernels._disk_cache"):
             continue
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():
