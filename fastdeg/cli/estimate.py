@@ -13,7 +13,7 @@ from fastdeg.cli.photos import LEVEL, fit_estimator, frechet_of, marginal_rows, 
 from fastdeg.images.inference.results import Inference
 from fastdeg.runs import folder as runs
 from fastdeg.runs import report
-from fastdeg.runs.workflow import ESTIMATOR_FILE, QUANTILES, bin_rows
+from fastdeg.runs.workflow import QUANTILES, bin_rows
 
 COUNTS = (5, 10, 20, 40, 80)  # numbers of references for which the intervals' width is foretold
 MOST_PAIRS = 5  # pairs of bins named as hard to separate
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> None:
     if options.output is not None:
         with runs.new_run_folder(options.output, force=options.force) as folder:
             q.save(folder / "target.npz")
-            estimator.save(folder / ESTIMATOR_FILE)
+            estimator.save(folder / runs.ESTIMATOR_FILE)
             bin_means, bin_covariances = estimator.bin_feature_moments()
             mean, covariance = estimator.feature_moments(photos)
             np.savez_compressed(

@@ -18,10 +18,11 @@ from fastdeg import __version__, opencv
 from fastdeg._files import hidden_neighbour, replaced_file
 
 RUN_FILE = "run.json"
+ESTIMATOR_FILE = "estimator.npz"  # of a run that read photos
 FORMAT = "fastdeg.run"
 VERSION = 1  # of what a run folder holds
 FILES = {
-    RUN_FILE, "report.html", "target.npz", "crafted.npz", "prior.npz", "estimator.npz", "moments.npz", "bins.csv",
+    RUN_FILE, "report.html", "target.npz", "crafted.npz", "prior.npz", ESTIMATOR_FILE, "moments.npz", "bins.csv",
     "tradeoff.csv", "references.csv", "images.csv", "samples.csv",
 }  # fmt: skip
 NUMBERED = {"thumbnails": re.compile(r"\d+\.png"), "samples": re.compile(r"\d+\.webp")}  # folders and their files

@@ -16,7 +16,6 @@ from fastdeg.degradations.transform import DegradationTransform
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator
 from fastdeg.runs import folder as runs
-from fastdeg.runs.workflow import ESTIMATOR_FILE
 
 
 def load_transform(
@@ -65,12 +64,12 @@ def load_estimator(run: str | os.PathLike[str]) -> DegradationEstimator:
     """
     folder = Path(run)
     own = runs.read_summary(folder)["inputs"].get("degrade")
-    if not (folder / ESTIMATOR_FILE).is_file():
+    if not (folder / runs.ESTIMATOR_FILE).is_file():
         raise ValueError(
             f"{folder}: expected a run that read photos (craft --references, estimate or demo), got one without "
-            f"{ESTIMATOR_FILE}"
+            f"{runs.ESTIMATOR_FILE}"
         )
-    return DegradationEstimator.load(folder / ESTIMATOR_FILE, degrade=pipeline(own) if own else None)
+    return DegradationEstimator.load(folder / runs.ESTIMATOR_FILE, degrade=pipeline(own) if own else None)
 
 
 def pipeline(name: str) -> Degradation:

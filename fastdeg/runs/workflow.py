@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 BEST = "best in the forecast"  # not a training's, but an upper mark
 MIXTURE_WEIGHT = 0.3  # share of the prior in the plain mixture that stands beside the crafted distribution
-ESTIMATOR_FILE = "estimator.npz"  # in the folder of a run that read photos
 QUANTILES = (0.05, 0.5, 0.95)  # of each axis, in the summary
 THUMBNAIL = 160  # longer side of a reference's thumbnail, in pixels
 
@@ -300,7 +299,7 @@ def save_run(
         for name, distribution in distributions.items():
             distribution.save(folder / f"{name}.npz")
         if estimator is not None:
-            estimator.save(folder / ESTIMATOR_FILE)
+            estimator.save(folder / runs.ESTIMATOR_FILE)
         runs.write_csv(folder / "bins.csv", bin_rows(run.target.bins, distributions))
         runs.write_csv(folder / "tradeoff.csv", tradeoff_rows(run.path))
         if run.selection is not None:
