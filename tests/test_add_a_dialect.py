@@ -23,7 +23,7 @@ BINS = fd.GridBins(
 @pytest.fixture(scope="module")
 def page():
     names: dict = {}
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     exec(compile(code, str(PAGE), "exec"), names)
     yield names
     names["unregister"](names["LINES"])
