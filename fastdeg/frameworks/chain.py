@@ -30,7 +30,7 @@ LOSSLESS = 99.0  # JPEG quality before another compression from which on it coun
 MOST_PRODUCTS = 50_000
 
 
-@dataclass
+@dataclass(eq=False)
 class Effects:
     """What has happened to n images so far."""
 
