@@ -119,11 +119,14 @@ def _item(name: str, index: int, items: NDArray[Any]) -> str:
 
 def masses(value: ArrayLike, name: str, shape: Sequence[int | str] = ("N",)) -> Float:
     """Return finite, non-negative masses with a positive total, as float64."""
-    array = float_array(value, name, shape)
+    array = float_array(value, name, shape, finite=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = array.sum()
+    if 0 < total < np.inf and array.min() >= 0:  # all that small problems wait for
+        return array
+    float_array(array, name)
     if array.size and array.min() < 0:
         raise ValueError(f"{name}: expected masses >= 0, got {array.min()!s}")
-    with np.errstate(over="ignore"):
-        total = array.sum()
     if not 0 < total < np.inf:
         raise ValueError(f"{name}: expected a positive total mass, not above 1.8e308, got {total!s}")
     return array

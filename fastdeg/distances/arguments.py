@@ -37,7 +37,7 @@ def mass_tolerance(a: ArrayLike, b: ArrayLike) -> float:
 def common_total(a: Float, b: Float, tolerance: float = MASS_TOLERANCE) -> float:
     """Total mass of a; an error where that of b differs."""
     total_a, total_b = float(a.sum()), float(b.sum())
-    if not np.isfinite(total_a):
+    if not math.isfinite(total_a):
         raise ValueError(f"a: expected a finite total mass, got {total_a!r}")
     if abs(total_a - total_b) > tolerance * max(total_a, total_b):
         within = f"within {tolerance:.2g} relative"
@@ -74,8 +74,10 @@ def check_costs(matrix: Float) -> Float:
 
 def warn_of_gap(solution: Solution) -> None:
     """Warn where the gap is more than rounding, of the value or, where that is near 0, of the potentials."""
+    if solution.gap <= OPEN * abs(solution.value):
+        return
     largest = float(np.abs(solution.u).max() + np.abs(solution.v).max())
-    if solution.gap > max(OPEN * abs(solution.value), ROUNDING * largest):
+    if solution.gap > ROUNDING * largest:
         warnings.warn(
             f"the optimum is not reached within rounding: the distance is {solution.value:g}, and at least "
             f"{solution.value - solution.gap:g} (for masses of sum one); do the costs span too many orders?",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
 _Pairs = tuple[NDArray[np.int64], NDArray[np.int64], Float]
+_Points = Callable[[], tuple[Float, Float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ class EMDResult(ByValue):
     gap: float
     n_pivots: int
     _pairs: Callable[[], _Pairs] = field(repr=False, compare=False)
-    _points: Callable[[], tuple[Float, Float]] | None = field(default=None, repr=False, compare=False)
+    _points: _Points | None = field(default=None, repr=False, compare=False)
 
     @property
     def relative_gap(self) -> float:
@@ -175,11 +176,12 @@ def emd(
         if metric is not None:
             raise ValueError("metric: expected either a metric or a cost matrix, got both")
         return _by_matrix(a, b, cost_matrix(cost, a, b), tolerance, threads)
-    points = x, y = points_of(a, b, x, y)
+    x, y = points_of(a, b, x, y)
+    points = partial(_given, x, y)
     row = find(metric)
     if row.code is None:
         costs = check_costs(ground_costs(x, y, row.name))
-        return replace(_by_matrix(a, b, costs, tolerance, threads), _points=partial(_given, *points))
+        return _by_matrix(a, b, costs, tolerance, threads, points)
     total = common_total(a, b, tolerance)
     unit = _unit(x, y)
     if unit != 1:
@@ -187,12 +189,14 @@ def emd(
         y = x if y is None else y
         _check_costs(x, y, row, row.degree * math.log(unit))
     solution = solve_points(a / total, b / b.sum(), x, y, row.code, threads)
-    return replace(_result(solution, total, unit**row.degree, a.shape, b.shape), _points=partial(_given, *points))
+    return _result(solution, total, unit**row.degree, points)
 
 
-def _by_matrix(a: Float, b: Float, matrix: Float, tolerance: float, threads: int | None) -> EMDResult:
+def _by_matrix(
+    a: Float, b: Float, matrix: Float, tolerance: float, threads: int | None, points: _Points | None = None
+) -> EMDResult:
     total = common_total(a, b, tolerance)
-    return _result(solve_matrix(a / total, b / b.sum(), matrix, threads), total, 1.0, a.shape, b.shape)
+    return _result(solve_matrix(a / total, b / b.sum(), matrix, threads), total, 1.0, points)
 
 
 def _unit(x: Float, y: Float) -> float:
@@ -210,17 +214,16 @@ def _check_costs(x: Float, y: Float, metric: Metric, log_unit: float) -> None:
         raise ValueError(f"x: expected points with costs up to {LARGEST_COST:g} between them, got {got}")
 
 
-def _result(
-    solution: Solution, total: float, factor: float, shape_a: tuple[int, ...], shape_b: tuple[int, ...]
-) -> EMDResult:
+def _result(solution: Solution, total: float, factor: float, points: _Points | None) -> EMDResult:
     """Back from masses of sum one and from costs divided by the factor."""
     warn_of_gap(solution)
     return EMDResult(
         _finite(solution.value * factor * total),
-        (solution.u.reshape(shape_a) * factor, solution.v.reshape(shape_b) * factor),
+        (solution.u * factor, solution.v * factor),
         solution.gap * factor * total,
         solution.n_pivots,
         partial(_scaled, total, solution.sources, solution.sinks, solution.flows),
+        points,
     )
 
 

@@ -120,6 +120,29 @@ def block_costs(metric, x, p, s, y, q, out):
 
 
 @kernel
+def costs_from(metric, point, others, out):
+    """``out[j]``: cost between a point and column j of others (d, m)."""
+    for j in range(others.shape[1]):
+        out[j] = 0.0
+    for k in range(others.shape[0]):
+        coordinate = point[k]
+        if metric <= SQEUCLIDEAN:
+            for j in range(others.shape[1]):
+                difference = coordinate - others[k, j]
+                out[j] += difference * difference
+        elif metric == CITYBLOCK:
+            for j in range(others.shape[1]):
+                out[j] += abs(coordinate - others[k, j])
+        else:
+            for j in range(others.shape[1]):
+                difference = abs(coordinate - others[k, j])
+                out[j] = difference if difference > out[j] else out[j]
+    if metric == EUCLIDEAN:
+        for j in range(others.shape[1]):
+            out[j] = np.sqrt(out[j])
+
+
+@kernel
 def box_cost(metric, x_low, x_high, p, y_low, y_high, q):
     """Lower bound of the cost between the points of a box of x, row p, and those of a box of y, row q."""
     total = 0.0

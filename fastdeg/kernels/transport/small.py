@@ -6,7 +6,7 @@ import numpy as np
 
 from fastdeg.kernels._jit import kernel
 from fastdeg.kernels.transport.cost_matrix import column_minima, greedy_basis_of_rows, row_minima
-from fastdeg.kernels.transport.metrics import block_pair_cost
+from fastdeg.kernels.transport.metrics import costs_from
 from fastdeg.kernels.transport.network.initial_basis import tree_of
 from fastdeg.kernels.transport.network.pricing import Arcs
 from fastdeg.kernels.transport.network.simplex import BUDGET, PAUSED, search
@@ -41,18 +41,23 @@ def solve_small(a, b, x, y, cost, metric, common_stays, tolerance):
             taken += left
             n_columns += 1
     given = cost.shape[0] > 0
-    x_blocks, y_blocks = x.reshape(x.shape[0], x.shape[1], 1), y.reshape(y.shape[0], y.shape[1], 1)
     u, v = np.zeros(n), np.zeros(m)
     sources, sinks, flows = np.empty(n + m, np.int64), np.empty(n + m, np.int64), np.empty(n + m)
     status, pivots, value, count = 0, 0, 0.0, 0
     if n_rows > 0 and n_columns > 0:
         from_rows, largest = np.empty((n_rows, n_columns)), 0.0
         tails, heads = np.empty(n_rows * n_columns, np.uint32), np.empty(n_rows * n_columns, np.uint32)
+        targets = np.empty((y.shape[1], n_columns))
+        for j in range(0 if given else n_columns):
+            for k in range(y.shape[1]):
+                targets[k, j] = y[columns[j], k]
         for i in range(n_rows):
+            if given:
+                from_rows[i] = cost[i]
+            else:
+                costs_from(metric, x[rows[i]], targets, from_rows[i])
             for j in range(n_columns):
-                c = cost[i, j] if given else block_pair_cost(metric, x_blocks, rows[i], 0, y_blocks, columns[j], 0)
-                from_rows[i, j] = c
-                largest = max(largest, abs(c))
+                largest = max(largest, abs(from_rows[i, j]))
                 tails[i * n_columns + j] = i
                 heads[i * n_columns + j] = n_rows + j
         mass_a, mass_b, w = left_a[:n_rows] / moved, left_b[:n_columns] / taken, np.empty(n_columns)
@@ -73,10 +78,12 @@ def solve_small(a, b, x, y, cost, metric, common_stays, tolerance):
         for j in range(n_columns):
             w[j] = tree.potential[n_rows + j]
         if common_stays:  # 1-Lipschitz, so that (u, -u) is feasible for all pairs
+            costs = np.empty(n_columns)
             for i in range(n):
+                costs_from(metric, x[i], targets, costs)
                 u[i] = np.inf
                 for j in range(n_columns):
-                    u[i] = min(u[i], block_pair_cost(metric, x_blocks, i, 0, y_blocks, columns[j], 0) - w[j])
+                    u[i] = min(u[i], costs[j] - w[j])
             v = -u
         else:
             row_minima(from_rows, w, u)
