@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib.util
 import os
@@ -159,7 +160,7 @@ def measure(case: Case | Curve, workload: Any, *, seconds: float | None = None, 
 def _batch(contenders: Mapping[str, Call], workload: Any, rounds: int) -> tuple[dict[str, list[float]], float]:
     """Time rounds for at least BATCH seconds; return the times and the share of the machine that others took."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    busy, own, begin = _busy_seconds(), time.process_time(), time.perf_counter()
+    busy, own, begin = _busy_seconds(), _own_seconds(), time.perf_counter()
     while len(times[OURS]) < rounds:
         for name, run in contenders.items():
             time.sleep(PAUSE)
@@ -172,8 +173,21 @@ def _batch(contenders: Mapping[str, Call], workload: Any, rounds: int) -> tuple[
     elapsed = time.perf_counter() - begin
     if busy is None or elapsed < 0.1:  # the counter ticks in hundredths of a second
         return times, 0.0
-    others = (_busy_seconds() or 0.0) - busy - (time.process_time() - own)
+    others = (_busy_seconds() or 0.0) - busy - (_own_seconds() - own)
     return times, others / (elapsed * (os.cpu_count() or 1))
+
+
+def _own_seconds() -> float:
+    """Processor time of this process and of the workers that it runs now."""
+    seconds = time.process_time()
+    if importlib.util.find_spec("psutil") is not None:  # comes with Dask, which runs workers
+        import psutil
+
+        for worker in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # gone meanwhile
+                times = worker.cpu_times()
+                seconds += times.user + times.system
+    return seconds
 
 
 def _busy_seconds() -> float | None:
