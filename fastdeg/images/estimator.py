@@ -9,10 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 
-from fastdeg._checks import generator, integer, number
+from fastdeg._checks import integer, number
 from fastdeg._checks import progress as check_progress
 from fastdeg._threads import single_blas_thread, thread_count
 from fastdeg._types import Float, Progress
@@ -21,26 +19,21 @@ from fastdeg.degradations.chain import Degradation
 from fastdeg.degradations.history import History
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images.archive import read_estimator, write_estimator
-from fastdeg.images.description import DescribedImages, Images, described, image_list, in_pieces
+from fastdeg.images.description import DescribedImages, Images, described, image_list
+from fastdeg.images.fitted import OUTSIDE_LEVEL, FittedLikelihood
 from fastdeg.images.inference import uncertainty
-from fastdeg.images.inference.bin_nodes import BinNodes, bin_nodes
-from fastdeg.images.inference.coordinates import Coordinates, first_descriptions
-from fastdeg.images.inference.mixture import MixtureFit, fit_mixture, grid_shape, posterior
+from fastdeg.images.inference.mixture import posterior
 from fastdeg.images.inference.model import DegradationModel
 from fastdeg.images.inference.photo_priors import BLUR_AXES
 from fastdeg.images.inference.pooling import group_means, group_moments
-from fastdeg.images.inference.recipe import Embedding, Recipe, recipe_of
+from fastdeg.images.inference.recipe import Embedding
 from fastdeg.images.inference.results import Bootstrap, Identifiability, Inference, ReferenceCounts
-from fastdeg.images.inference.summaries import Summaries
 from fastdeg.images.inference.synthesis import SHARE_OF_FIT, checked_clean_images, drawn_over, least_side, synthesize
 from fastdeg.images.reasons import reasons
-from fastdeg.space import DegradationSpace
-
-OF_FIT = ("n_samples", "random_state")  # arguments that say how much is learned from, not of what
-OUTSIDE_LEVEL = 0.01  # share of the images from inside the space that may be called outside
 
 
-class DegradationEstimator(BaseEstimator):
+
+class DegradationEstimator(FittedLikelihood):
     """Infer the distribution of degradations behind unlabelled low-resolution photographs.
 
     `fit` degrades patches of clean images at random places of the space, and learns from features of the results a
@@ -169,22 +162,10 @@ class DegradationEstimator(BaseEstimator):
                 history=bool(recipe.history) and self.features is None,                 threads=thread_count(threads),
             )  # fmt: skip
         self.n_images_ = len(images)
-        self._nodes_cache: BinNodes | None = None
+        self._nodes_cache = None
         if progress is not None:
             progress(1.0, "estimator fitted")
         return self
-
-    def _recipe(self) -> Recipe:
-        return recipe_of(**{name: value for name, value in self.get_params(deep=False).items() if name not in OF_FIT})
-
-    def _coordinates(self) -> Coordinates | None:
-        """Return how directions among the axes are read; an own pipeline's axes are read as they are."""
-        return None if self.degrade is not None else Coordinates.of(self._space)
-
-    @property
-    def _space(self) -> DegradationSpace:
-        assert self.bins.space is not None
-        return self.bins.space
 
     def describe(self, images: Images) -> DescribedImages:
         """Describe images (arrays or paths) once; all methods take the result in place of the images.
@@ -348,52 +329,6 @@ class DegradationEstimator(BaseEstimator):
         estimator.model_, estimator.n_images_, estimator._nodes_cache = model, n_images, None
         return estimator
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "model_"):
-            raise NotFittedError("this DegradationEstimator is not fitted yet: call fit(clean_images) first")
-
     def _described(self, images: Images) -> DescribedImages:
         self._check_fitted()
         return self.describe(images)
-
-    def _rng(self, random_state: int | None) -> np.random.Generator:
-        return generator(self.random_state if random_state is None else random_state, "random_state")
-
-    def _nodes(self) -> BinNodes:
-        if self._nodes_cache is None:
-            self._nodes_cache = bin_nodes(self.bins, self.model_.likelihood)
-        return self._nodes_cache
-
-    def _summaries(self, images: Images) -> Summaries:
-        self._check_fitted()
-        return Summaries.joined([self.model_.summaries(x)[0] for x in in_pieces(images, self._recipe())])
-
-    def _tested(self, images: Images) -> tuple[Summaries, Float, tuple[NDArray[np.int64], Float]]:
-        """Return the summaries, the p-value of each image inside, and which measure and what features say so."""
-        self._check_fitted()
-        parts = zip(*(self.model_.tested(x) for x in in_pieces(images, self._recipe())), strict=True)
-        summaries, p_values, which, left = map(list, parts)
-        return Summaries.joined(summaries), np.concatenate(p_values), (np.concatenate(which), np.concatenate(left))
-
-    def _with_a_say(self, images: Images, keep_outside: bool) -> Summaries:
-        summaries, p_values, _ = self._tested(images)
-        return summaries.of(uncertainty.with_a_say(p_values > OUTSIDE_LEVEL, keep_outside))
-
-    def _prior(self) -> Float:
-        """Return where mixtures start, (N,): all of the space, each blur that can be told apart by one description."""
-        if self.degrade is not None:
-            return self.bins.volumes
-        return self.bins.volumes * first_descriptions(self.bins.centers, self._space)
-
-    def _mixture(self, log_likelihood: Float) -> tuple[MixtureFit, BinnedDistribution]:
-        fit = fit_mixture(log_likelihood, self._prior(), shape=grid_shape(self.bins))
-        weights = fit.weights / fit.weights.sum()
-        return fit, BinnedDistribution(self.bins, weights, n_samples=len(log_likelihood))
-
-    def _bin_log_likelihood(self, summaries: Summaries) -> Float:
-        own_pipeline = self.degrade is not None  # what its axes mean is the user's
-        return self.model_.bin_log_likelihood(summaries, self._nodes(), None if own_pipeline else self._space)
-
-    def _parameters(self, summaries: Summaries) -> tuple[Float, Float]:
-        values, errors = self.model_.parameters(summaries)
-        return self._space.unstandardize(values), errors * self._space.scales()
