@@ -32,7 +32,6 @@ from fastdeg.images.inference.synthesis import SHARE_OF_FIT, checked_clean_image
 from fastdeg.images.reasons import reasons
 
 
-
 class DegradationEstimator(FittedLikelihood):
     """Infer the distribution of degradations behind unlabelled low-resolution photographs.
 
