@@ -65,12 +65,13 @@ sphinx_gallery_conf = {
 
 
 def other_pages(app, name: str, text: list[str]) -> None:
-    """Put the pages that the contents do not name yet in the place for them: a new page needs no edit here."""
+    """Put pages that the contents do not name yet, and all notes, in the places for them: a new one needs no edit."""
     if name == "index":
         named = set(re.findall(r"^([\w/-]+)$", text[0], re.MULTILINE))
         pages = sorted({page.stem for page in HERE.glob("*.md")} - named - {"index"})
-        pages += sorted(f"notes/{page.stem}" for page in HERE.glob("notes/*.md"))
-        text[0] = text[0].replace("OTHER-PAGES", "\n".join(pages))
+        notes = sorted(f"notes/{page.stem}" for page in HERE.glob("notes/*.md"))
+        for place, names in (("OTHER-PAGES", pages), ("OTHER-NOTES", notes)):
+            text[0] = text[0].replace(place, "\n".join(names))
 
 
 def setup(app) -> None:

@@ -33,6 +33,10 @@ class Accumulator:
     ----------
     bins : GridBins or CentroidBins
 
+    See Also
+    --------
+    BinnedDistribution.from_samples, weighted_moments : The same of samples at hand, or of a collection of Dask.
+
     Examples
     --------
     >>> import fastdeg as fd

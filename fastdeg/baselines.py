@@ -30,6 +30,10 @@ def mixture(q: BinnedDistribution, prior: BinnedDistribution, weight: float) -> 
     ValueError
         When the bins differ or the weight is out of range.
 
+    See Also
+    --------
+    fastdeg.craft : What the mixture is the simple rival of.
+
     Examples
     --------
     >>> import fastdeg as fd
@@ -70,6 +74,10 @@ def forecast_optimal(
     ------
     TypeError, ValueError
         When an argument is not what is expected, or the bins differ.
+
+    See Also
+    --------
+    fastdeg.TrainingForecast : The forecast, and what it is good for.
 
     Examples
     --------
@@ -113,6 +121,10 @@ def closed_form_weights(distances: ArrayLike, alpha: float = 25) -> Float:
     ------
     ValueError
         When a distance is negative or not finite, or alpha is not positive.
+
+    See Also
+    --------
+    fastdeg.craft : Takes all bins together.
 
     Examples
     --------

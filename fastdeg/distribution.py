@@ -40,6 +40,12 @@ class BinnedDistribution:
     TypeError, ValueError
         When the pmf is not one, or not as long as there are bins.
 
+    See Also
+    --------
+    GridBins, CentroidBins : What it is over.
+    DegradationEstimator : Finds one behind unlabelled photos.
+    Accumulator : Counts samples in chunks.
+
     Examples
     --------
     >>> import fastdeg as fd

@@ -88,6 +88,15 @@ def weighted_moments(
     MemoryError
         Where the covariances of so many bins do not fit into memory.
 
+    See Also
+    --------
+    Accumulator : For samples that come in chunks.
+    fastdeg.moments.partial_moments, fastdeg.moments.merge : The parts of it, for code of your own.
+
+    References
+    ----------
+    Chan, Golub, LeVeque, "Algorithms for computing the sample variance", Amer. Statist. 37 (1983).
+
     Examples
     --------
     >>> import fastdeg as fd

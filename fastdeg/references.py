@@ -115,6 +115,11 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
     ValueError
         Where the shape is wrong, a number is not finite, or ``k`` or ``start`` is out of range.
 
+    See Also
+    --------
+    select_references : Diverse and representative of a target.
+    fastdeg.references.coverage : How well the chosen points cover the others.
+
     References
     ----------
     Gonzalez, "Clustering to minimize the maximum intercluster distance", Theoret. Comput. Sci. 38 (1985): the largest
@@ -229,6 +234,10 @@ def select_references(
         distributions have different bins, or there are fewer images than references.
     TypeError
         Where labels are not integers, or a distribution is not a `BinnedDistribution`.
+
+    See Also
+    --------
+    farthest_points : Diverse points, without a target.
 
     Examples
     --------

@@ -42,6 +42,10 @@ def configuration() -> dict[str, Any]:
 def show_config() -> None:
     """Print versions, threads, threading layer and cache folder.
 
+    See Also
+    --------
+    warmup : Fills the cache.
+
     Examples
     --------
     >>> import fastdeg as fd

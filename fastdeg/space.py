@@ -32,6 +32,10 @@ class Axis(ByValue):
     centers : ndarray, shape (n_bins,)
         Centres of the cells, or the levels themselves.
 
+    See Also
+    --------
+    DegradationSpace : A product of axes.
+
     Examples
     --------
     >>> import fastdeg as fd
@@ -161,6 +165,10 @@ class DegradationSpace:
     ------
     TypeError, ValueError
         When an axis is not an `Axis`, there is none, or a name comes twice.
+
+    See Also
+    --------
+    GridBins, CentroidBins : Bins of the space.
 
     Examples
     --------

@@ -1,5 +1,6 @@
 """The code in the README and the documentation runs as it stands, on a user's folders of images."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
+from fastdeg.cli import OF_ALL_VERBS, VERBS
 from fastdeg.cli.demo import play_application
 
 ROOT = Path(__file__).parent.parent
+ALL_PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PAGES = [
     page
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for page in ALL_PAGES
     if "```python" in page.read_text() and page.stem != "first-ten-minutes"  # `.ci/try_wheel` runs it, commands and all
 ]
 NEEDED = {
@@ -50,13 +53,46 @@ def test_the_readme_is_short():
     assert len(re.findall(r"^\| (?!task)", table, re.MULTILINE)) <= 10
 
 
+def environment_variables(tree):
+    """Names of variables that a module looks up: constants in a call or subscript of os.environ, and lists named so."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Call, ast.Subscript)) and "os.environ" in ast.unparse(node):
+            yield from (c.value for c in ast.walk(node) if isinstance(c, ast.Constant) and str(c.value).isupper())
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "RANKS":
+            yield from ast.literal_eval(node.value)
+
+
+def warnings_of(tree):
+    """The sentences of all warnings of a module, with … for what is filled in."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("warnings.warn", "warn"):
+            told = node.args[0]
+            parts = told.values if isinstance(told, ast.JoinedStr) else [told]
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in parts)
+
+
 def test_every_environment_variable_and_warning_is_on_the_page_of_troubles():
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
-    code = "".join(file.read_text() for file in (ROOT / "fastdeg").rglob("*.py"))
-    for variable in set(re.findall(r"FASTDEG_[A-Z_]+", code)):
-        assert f"`{variable}`" in page, variable
-    for start in re.findall(r'warnings\.warn\(\s*f?"([^"{]{4,})', code):
-        assert any(start.startswith(known.strip()) for known in re.findall(r"^\| `([^`…]+)", page, re.MULTILINE)), start
+    known = re.findall(r"^\| `([^`]+)`", page, re.MULTILINE)
+    trees = [ast.parse(file.read_text()) for file in (ROOT / "fastdeg").rglob("*.py")]
+    variables = {name for tree in trees for name in environment_variables(tree)}
+    sentences = {sentence for tree in trees for sentence in warnings_of(tree)}
+    assert len(variables) > 5
+    assert len(sentences) > 10
+    assert not [name for name in variables if f"`{name}`" not in page]
+    assert not [sentence for sentence in sentences if not any(sentence.startswith(start) for start in known)]
+
+
+def test_every_command_on_a_page_has_the_options_that_it_is_given():
+    wrong = []
+    for page in ALL_PAGES:
+        for verb, rest in re.findall(rf"fastdeg ({'|'.join(VERBS)})\b([^\n`#|)>]*)", page.read_text()):
+            _, needed, taken = VERBS[verb]
+            known = {*needed.split(), *taken.split(), *OF_ALL_VERBS.split()}
+            given = {word.partition("=")[0] for word in rest.split() if word.startswith("-")}
+            given = {"--output" if option == "-o" else option for option in given}
+            wrong += [f"{page.name}: fastdeg {verb} {option}" for option in given - known - {"--help", "-", "--"}]
+    assert not wrong
 
 
 def test_every_link_to_a_file_leads_somewhere():

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import os
 import re
 import zlib
@@ -64,6 +65,16 @@ def test_every_public_name_of_the_package_has_an_api_page():
         loaded = importlib.import_module(f"fastdeg.{module}")
         own = {name for name in loaded.__all__ if getattr(loaded, name) not in vars(fd).values()}
         assert own <= set(named.get(f"fastdeg.{module}", ())), module
+
+
+def test_public_functions_say_what_else_there_is_and_show_an_example():
+    import fastdeg as fd
+
+    functions = [value for name in fd.__all__ if inspect.isfunction(value := getattr(fd, name))]
+    assert len(functions) > 10
+    for function in functions:
+        for section in ("See Also", "Examples"):
+            assert f"{section}\n---" in inspect.getdoc(function), f"{function.__name__}: {section}"
 
 
 @needs_site

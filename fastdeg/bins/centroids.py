@@ -30,6 +30,10 @@ class CentroidBins(Bins):
     space : DegradationSpace, optional
         With it, nearest is measured on standardised axes; without, on the numbers as given.
 
+    See Also
+    --------
+    GridBins : The cells of a space.
+
     Examples
     --------
     >>> import fastdeg as fd

@@ -25,6 +25,10 @@ class GridBins(Bins):
     ----------
     space : DegradationSpace
 
+    See Also
+    --------
+    CentroidBins : Where a grid would have too many cells.
+
     Examples
     --------
     >>> import fastdeg as fd

@@ -114,6 +114,12 @@ def craft(
     RuntimeWarning
         When the gap is above the tolerance at the end.
 
+    See Also
+    --------
+    tradeoff_path : For a range of weights, to choose by eye.
+    craft_many : Many problems side by side.
+    fastdeg.baselines.mixture : The simple rival.
+
     References
     ----------
     Zhang et al., "Crafting Training Degradation Distribution for the Accuracy-Generalization Trade-off in
@@ -180,6 +186,11 @@ def tradeoff_path(
     Returns
     -------
     TradeoffPath
+
+    See Also
+    --------
+    craft : One of its points.
+    TrainingForecast : Tells gains and losses in decibels.
 
     Examples
     --------

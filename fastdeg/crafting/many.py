@@ -67,6 +67,11 @@ def craft_many(
     TypeError, ValueError
         As for `craft`, with the number of the problem, when its turn comes.
 
+    See Also
+    --------
+    craft : One problem, on all threads.
+    tradeoff_path : One target, many weights.
+
     Notes
     -----
     Where processes cannot be forked (not on Linux), a script needs ``if __name__ == "__main__":``, as for

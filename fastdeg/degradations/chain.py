@@ -86,6 +86,12 @@ def degrade(
         Where an argument is out of range or unknown, or drawn from the history too, or the image is smaller than the
         factor.
 
+    See Also
+    --------
+    DegradationTransform : Draws the parameters from a distribution.
+    History : What else happens to photos.
+    fastdeg.degradations.register : Adds a step.
+
     Examples
     --------
     >>> import numpy as np, fastdeg as fd

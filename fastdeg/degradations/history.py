@@ -33,6 +33,10 @@ class History:
     ValueError, TypeError
         Where a step is wrong, or a parameter is drawn twice; the message says where.
 
+    See Also
+    --------
+    degrade, DegradationTransform, DegradationEstimator : Draw from it.
+
     Examples
     --------
     >>> import numpy as np, fastdeg as fd

@@ -60,6 +60,11 @@ class DegradationTransform:
     TypeError, ValueError
         Where an argument is not what it should be, or the distribution gives a factor no probability.
 
+    See Also
+    --------
+    degrade : One image, with parameters that are given.
+    fastdeg.runs.handover.load_transform : The transform of a run folder.
+
     Examples
     --------
     >>> import numpy as np, fastdeg as fd

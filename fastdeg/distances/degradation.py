@@ -45,6 +45,11 @@ def degradation_distance(
     TypeError, ValueError
         When p or q is not a distribution, the bins differ or a weight is negative.
 
+    See Also
+    --------
+    craft : Minimises it, with a pull towards a prior.
+    emd, frechet_distance : Its two parts.
+
     Examples
     --------
     >>> import fastdeg as fd

@@ -54,6 +54,11 @@ def frechet_distance(
         Where shapes disagree, a number or the distance is not finite, or a covariance is neither symmetric nor positive
         semidefinite.
 
+    See Also
+    --------
+    frechet_distances : Of many Gaussians to one.
+    weighted_moments : Means and covariances of samples.
+
     References
     ----------
     Dowson, Landau, "The Fréchet distance between multivariate normal distributions", J. Multivar. Anal. 12 (1982).
@@ -111,6 +116,10 @@ def frechet_distances(
     ------
     ValueError
         As `frechet_distance`; names the first covariance that is wrong.
+
+    See Also
+    --------
+    frechet_distance : Of two.
 
     Examples
     --------

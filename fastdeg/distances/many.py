@@ -56,6 +56,10 @@ def emd_many(
     ValueError
         As for `emd`; the row is named.
 
+    See Also
+    --------
+    emd : One pair, with plan, potentials and gap.
+
     Examples
     --------
     >>> import fastdeg as fd

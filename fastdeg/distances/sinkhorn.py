@@ -114,6 +114,16 @@ def sinkhorn(
     RuntimeWarning
         Where it has not converged within ``max_iter``.
 
+    See Also
+    --------
+    emd : Exact.
+
+    References
+    ----------
+    Cuturi, "Sinkhorn distances: lightspeed computation of optimal transport", NeurIPS 2013.
+    Schmitzer, "Stabilized sparse scaling algorithms for entropy regularized transport problems", SIAM J. Sci. Comput.
+    41 (2019).
+
     Examples
     --------
     >>> import fastdeg as fd

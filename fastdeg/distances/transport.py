@@ -92,13 +92,6 @@ class EMDResult(ByValue):
         Returns
         -------
         Axes
-
-        Examples
-        --------
-        >>> import fastdeg as fd
-        >>> axes = fd.emd([0.5, 0.5], [0.25, 0.75], [[0.0], [2.0]]).plot()
-        >>> axes.get_xlabel()
-        'x'
         """
         from fastdeg import plotting
 
@@ -155,6 +148,14 @@ def emd(
     -----
     RuntimeWarning
         Where the gap is open: the result is not known to be the optimum.
+
+    See Also
+    --------
+    emd_grid, emd_1d, emd_many, sinkhorn : On a grid, on the line, for many pairs; entropic.
+
+    References
+    ----------
+    Peyré, Cuturi, "Computational Optimal Transport", Found. Trends Mach. Learn. 11 (2019), chapter 3.
 
     Examples
     --------
@@ -277,6 +278,10 @@ def emd_grid(
     EMDResult
         Potentials have the grid's shape; rows and columns of the plan number the grid points in C order.
 
+    References
+    ----------
+    Ling, Okada, "An efficient Earth Mover's Distance algorithm ...", IEEE TPAMI 29 (2007): flows between neighbours.
+
     Examples
     --------
     >>> import fastdeg as fd
@@ -358,6 +363,10 @@ def emd_1d(
     Returns
     -------
     float
+
+    See Also
+    --------
+    emd : Points in any dimension, with a plan.
 
     Examples
     --------

@@ -92,6 +92,11 @@ def read(path: str | os.PathLike[str], *, framework: str | None = None) -> Optio
     ValueError
         When it is damaged, of no known dialect, or a key holds what it must not; the message names the key.
 
+    See Also
+    --------
+    audit : Compares what was read with photos.
+    write : The way back.
+
     Examples
     --------
     >>> import pathlib, tempfile, fastdeg as fd
@@ -153,6 +158,11 @@ def audit(
     TypeError, ValueError
         When an argument is of another kind, or the bins have no space.
 
+    See Also
+    --------
+    read : Reads the file alone.
+    write : Writes what should stand there.
+
     Examples
     --------
     >>> import pathlib, tempfile, fastdeg as fd
@@ -208,6 +218,10 @@ def write(
     ------
     TypeError, ValueError
         When an argument is out of range, or the dialect cannot say any axis.
+
+    See Also
+    --------
+    fastdeg.DegradationTransform : Hands over all of the distribution, where you train by code of your own.
 
     Examples
     --------
