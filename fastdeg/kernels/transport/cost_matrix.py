@@ -145,20 +145,20 @@ def below_cap(cost, cap, plan, a, b):
     _, sources, sinks, flows = plan
     least = ROUNDING * np.sqrt(a.shape[0] + b.shape[0])
     value, beyond, used, noise, count = 0.0, 0.0, 0.0, 0.0, 0
-    kept = np.empty(flows.shape[0], np.int64)
-    for k in range(flows.shape[0]):
+    n = flows.shape[0]
+    from_, to, amounts = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
+    for k in range(n):
         i, j, flow = sources[k], sinks[k], flows[k]
         c = cost[i, j]
         is_rounding = flow <= least and flow != a[i] and flow != b[j]
         if c > cap:
             beyond += 0.0 if is_rounding else flow
             continue
-        kept[count] = k
+        from_[count], to[count], amounts[count] = i, j, flow
         count += 1
         value += flow * c
         if is_rounding:
             noise += flow * abs(c)
         else:
             used = max(used, abs(c))
-    kept = kept[:count]
-    return (value, sources[kept], sinks[kept], flows[kept]), beyond, used, noise
+    return (value, from_[:count], to[:count], amounts[:count]), beyond, used, noise

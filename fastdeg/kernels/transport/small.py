@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastdeg.kernels._jit import kernel
+from fastdeg.kernels.linalg.elementary import assign
 from fastdeg.kernels.transport.cost_matrix import column_minima, greedy_basis_of_rows, row_minima
 from fastdeg.kernels.transport.metrics import costs_from
 from fastdeg.kernels.transport.network.initial_basis import tree_of
@@ -53,16 +54,22 @@ def solve_small(a, b, x, y, cost, metric, common_stays, tolerance):
                 targets[k, j] = y[columns[j], k]
         for i in range(n_rows):
             if given:
-                from_rows[i] = cost[i]
+                assign(from_rows[i], cost[i])
             else:
                 costs_from(metric, x[rows[i]], targets, from_rows[i])
             for j in range(n_columns):
                 largest = max(largest, abs(from_rows[i, j]))
                 tails[i * n_columns + j] = i
                 heads[i * n_columns + j] = n_rows + j
-        mass_a, mass_b, w = left_a[:n_rows] / moved, left_b[:n_columns] / taken, np.empty(n_columns)
+        mass_a, mass_b, w = np.empty(n_rows), np.empty(n_columns), np.empty(n_columns)
+        order = np.empty(n_rows, np.int64)
+        for i in range(n_rows):  # loops here and below: arithmetic with arrays takes long to compile
+            mass_a[i] = left_a[i] / moved
+            order[i] = i
+        for j in range(n_columns):
+            mass_b[j] = left_b[j] / taken
         column_minima(from_rows, w)
-        tree, _ = tree_of(greedy_basis_of_rows(from_rows, mass_a, mass_b, np.arange(n_rows), w))
+        tree, _ = tree_of(greedy_basis_of_rows(from_rows, mass_a, mass_b, order, w))
         for k in range(n_rows + n_columns):
             largest = max(largest, abs(tree.potential[k]))
         arcs = Arcs(tails, heads, from_rows.reshape(n_rows * n_columns))
@@ -84,10 +91,11 @@ def solve_small(a, b, x, y, cost, metric, common_stays, tolerance):
                 u[i] = np.inf
                 for j in range(n_columns):
                     u[i] = min(u[i], costs[j] - w[j])
-            v = -u
+                v[i] = -u[i]
         else:
             row_minima(from_rows, w, u)
-            v = w
+            for j in range(m):
+                v[j] = w[j]
     if common_stays:
         for i in range(n):
             if min(a[i], b[i]) > 0:
