@@ -7,8 +7,6 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg.blas import dsyrk
 from scipy.linalg.lapack import dpotrf, dpotrs
-from scipy.sparse import csr_array, diags_array
-from scipy.sparse.linalg import splu
 
 from fastdeg._types import Float
 from fastdeg.crafting.interior.active_arcs import Arcs
@@ -81,6 +79,9 @@ class NewtonSystem:
 
     def _factor_sparse(self) -> Solve | None:
         """The same for few arcs: sinks that share no bin are not joined, and in space few are."""
+        from scipy.sparse import csr_array, diags_array  # takes longer than a small problem
+        from scipy.sparse.linalg import splu
+
         arcs, work = self.arcs, self.work
         scale = np.sqrt(work.diagonal / work.denominator)
         values = work.ratios * np.repeat(scale, np.diff(arcs.first))
