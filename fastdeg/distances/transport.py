@@ -278,6 +278,10 @@ def emd_grid(
     EMDResult
         Potentials have the grid's shape; rows and columns of the plan number the grid points in C order.
 
+    See Also
+    --------
+    emd : Points that form no grid.
+
     References
     ----------
     Ling, Okada, "An efficient Earth Mover's Distance algorithm ...", IEEE TPAMI 29 (2007): flows between neighbours.
