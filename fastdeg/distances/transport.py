@@ -269,7 +269,8 @@ def emd_grid(
         Distance between neighbours: one for all axes, one per axis, or the increasing coordinates along each axis.
     metric : {"cityblock", "euclidean", "sqeuclidean", "chebyshev"}
         Cost of moving a unit of mass between two grid points, or another one of the table in
-        `fastdeg.transport.metrics`; cityblock is solved as a flow between neighbours.
+        `fastdeg.transport.metrics`; cityblock is solved as a flow between neighbours
+        (Ling, Okada, IEEE TPAMI 29, 2007).
     threads : int, optional
         Number of threads; the result does not depend on it.
 
@@ -281,10 +282,6 @@ def emd_grid(
     See Also
     --------
     emd : Points that form no grid.
-
-    References
-    ----------
-    Ling, Okada, "An efficient Earth Mover's Distance algorithm ...", IEEE TPAMI 29 (2007): flows between neighbours.
 
     Examples
     --------
