@@ -2,8 +2,8 @@
 
 The four applications of the paper (all x4, its space of 75 bins); the references are degraded from photographs that
 the estimator was not fitted on. Without folders, the photographs inside scikit-learn (fitted on) and the one inside
-Matplotlib (references) serve. ``--write`` puts the tables into ``docs/images.md``. ``--check`` asserts what
-has to hold.
+Matplotlib (references) serve. ``--rows`` measures the history "photo", hard axes and intervals instead. ``--write``
+puts the tables into ``docs/images.md``. ``--check`` asserts what has to hold.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 import fastdeg as fd
+from bench import recovery_rows
 from fastdeg.images import read_image, read_images
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "images.md"
@@ -262,17 +263,35 @@ def fits_table(
     return "\n".join(lines)
 
 
+def rows_table(options: argparse.Namespace, clean: Sequence[np.ndarray], photos: Sequence[np.ndarray]) -> str:
+    """Return what was asked of the history "photo", of hard axes and of intervals, and what was found, as a table."""
+    real = read_images(options.real, skip_bad=True).images if options.real else None
+    fit = {"n_samples": options.n_samples}
+    photo = fd.GridBins(fd.DegradationSpace.preset("photo"))
+    with_history = fd.DegradationEstimator(photo, history="photo", **fit).fit(clean)
+    rows = recovery_rows.photo_rows(with_history, photos, real, options.photos, options.pictures)
+    print(recovery_rows.table(rows), flush=True)
+    on_half = fitted(clean[::2], **fit)
+    sets = {"the other half of the clean images": clean[1::2], options.name: photos}
+    sets |= {name: read_images(folder).images for name, _, folder in (text.partition("=") for text in options.sets)}
+    covered = recovery_rows.coverage_rows({name: (on_half, x) for name, x in sets.items()}, options.cases)
+    print(recovery_rows.table(covered), flush=True)
+    return recovery_rows.table([*rows, *covered, *recovery_rows.hard_rows(clean, photos, options.photos // 2, **fit)])
+
+
 def wider_space() -> fd.DegradationSpace:
     """Return the paper's space with JPEG qualities up to 100, which can hardly be told from no compression."""
     blur, noise, _ = fd.DegradationSpace.preset("paper").axes
     return fd.DegradationSpace([blur, noise, fd.Axis.regular("jpeg_quality", 30, 100, 7)])
 
 
-def fitted(clean: Sequence[np.ndarray], space: fd.DegradationSpace | None = None) -> fd.DegradationEstimator:
+def fitted(
+    clean: Sequence[np.ndarray], space: fd.DegradationSpace | None = None, **settings: int
+) -> fd.DegradationEstimator:
     """Fit an estimator over the paper's space, or another."""
     start = time.perf_counter()
     bins = fd.GridBins(space or fd.DegradationSpace.preset("paper"))
-    estimator = fd.DegradationEstimator(bins).fit(clean)
+    estimator = fd.DegradationEstimator(bins, **settings).fit(clean)
     print(f"fitted on {len(clean)} images in {time.perf_counter() - start:.0f} s", flush=True)
     return estimator
 
@@ -285,6 +304,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--counts", type=int, nargs="+", default=[24, 10], help="numbers of references")
     parser.add_argument("--real", help="folder of real photos, to be listed with what is read out of them")
+    parser.add_argument("--rows", action="store_true", help="only the history 'photo', hard axes and intervals")
+    parser.add_argument("--photos", type=int, default=400, help="photos made by the history")
+    parser.add_argument("--pictures", type=int, default=60, help="pictures of each kind that is outside")
+    parser.add_argument("--cases", type=int, default=100, help="sets of photos whose intervals are judged")
+    parser.add_argument("--n-samples", type=int, default=16_000, help="synthetic patches of the fits of --rows")
+    parser.add_argument("--sets", nargs="*", default=[], metavar="NAME=DIR", help="more photographs for intervals")
     parser.add_argument(
         "--fits", type=int, nargs="+", metavar="N", help="only the table of fits on N clean images each"
     )
@@ -302,6 +327,9 @@ def main(arguments: list[str] | None = None) -> None:
         clean, photos = read_images(options.clean).images, read_images(options.references).images
         key, name = "folders", f"Fitted on {len(clean)} clean images, references from {len(photos)} others"
         name += f" ({options.name})"
+    if options.rows:
+        _publish({"rows": rows_table(options, clean, photos)}, write=options.write)
+        return
     if options.fits is not None:
         if options.clean is None or not 1 <= min(options.fits) <= max(options.fits) <= len(clean):
             parser.error(f"--fits: expected --clean, and numbers of its images, got {options.fits}")

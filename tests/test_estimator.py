@@ -510,7 +510,8 @@ def test_few_images_are_drawn_towards_independent_axes_and_many_are_not():
         share = mixture.INDEPENDENCE / (mixture.INDEPENDENCE + n)
         np.testing.assert_allclose(drawn[1:3], share / 4, rtol=1e-3)
         np.testing.assert_allclose(drawn.reshape(2, 2).sum(axis=0), [0.5, 0.5])
-        resampled = mixture.bootstrap_mixtures(images, prior, 3, np.random.default_rng(0), shape=(2, 2))
+        counts = mixture.resampled(n, 3, np.random.default_rng(0))
+        resampled = mixture.bootstrap_mixtures(images, counts, prior, shape=(2, 2))
         np.testing.assert_allclose(resampled.sum(axis=1), 1)
 
 
@@ -531,7 +532,8 @@ def test_what_parameters_make_up_for_is_named():
 
 def test_bootstrap_of_identical_images_has_no_spread():
     log_likelihood = np.tile(np.random.default_rng(0).normal(0, 3, (1, 20)), (9, 1))
-    weights = mixture.bootstrap_mixtures(log_likelihood, np.full(20, 0.05), 10, np.random.default_rng(0))
+    counts = mixture.resampled(9, 10, np.random.default_rng(0))
+    weights = mixture.bootstrap_mixtures(log_likelihood, counts, np.full(20, 0.05))
     np.testing.assert_allclose(weights, weights[[0] * 10], atol=1e-12)
 
 
@@ -539,7 +541,10 @@ def test_bootstrap_of_identical_images_has_no_spread():
 def test_a_replicate_hangs_on_its_own_resample_alone(shape):
     log_likelihood, prior = np.random.default_rng(0).normal(0, 3, (15, 20)), np.full(20, 0.05)
     few, many = (
-        mixture.bootstrap_mixtures(log_likelihood, prior, n, np.random.default_rng(0), shape=shape) for n in (3, 150)
+        mixture.bootstrap_mixtures(
+            log_likelihood, mixture.resampled(15, n, np.random.default_rng(0)), prior, shape=shape
+        )
+        for n in (3, 150)
     )
     np.testing.assert_array_equal(few, many[:3])
 
@@ -547,7 +552,10 @@ def test_a_replicate_hangs_on_its_own_resample_alone(shape):
 def test_the_estimate_lies_within_the_intervals_of_images_that_agree():
     bins = fd.GridBins(fd.DegradationSpace([fd.Axis.regular("noise_sigma", 0, 50, 20)]))
     log_likelihood = np.random.default_rng(1).normal(0, 1, (1, 20)).repeat(8, axis=0)
-    found = uncertainty.bootstrap(log_likelihood, bins, bins.volumes, 200, 0.9, np.random.default_rng(0)).marginals[0]
+    estimate = mixture.fit_mixture(log_likelihood, bins.volumes).weights
+    found = uncertainty.bootstrap(
+        [lambda: log_likelihood], estimate, bins, bins.volumes, 200, 0.9, np.random.default_rng(0)
+    ).marginals[0]
     assert (found.low <= found.estimate).all()
     assert (found.estimate <= found.high).all()
 

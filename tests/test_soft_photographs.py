@@ -110,8 +110,8 @@ def test_a_few_soft_references_do_not_pass_for_a_blur(fits):
     soft = cv2.GaussianBlur(portrait(), (0, 0), 2.5)
     images = references([portrait()], SETTINGS[1], 19, seed=1)[0] + references([soft], SETTINGS[1], 5, seed=2)[0]
     sharp = setting_truth(1).pmf > 1e-3
-    masses = np.array([fitted.estimate(images, keep_outside=True).pmf[sharp].sum() for fitted in fits])
-    without = np.array([without_priors(fitted).estimate(images, keep_outside=True).pmf[sharp].sum() for fitted in fits])
+    masses = np.array([fitted.estimate(images).pmf[sharp].sum() for fitted in fits])
+    without = np.array([without_priors(fitted).estimate(images).pmf[sharp].sum() for fitted in fits])
     assert (masses > without + 0.05).all()
     assert (masses > 0.8).all()
     assert masses.mean() > 0.85 > without.mean()

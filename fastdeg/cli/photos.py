@@ -107,8 +107,12 @@ def photo_notes(inference: Inference, names: Sequence[str], *, keep_outside: boo
     without_comb = [name for name, is_without in zip(names, inference.without_comb, strict=True) if is_without]
     notes = []
     if outside:
-        all_outside = len(outside) == len(names)
-        consequence = "q says little of them" if keep_outside or all_outside else "they have no say in q"
+        left_out = int((~inference.with_a_say).sum())
+        consequence = f"{left_out} of them have no say in q, the others may be called so by chance"
+        if left_out == len(outside):
+            consequence = "they have no say in q"
+        if keep_outside or len(outside) == len(names):
+            consequence = "q says little of them"
         by_reason = Counter(why for why in inference.outside_reasons if why).most_common()
         reasons = "; ".join(f"{count}: {why}" for why, count in by_reason)
         notes.append(

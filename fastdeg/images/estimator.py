@@ -193,19 +193,20 @@ class DegradationEstimator(FittedLikelihood):
     def estimate(self, images: Images, *, keep_outside: bool = False) -> BinnedDistribution:
         """Return the distribution over bins that explains the images best; its ``n_samples`` is their number.
 
-        Images outside of the space (see `outside`) have no say in it, unless ``keep_outside`` or all of them are. Warns
+        Images outside of the space have no say in it, unless ``keep_outside`` or all of them are: those that Benjamini
+        and Hochberg's procedure calls outside by their p-values, so that a false alarm among many moves nothing. Warns
         where images look like none that the space can make; `infer` tells which.
         """
         summaries, p_values, _ = self._tested(images)
         uncertainty.warn_of_outside(p_values, OUTSIDE_LEVEL)
-        with_a_say = uncertainty.with_a_say(p_values > OUTSIDE_LEVEL, keep_outside)
+        with_a_say = uncertainty.with_a_say(p_values, OUTSIDE_LEVEL, keep_outside)
         return self._mixture(self._bin_log_likelihood(summaries.of(with_a_say)))[1]
 
     def infer(self, images: Images, *, outside_level: float = OUTSIDE_LEVEL, keep_outside: bool = False) -> Inference:
         """Return the inferred distribution with all that was found on the way to it.
 
-        Images are called outside of the space at the level ``outside_level`` (see `outside`); those have no say in the
-        distribution, unless ``keep_outside`` or all of them are.
+        Each image is called outside of the space at the level ``outside_level`` (see `outside`); which have no say in
+        the distribution is decided at this level for all of them together (see `estimate`).
         """
         outside_level = number(outside_level, "outside_level", 0, 1)
         self._check_fitted()
@@ -213,7 +214,8 @@ class DegradationEstimator(FittedLikelihood):
         summaries, p_values, why = self._tested(images)
         log_likelihood = self._bin_log_likelihood(summaries)
         outside = p_values <= outside_level
-        fit, distribution = self._mixture(log_likelihood[uncertainty.with_a_say(~outside, keep_outside)])
+        with_a_say = uncertainty.with_a_say(p_values, outside_level, keep_outside)
+        fit, distribution = self._mixture(log_likelihood[with_a_say])
         parameters, errors = self._parameters(summaries)
         return Inference(
             distribution=distribution,
@@ -228,6 +230,7 @@ class DegradationEstimator(FittedLikelihood):
             all_inside_p_value=uncertainty.excess_p_value(int(outside.sum()), len(outside), outside_level),
             without_comb=~summaries.quantized & (self.model_.jpeg_summarizer is not None),
             outside_reasons=reasons(outside, *why),
+            with_a_say=with_a_say,
         )
 
     def bootstrap(
@@ -239,11 +242,16 @@ class DegradationEstimator(FittedLikelihood):
         keep_outside: bool = False,
         random_state: int | None = None,
     ) -> Bootstrap:
-        """Return intervals of the inferred marginals, from resampling the images (never their patches)."""
-        log_likelihood = self._bin_log_likelihood(self._with_a_say(images, keep_outside))
+        """Return intervals of the inferred marginals, from resampling the images (never their patches).
+
+        Each resample is read with one of the errors that all images of a set may share, where at least 16 clean images
+        told how large they are.
+        """
+        summaries = self._with_a_say(images, keep_outside)
+        estimate = self._mixture(self._bin_log_likelihood(summaries))[1].pmf
         return uncertainty.bootstrap(
-            log_likelihood, self.bins, self._prior(), integer(n_resamples, "n_resamples", 2),
-            number(level, "level", 0, 1), self._rng(random_state),
+            self._with_shared_errors(summaries), estimate, self.bins, self._prior(),
+            integer(n_resamples, "n_resamples", 2), number(level, "level", 0, 1), self._rng(random_state),
         )  # fmt: skip
 
     def reference_counts(
@@ -257,9 +265,9 @@ class DegradationEstimator(FittedLikelihood):
         random_state: int | None = None,
     ) -> ReferenceCounts:
         """Return how wide the intervals would be with other numbers of reference images like these."""
-        log_likelihood = self._bin_log_likelihood(self._with_a_say(images, keep_outside))
+        summaries = self._with_a_say(images, keep_outside)
         return uncertainty.reference_counts(
-            log_likelihood, self.bins, self._prior(), [integer(c, "counts", 1) for c in counts],
+            self._with_shared_errors(summaries), self.bins, self._prior(), [integer(c, "counts", 1) for c in counts],
             integer(n_resamples, "n_resamples", 2), number(level, "level", 0, 1), self._rng(random_state),
         )  # fmt: skip
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
@@ -72,7 +75,7 @@ class FittedLikelihood(BaseEstimator):
 
     def _with_a_say(self, images: Images, keep_outside: bool) -> Summaries:
         summaries, p_values, _ = self._tested(images)
-        return summaries.of(uncertainty.with_a_say(p_values > OUTSIDE_LEVEL, keep_outside))
+        return summaries.of(uncertainty.with_a_say(p_values, OUTSIDE_LEVEL, keep_outside))
 
     def _prior(self) -> Float:
         """Return where mixtures start, (N,): all of the space, each blur that can be told apart by one description."""
@@ -85,9 +88,14 @@ class FittedLikelihood(BaseEstimator):
         weights = fit.weights / fit.weights.sum()
         return fit, BinnedDistribution(self.bins, weights, n_samples=len(log_likelihood))
 
-    def _bin_log_likelihood(self, summaries: Summaries) -> Float:
+    def _bin_log_likelihood(self, summaries: Summaries, shared_error: Float | float = 0.0) -> Float:
         own_pipeline = self.degrade is not None  # what its axes mean is the user's
-        return self.model_.bin_log_likelihood(summaries, self._nodes(), None if own_pipeline else self._space)
+        space = None if own_pipeline else self._space
+        return self.model_.bin_log_likelihood(summaries, self._nodes(), space, shared_error)
+
+    def _with_shared_errors(self, summaries: Summaries) -> list[Callable[[], Float]]:
+        """Return log-likelihoods of the bins, to be computed, with each of the errors that all images may share."""
+        return [partial(self._bin_log_likelihood, summaries, error) for error in self.model_.shared_errors()]
 
     def _parameters(self, summaries: Summaries) -> tuple[Float, Float]:
         values, errors = self.model_.parameters(summaries)

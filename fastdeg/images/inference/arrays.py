@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self, get_args, get_type_hints
 
 import numpy as np
@@ -32,8 +32,8 @@ class Arrays:
         for field in fields(cls):
             name, hint = prefix + field.name, hints[field.name]
             kinds = [kind for kind in (hint, *get_args(hint)) if isinstance(kind, type) and issubclass(kind, Arrays)]
-            if not kinds:
-                values[field.name] = arrays[name]
+            if not kinds:  # a file written before there was such a field lacks it
+                values[field.name] = arrays[name] if name in arrays or field.default is MISSING else field.default
             elif any(key.startswith(f"{name}.") for key in arrays) or type(None) not in get_args(hint):
                 values[field.name] = kinds[0].from_arrays(arrays, f"{name}.")
             else:

@@ -85,6 +85,8 @@ class Likelihood(Arrays):
     shared_coefficients: Float  # (K'', m), of the share of the variance that patches of one image have in common
     by_lower_half: NDArray[np.bool_]  # (m,)
     coordinates: Coordinates | None = None  # None: parameters are read as they are, m = d
+    # (m,), of the error that all photographs of a set share, in standard deviations of a patch; None: not known
+    common: Float | None = None
 
     @classmethod
     def fit(
@@ -197,6 +199,15 @@ class Likelihood(Arrays):
             total += misses(self.coordinates, predict(simulated), at) ** 2
         return np.sqrt(total / N_SIMULATED)
 
+    def shared_errors_at(self, at: Float, n_patches: int, z: Float) -> Float:
+        """Return how far off all photographs of a set degraded with parameters at (k, d) are read together, root mean
+        square, (k, d), zero where it is not known."""
+        predict, mean, squares = self._line(n_patches, z), self.mean(at), np.zeros_like(at)
+        steps = np.zeros(mean.shape[1]) if self.common is None else self.common
+        for column in np.diag(steps):
+            squares += misses(self.coordinates, predict(mean + column * self.deviation(at)), predict(mean)) ** 2
+        return np.sqrt(squares)
+
     def _line(self, n_patches: int, z: Float) -> Callable[[Float], Float]:
         """Return the best linear predictor from summaries of so many patches."""
         mean, smooth = self.mean(z), self._smooth(z)
@@ -215,15 +226,25 @@ class Likelihood(Arrays):
         """Return the parameters within the space of which the variables of smooth functions are nearest to these."""
         return np.clip(smooth if self.coordinates is None else self.coordinates.parameters(smooth), 0, 1)
 
-    def log_density(self, s: Float, z: Float, n_patches: NDArray[np.int64], cells: Float | float = 0.0) -> Float:
+    def log_density(
+        self,
+        s: Float,
+        z: Float,
+        n_patches: NDArray[np.int64],
+        cells: Float | float = 0.0,
+        shared_error: Float | float = 0.0,
+    ) -> Float:
         """Return log p(s | z) up to a constant, (n, k), of images of so many patches.
 
-        cells: variances of the parameters in the cells that the points z stand for, (d,) or (k, d).
+        cells: variances of the parameters in the cells that the points z stand for, (d,) or (k, d); shared_error: how
+        far off all of them are read, in standard deviations of what sets share, (m,).
         """
         if self.coordinates is not None:
             slopes = self.coordinates.slopes(z)
             cells = np.einsum("kmd,kd->km", slopes**2, np.broadcast_to(cells, z.shape))
         mean, variance = self.mean(z), self.deviation(z) ** 2
+        if self.common is not None:
+            mean += shared_error * self.common * np.sqrt(variance)
         root = np.linalg.cholesky(self.precision)
         m = s.shape[1]
         nu = float(self.degrees_of_freedom)
@@ -253,6 +274,22 @@ def log_variances(basis: Float, squares: Float, n_iter: int = 25) -> Float:
     return g
 
 
+def pairs_alike(z: Float, groups: NDArray[np.int64], apart: NDArray[np.int64] | None = None) -> list[NDArray[np.int64]]:
+    """Return of each group with several members pairs of those that were degraded nearly alike, (2, number).
+
+    apart: those with the same label, patches of one photograph, make no pair.
+    """
+    pairs, reach = [], N_NEIGHBORS if apart is None else 3 * N_NEIGHBORS
+    for label in np.unique(groups):
+        members = np.flatnonzero(groups == label)
+        count = min(len(members), reach + 1)
+        if count > 1:
+            _, nearest = cKDTree(z[members]).query(z[members], k=range(2, count + 1))
+            found = np.stack([np.repeat(members, count - 1), members[nearest.ravel()]])
+            pairs.append(found if apart is None else found[:, apart[found[0]] != apart[found[1]]])
+    return [found for found in pairs if found.size]
+
+
 def _intraclass_correlations(u: Float, z: Float, groups: NDArray[np.int64], polynomial: Polynomial) -> Float:
     """Fit the correlation of scores u (n, m) within groups, where z is about the same, as a polynomial in z, (K, m).
 
@@ -260,13 +297,7 @@ def _intraclass_correlations(u: Float, z: Float, groups: NDArray[np.int64], poly
     """
     limited = np.clip(u, -LARGEST_DEVIATION, LARGEST_DEVIATION)
     limited /= np.sqrt(np.square(limited).mean(axis=0))
-    pairs = []
-    for label in np.unique(groups):
-        members = np.flatnonzero(groups == label)
-        count = min(len(members), N_NEIGHBORS + 1)
-        if count > 1:
-            _, nearest = cKDTree(z[members]).query(z[members], k=range(2, count + 1))
-            pairs.append(np.stack([np.repeat(members, count - 1), members[nearest.ravel()]]))
+    pairs = pairs_alike(z, groups)
     out = np.zeros((len(polynomial.exponents), u.shape[1]))
     if len(pairs) < 2:  # one photograph, or one patch of each: all may be in common
         out[0] = 1

@@ -53,29 +53,31 @@ def fit_mixture(
     return MixtureFit(_without_negligible(weights)[0], float(values[0]), abs(int(n_iter[0])), bool(n_iter[0] > 0))
 
 
+def resampled(n: int, n_resamples: int, rng: np.random.Generator, size: int | None = None) -> Float:
+    """Return how often each of n images is in each bootstrap resample, of n images or so many, (n_resamples, n)."""
+    return rng.multinomial(n if size is None else size, np.full(n, 1 / n), size=n_resamples).astype(np.float64)
+
+
 def bootstrap_mixtures(
     log_likelihood: Float,
+    counts: Float,
     prior: Float,
-    n_resamples: int,
-    rng: np.random.Generator,
     *,
     shape: tuple[int, ...] | None = None,
-    n_images: int | None = None,
     max_iter: int = MAX_ITER,
 ) -> Float:
-    """Return the mixture weights of bootstrap resamples of the images, shape (n_resamples, N).
+    """Return the mixture weights of bootstrap resamples of the images, (n_resamples, N); counts: from `resampled`.
 
     Each row hangs on its own resample only, to the last bit, however many there are.
     """
     likelihood = _scaled(log_likelihood) * (prior > 0)
-    n = len(likelihood)
-    counts = np.ones((-(-n_resamples // BATCH) * BATCH, n))  # whole batches: products of matrices of one shape
-    counts[:n_resamples] = rng.multinomial(n if n_images is None else n_images, np.full(n, 1 / n), size=n_resamples)
+    whole = np.ones((-(-len(counts) // BATCH) * BATCH, len(likelihood)))  # batches: products of matrices of one shape
+    whole[: len(counts)] = counts
     batches = [
-        _expectation_maximization(likelihood, counts[k : k + BATCH], prior, shape, max_iter, LEAST_GAIN)[0]
-        for k in range(0, len(counts), BATCH)
+        _expectation_maximization(likelihood, whole[k : k + BATCH], prior, shape, max_iter, LEAST_GAIN)[0]
+        for k in range(0, len(whole), BATCH)
     ]
-    return _without_negligible(np.concatenate(batches)[:n_resamples])
+    return _without_negligible(np.concatenate(batches)[: len(counts)])
 
 
 def _without_negligible(weights: Float) -> Float:

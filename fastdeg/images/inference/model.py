@@ -20,6 +20,7 @@ from fastdeg.images.inference.likelihood import Likelihood, Polynomial
 from fastdeg.images.inference.photo_priors import appearances
 from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.regression import Components
+from fastdeg.images.inference.set_errors import possible_errors
 from fastdeg.images.inference.summaries import N_LEADING, Summaries, Summarizer
 from fastdeg.images.inference.synthesis import Synthetic
 from fastdeg.space import DegradationSpace
@@ -140,27 +141,44 @@ class DegradationModel(Arrays):
         ways = [(~summaries.quantized, self.summarizer), (summaries.quantized, self.jpeg_summarizer)]
         return [(which, way.likelihood) for which, way in ways if way is not None]
 
-    def log_density(self, summaries: Summaries, z: Float, cells: Float | float = 0.0) -> Float:
-        """Return log p(photograph | z) up to a constant of each, (n, k); cells: see `Likelihood.log_density`."""
+    def log_density(
+        self, summaries: Summaries, z: Float, cells: Float | float = 0.0, shared_error: Float | float = 0.0
+    ) -> Float:
+        """Return log p(photograph | z) up to a constant of each, (n, k); the rest: see `Likelihood.log_density`."""
         out = np.empty((len(summaries.values), len(z)))
         for which, likelihood in self._likelihoods(summaries):
-            out[which] = likelihood.log_density(summaries.values[which], z, summaries.n_patches[which], cells)
+            some = summaries.values[which], z, summaries.n_patches[which]
+            out[which] = likelihood.log_density(*some, cells, shared_error)
         return out
 
-    def bin_log_likelihood(self, summaries: Summaries, nodes: BinNodes, space: DegradationSpace | None) -> Float:
+    def bin_log_likelihood(
+        self,
+        summaries: Summaries,
+        nodes: BinNodes,
+        space: DegradationSpace | None,
+        shared_error: Float | float = 0.0,
+    ) -> Float:
         """Return log p(photograph | bin) up to a constant of each, (n, N).
 
-        space: says what the axes mean, for what photographs look like by themselves; None: take them as they come.
+        space: says what the axes mean, for what photographs look like by themselves; None: take them as they come;
+        shared_error: one of `shared_errors`.
         """
-        return np.concatenate([self._of_bins(part, nodes, space) for part in summaries.pieces()])
+        return np.concatenate([self._of_bins(part, nodes, space, shared_error) for part in summaries.pieces()])
 
-    def _of_bins(self, summaries: Summaries, nodes: BinNodes, space: DegradationSpace | None) -> Float:
+    def shared_errors(self) -> Float:
+        """Return errors with which all photographs of a set may be read, each as probable, (k, m)."""
+        m = self.likelihood.precision.shape[0]
+        return np.zeros((1, m)) if self.likelihood.common is None else possible_errors(m)
+
+    def _of_bins(
+        self, summaries: Summaries, nodes: BinNodes, space: DegradationSpace | None, shared_error: Float | float
+    ) -> Float:
         if space is None:
-            return nodes.average(self.log_density(summaries, nodes.points, nodes.cells))
+            return nodes.average(self.log_density(summaries, nodes.points, nodes.cells, shared_error))
         log_density = np.full((len(summaries.values), len(nodes.points)), -np.inf)
         for share, parameters in appearances(space.unstandardize(nodes.points), space.names):
             alike = np.clip(space.standardize(parameters), 0, 1)
-            own = self.log_density(summaries, alike, nodes.cells)
+            own = self.log_density(summaries, alike, nodes.cells, shared_error)
             log_density = np.logaddexp(log_density, np.log(share) + own)
         return nodes.average(log_density)
 

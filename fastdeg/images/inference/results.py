@@ -126,7 +126,7 @@ class Inference(ByValue):
     parameter_errors : ndarray, shape (n, d)
         Their root mean square errors, as far as the photographs are like the clean images of the fit.
     outside : ndarray of bool, shape (n,)
-        Images unlike any of the space.
+        Images unlike any of the space, each judged alone.
     outside_p_values : ndarray, shape (n,)
         Of each image, for the hypothesis that it lies inside.
     all_inside_p_value : float
@@ -134,6 +134,9 @@ class Inference(ByValue):
     without_comb : ndarray of bool, shape (n,)
         Images without the comb of a JPEG quantisation where those of the space show one: never compressed, or resized
         or filtered since. No compression counts as the best quality of the space.
+    with_a_say : ndarray of bool, shape (n,)
+        Images that the distribution was inferred from: all but those that are outside even where it is taken into
+        account how many were tested.
     outside_reasons : tuple of str
         Of each image that is outside: what is strange about it, and what would explain it; "" for the others.
     """
@@ -149,6 +152,7 @@ class Inference(ByValue):
     outside_p_values: Float
     all_inside_p_value: float
     without_comb: NDArray[np.bool_]
+    with_a_say: NDArray[np.bool_]
     outside_reasons: tuple[str, ...] = ()
 
     def plot(self, ax: Axes | None = None, *, axis: int | str | Sequence[int | str] | None = None) -> Any:

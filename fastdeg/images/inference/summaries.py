@@ -6,7 +6,7 @@ Fearnhead and Prangle, Constructing summary statistics for approximate Bayesian 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from fastdeg.images.inference.coordinates import Coordinates
 from fastdeg.images.inference.likelihood import Likelihood
 from fastdeg.images.inference.network import Network
 from fastdeg.images.inference.regression import Components, Regression
+from fastdeg.images.inference.set_errors import common_deviations
 
 PIECE = 250  # photographs
 N_LEADING = 40  # components that all but the network use
@@ -50,7 +51,10 @@ class Summarizer(Arrays):
         regression, s = Regression.fit(a[:, :N_LEADING], targets, folds, rng, threads)
         network, other = Network.fit(a, targets, folds, int(rng.integers(2**31)), threads)
         s = (s + other) / 2
-        return cls(components, regression, network, Likelihood.fit(s, z, groups, by_lower_half, coordinates)), s
+        likelihood = Likelihood.fit(s, z, groups, by_lower_half, coordinates)
+        own_rng = rng.spawn(1)[0]  # what else is drawn stays the same
+        common = common_deviations(a[:, :N_LEADING], targets, z, groups, likelihood, own_rng, threads)
+        return cls(components, regression, network, replace(likelihood, common=common)), s
 
     def __call__(self, features: NDArray[Any]) -> Float:
         """Return the regressions' word on each patch, (n, m)."""

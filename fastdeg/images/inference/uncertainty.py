@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.special import ndtr
-from scipy.stats import binom
+from scipy.stats import binom, false_discovery_control
 
 from fastdeg._types import Float
 from fastdeg.bins import Bins, GridBins
 from fastdeg.images.inference.bin_nodes import BinNodes
 from fastdeg.images.inference.likelihood import Likelihood
-from fastdeg.images.inference.mixture import bootstrap_mixtures, fit_mixture, grid_shape
+from fastdeg.images.inference.mixture import bootstrap_mixtures, grid_shape, resampled
 from fastdeg.images.inference.results import Bootstrap, Identifiability, MarginalIntervals, ReferenceCounts
 
 ALIKE = 0.4  # probability of confusion from which bins count as looking alike
 LOOK_ALIKES = 400  # bins for which the farthest that looks alike is sought
+FALSE_DISCOVERIES = 0.05  # share of the photographs without a say that may be inside
 
 
 def excess_p_value(n_outside: int, n: int, level: float) -> float:
@@ -40,18 +41,33 @@ def warn_of_outside(p_values: Float, level: float) -> None:
         )
 
 
-def with_a_say(inside: NDArray[np.bool_], keep_outside: bool) -> NDArray[np.bool_]:
-    """Return which photographs a mixture is estimated from: those inside, or all where none is or all are kept."""
-    return inside | keep_outside | (not inside.any())
+def with_a_say(p_values: Float, level: float, keep_outside: bool) -> NDArray[np.bool_]:
+    """Return which photographs a mixture is estimated from: all but those outside, or all where all are or are kept.
+
+    Outside at the level, each by itself, and so that of all that are left out one in twenty is inside at most, in
+    expectation (Benjamini and Hochberg, 1995; conformal p-values depend on one another in a way that it allows: Bates,
+    Candès, Lei, Romano and Sesia, Testing for outliers with conformal p-values, 2023): a false alarm among many moves
+    nothing.
+    """
+    outside = (p_values <= level) & (false_discovery_control(p_values) <= FALSE_DISCOVERIES)
+    return ~outside | keep_outside | outside.all()
 
 
 def bootstrap(
-    log_likelihood: Float, bins: Bins, prior: Float, n_resamples: int, level: float, rng: np.random.Generator
+    log_likelihoods: Sequence[Callable[[], Float]],
+    estimate: Float,
+    bins: Bins,
+    prior: Float,
+    n_resamples: int,
+    level: float,
+    rng: np.random.Generator,
 ) -> Bootstrap:
-    """Return bootstrap intervals of each axis' marginal."""
-    shape = grid_shape(bins)
-    weights = bootstrap_mixtures(log_likelihood, prior, n_resamples, rng, shape=shape)
-    estimate = fit_mixture(log_likelihood, prior, shape=shape).weights
+    """Return bootstrap intervals of each axis' marginal.
+
+    log_likelihoods: of the images, (n, N), with each of the errors that they may share, of which each resample takes
+    one in turn; estimate: what the images say, (N,).
+    """
+    (weights,) = _replicates(log_likelihoods, [None], bins, prior, n_resamples, rng)
     marginals = [  # 9 digits: no dust of rounding
         MarginalIntervals(name, *np.clip(np.stack([bins.marginal(estimate, k), *ends]).round(9), 0, 1))
         for k, (name, ends) in enumerate(zip(bins.names, _intervals(weights, bins, level), strict=True))
@@ -60,7 +76,7 @@ def bootstrap(
 
 
 def reference_counts(
-    log_likelihood: Float,
+    log_likelihoods: Sequence[Callable[[], Float]],
     bins: Bins,
     prior: Float,
     counts: Sequence[int],
@@ -68,12 +84,29 @@ def reference_counts(
     level: float,
     rng: np.random.Generator,
 ) -> ReferenceCounts:
-    """Return the mean interval width of each axis' marginal, for resamples of each size."""
-    shape, widths = grid_shape(bins), []
-    for n in counts:
-        weights = bootstrap_mixtures(log_likelihood, prior, n_resamples, rng, shape=shape, n_images=n)
-        widths.append([(high - low).mean() for low, high in _intervals(weights, bins, level)])
+    """Return the mean interval width of each axis' marginal, for resamples of each size; see `bootstrap`."""
+    replicates = _replicates(log_likelihoods, counts, bins, prior, n_resamples, rng)
+    widths = [[(high - low).mean() for low, high in _intervals(weights, bins, level)] for weights in replicates]
     return ReferenceCounts(np.asarray(counts), np.array(widths).reshape(len(counts), len(bins.names)), bins.names)
+
+
+def _replicates(
+    log_likelihoods: Sequence[Callable[[], Float]],
+    sizes: Sequence[int | None],
+    bins: Bins,
+    prior: Float,
+    n_resamples: int,
+    rng: np.random.Generator,
+) -> list[Float]:
+    """Return the mixture weights of resamples of each size, (n_resamples, N); None: as many as there are images."""
+    drawn: list[Float] = []
+    weights = [np.empty((n_resamples, bins.n_bins)) for _ in sizes]
+    for k, log_likelihood in enumerate(log_likelihoods[:n_resamples]):
+        own, rows = log_likelihood(), slice(k, None, len(log_likelihoods))
+        drawn = drawn or [resampled(len(own), n_resamples, rng, size) for size in sizes]
+        for of_size, counts in zip(weights, drawn, strict=True):
+            of_size[rows] = bootstrap_mixtures(own, counts[rows], prior, shape=grid_shape(bins))
+    return weights
 
 
 def _intervals(weights: Float, bins: Bins, level: float) -> list[Float]:
@@ -118,6 +151,12 @@ def identifiability(
             f"{name}: one image tells neighbouring bins apart in {average:.0f} % of cases on average, "
             f"and in {least:.0f} % at worst, near {where} (50 % is a guess)"
         )
+    shared = np.sqrt(np.square(likelihood.shared_errors_at(centers, n_patches, points)).mean(axis=0))
+    notes += [
+        f"{name}: photos of another kind than the clean images may all be read {error:.2g} too high or too low together"
+        for name, error in zip(bins.names, shared * bins.space.scales(), strict=True)
+        if error > 0
+    ]
     look_alikes = _look_alikes(confused, centers)
     for i, j in look_alikes[:1]:
         here, there = (
