@@ -99,3 +99,11 @@ def test_every_link_to_a_file_leads_somewhere():
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_commands_of_the_readme_are_those_of_the_page_that_is_run_from_a_wheel():
+    page = (ROOT / "docs" / "first-ten-minutes.md").read_text()
+    block = re.search(r"## On your own images\n\n```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    commands = [line.split("#")[0].strip() for line in block.splitlines()]
+    assert [command.split()[1] for command in commands] == ["craft", "audit", "export"]
+    assert all(command in page for command in commands)

@@ -1,9 +1,11 @@
 """Option files of training frameworks: round trips in every dialect, what is said of them, and bad input."""
 
 import re
+import tomllib
 
 import numpy as np
 import pytest
+import yaml
 
 import fastdeg as fd
 
@@ -229,13 +231,112 @@ def test_a_file_s_chain_runs_on_images(tmp_path, framework):
     assert fd.History.from_dict(options.history.to_dict()) == options.history
 
 
-@pytest.mark.parametrize("framework", ["realesrgan", "gfpgan", "wtp"])
-def test_no_compression_is_said_or_told(tmp_path, framework):
+WITHOUT_JPEG = (4.5 / 14, 9.5 / 14)  # of the last cells of the space "photo", as their widths are
+
+
+@pytest.mark.parametrize("share", [WITHOUT_JPEG, (0.0, 1.0)])
+@pytest.mark.parametrize("framework", fd.frameworks.dialects())
+def test_no_compression_is_said_or_told(tmp_path, framework, share):
     bins = fd.GridBins(fd.DegradationSpace.preset("photo"))
     pmf = np.zeros(bins.space.shape)
-    pmf[2, 3, -2:] = 0.5  # half of it without compression
+    pmf[2, 3, -2:] = share
     p = fd.BinnedDistribution(bins, pmf.ravel())
     export = fd.frameworks.write(p, framework, keep=1.0)
-    assert emd(read_back(tmp_path, export, bins), p) == pytest.approx(export.distance, abs=1e-6)
-    assert (export.distance < 1e-9) == (framework == "wtp")
-    assert any("no compression" in note for note in export.notes) == (framework != "wtp")
+    back = read_back(tmp_path, export, bins)
+    assert emd(back, p) == pytest.approx(export.distance, abs=1e-6)
+    exact = share[0] == 0 or framework in (*JOINT, "trainner-redux")
+    assert (export.distance < 1e-9) == exact
+    assert any("and no compression, are said as" in note for note in export.notes) == (not exact)
+    options = fd.frameworks.read(tmp_path / next(iter(export.files)))
+    if exact:
+        found = fd.frameworks.audit(options, p)
+        assert found.axes[-1].verdict == "fits"
+        assert "JPEG: trained on none, photos none: fits" in found.axes[-1].sentence or share[0] > 0
+
+
+def test_composed_effects_are_those_of_the_images(tmp_path):
+    """Noise, on a flat image, and blur, of a grating of 32 pixels, against what is composed of the same draws."""
+    lines = {"gaussian_noise_prob: 0.5": "gaussian_noise_prob: 1", "gray_noise_prob: 0.4": "gray_noise_prob: 1",
+             "jpeg_range: [40, 95]": "jpeg_range: [99.9, 99.9]", "jpeg_range2: [40, 95]": "jpeg_range2: [99.9, 99.9]",
+             "gaussian_noise_prob2: 0.5": "gaussian_noise_prob2: 1",
+             "gray_noise_prob2: 0.4": "gray_noise_prob2: 1"}  # fmt: skip
+    text = SECOND_ORDER
+    for old, new in lines.items():
+        text = text.replace(old, new)
+    file = tmp_path / "options.yml"
+    waves = np.cos(np.arange(384) * 2 * np.pi / 32)
+    flat = np.full((384, 384, 3), 128, np.uint8)
+    grating = np.rint(128 + 60 * (waves[:, None] + waves)).astype(np.uint8)
+    rows = []
+    for seed in range(24):
+        file.write_text(text)
+        history, composed = fd.frameworks.read(file).one(BINS, np.random.default_rng(seed))
+        noise = fd.degrade(flat, history=history, rng=seed)[8:-8, 8:-8].std()
+        quiet = text.replace("[1, 20]", "[0, 0]").replace("[1, 15]", "[0, 0]")
+        file.write_text(quiet)
+        history, soft = fd.frameworks.read(file).one(BINS, np.random.default_rng(seed))
+        left = fd.degrade(grating, history=history, rng=seed)[8:-8, 8:-8].std() / grating.std()
+        blur = np.sqrt(max(-2 * np.log(left), 0)) * 32 / (2 * np.pi)
+        rows.append((noise, composed[1], blur, soft[0]))
+    noise, composed_noise, blur, composed_blur = np.transpose(rows)
+    print(np.round(rows, 2))
+    assert np.median(noise - composed_noise) == pytest.approx(0, abs=0.5)
+    assert np.median(blur - composed_blur) == pytest.approx(0, abs=0.25)
+    assert np.corrcoef(noise, composed_noise)[0, 1] > 0.9
+    assert np.corrcoef(blur, composed_blur)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("framework", ["realesrgan", "neosr", "trainner-redux"])
+def test_the_stages_of_a_history_come_back(tmp_path, framework):
+    file = tmp_path / "options.yml"
+    file.write_text(SECOND_ORDER)
+    history = fd.frameworks.read(file).history.without(["noise_sigma", "poisson_scale", "jpeg_quality", "downsampling"])
+    space = fd.DegradationSpace(SPACE.axes[1:])
+    p = fd.BinnedDistribution.uniform(fd.GridBins(space))
+    export = fd.frameworks.write(p, framework, history=history)
+    written = tomllib.loads(export.text) if framework == "neosr" else yaml.safe_load(export.text)
+    original = yaml.safe_load(SECOND_ORDER)
+    tables = [written, written.get("degradations", {}), written.get("datasets", {}).get("train", {})]
+    found = {name: value for table in tables for name, value in table.items()}
+    expected = original | original["datasets"]["train"]
+    if framework == "trainner-redux":
+        expected["blur_prob2"] = expected.pop("second_blur_prob")
+    crafted = {"scale", "datasets", "blur_kernel_size", "gaussian_noise_prob2", "noise_range2", "poisson_scale_range2",
+               "gray_noise_prob2", "jpeg_range2", "betag_range", "betag_range2", "betap_range2"}  # fmt: skip
+    told = {"resize_prob2", "resize_range2"} if framework == "trainner-redux" else set()
+    for name in expected.keys() - crafted - told:
+        if isinstance(expected[name], list) and isinstance(expected[name][0], str):
+            assert found[name] == expected[name], name
+        else:
+            assert found[name] == pytest.approx(expected[name]), name
+    assert any("resampling" in note for note in export.notes) == bool(told)
+    (tmp_path / "new").mkdir()
+    new = tmp_path / "new" / next(iter(export.files))
+    new.write_text(export.text)
+    again = fd.frameworks.read(new)
+    assert again.unknown == ()
+    assert not [trap for trap in again.traps if "not in the file" in trap]
+
+
+def test_what_a_file_cannot_say_of_a_history_is_told(tmp_path):
+    p = fd.BinnedDistribution.uniform(fd.GridBins(fd.DegradationSpace.preset("photo")))
+    export = fd.frameworks.write(p, "realesrgan", history="photo")
+    values = yaml.safe_load(export.text)
+    assert values["resize_prob2"] == pytest.approx([0, 0.3, 0.7])
+    assert values["resize_range2"] == [0.55, 1]
+    assert values["gray_noise_prob2"] == 0.5
+    notes = "\n".join(export.notes)
+    for name in ("sharpening", "earlier JPEG", "median", "a third"):
+        assert name in notes
+    jpeg = {"step": "JPEG", "before": "downsampling", "label": "first", "probability": 0.5, "jpeg_quality": [40, 95]}
+    history = fd.History([jpeg, {"step": "sharpening", "sharpening_amount": 1}])
+    export = fd.frameworks.write(product_of_ranges(), "wtp", history=history)
+    assert [note for note in export.notes if "sharpening" in note]
+    file = tmp_path / "wtp.hcl"
+    file.write_text(export.text)
+    back = fd.frameworks.read(file)
+    assert any(name.startswith("JPEG") for name in back.history.names)
+    drawn = back.sample(BINS, 4000, 0)
+    np.testing.assert_allclose(np.median(drawn, axis=0), [1, 17.5, 60], rtol=0.1)
+    export = fd.frameworks.write(product_of_ranges(), "gfpgan", history=history)
+    assert any("2 random steps are not in the file" in note for note in export.notes)

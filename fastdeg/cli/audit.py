@@ -13,7 +13,7 @@ from fastdeg.cli import console
 from fastdeg.cli.inputs import read_space, refuse
 from fastdeg.cli.photos import fit_estimator
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.frameworks.comparison import LEVELS, WORDS, Audit, describe, simulate
+from fastdeg.frameworks.comparison import LEVELS, WORDS, Audit, describe, simulate, worded
 from fastdeg.images import read_images
 from fastdeg.runs import folder as runs
 from fastdeg.runs.handover import load_estimator
@@ -86,9 +86,7 @@ def _print(found: Audit) -> None:
     header += [*(f"photos {level:.0%}" for level in LEVELS), "verdict"] if compared else []
     rows: list[Any] = []
     for axis in found.axes:
-        row = [WORDS.get(axis.name, axis.name), *(f"{value:.3g}" for value in axis.training)]
-        rows.append(
-            [*row, *(f"{value:.3g}" for value in axis.photos or ()), *([axis.verdict or ""] if compared else [])]
-        )
+        numbers = [worded(axis.name, value, 3) for value in (*axis.training, *(axis.photos or ()))]
+        rows.append([WORDS.get(axis.name, axis.name), *numbers, *([axis.verdict or ""] if compared else [])])
     console.say("")
     console.print_table(f"{options.framework}, ×{options.scale:g}", header, rows)

@@ -194,7 +194,7 @@ def _through(first: bool, x: Image, settings: Settings, rng: np.random.Generator
 def acting_steps(first: bool, settings: Settings, events: Sequence[Event] = ()) -> list[tuple[Step, Settings]]:
     """Return the steps of the first or the second half that were given a parameter, in order, with their settings."""
     steps = registry.halves()[0 if first else 1]
-    acting = [(step, settings) for step in steps if any(p.name in settings for p in step.parameters)]
+    acting = [(step, settings) for step in steps if step.is_given(settings)]
     return with_events(first, acting, events)
 
 

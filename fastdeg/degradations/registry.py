@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from functools import cache
 
 from fastdeg._checks import choice
 from fastdeg.bins import Bins
@@ -48,26 +50,30 @@ BUILT_IN = (
 )
 GREY_LEVELS = "of 255"  # the unit
 OTHER_ARGUMENTS = ("image", "history", "rng")  # of `fastdeg.degrade`: no names for parameters
-_added: list[Step] = []
+_added: list[Step] = []  # the tables below are looked up for each image, and so kept between changes of this
 
 
+@cache
 def steps() -> tuple[Step, ...]:
     """Return the steps in the order in which they act."""
     return tuple(sorted((*BUILT_IN, *_added), key=lambda step: step.stage))  # equal stages stay in order
 
 
-def halves() -> tuple[list[Step], list[Step]]:
+@cache
+def halves() -> tuple[tuple[Step, ...], tuple[Step, ...]]:
     """Return the steps that make the small image of the clean one, and those that act on the small one."""
     ordered = steps()
-    return [s for s in ordered if s.stage < Stage.NOISE], [s for s in ordered if s.stage >= Stage.NOISE]
+    return tuple(s for s in ordered if s.stage < Stage.NOISE), tuple(s for s in ordered if s.stage >= Stage.NOISE)
 
 
-def parameters() -> dict[str, Parameter]:
+@cache
+def parameters() -> Mapping[str, Parameter]:
     """Return all parameters by name: what axes of a space may be named."""
     return {parameter.name: parameter for step in steps() for parameter in step.parameters}
 
 
-def options() -> dict[str, Option]:
+@cache
+def options() -> Mapping[str, Option]:
     """Return all options by name: words that say how steps act."""
     return {option.name: option for step in steps() for option in step.options}
 
@@ -98,12 +104,19 @@ def register(step: Step) -> Step:
     if taken or not step.parameters:
         raise ValueError(f"step {step.name!r}: expected parameters, all of new names, got {sorted(taken) or 'none'}")
     _added.append(step)
+    _look_again()
     return step
 
 
 def unregister(step: Step) -> None:
     """Take out a step that `register` added."""
     _added.remove(step)
+    _look_again()
+
+
+def _look_again() -> None:
+    for table in (steps, halves, parameters, options):
+        table.cache_clear()
 
 
 def space_of(bins: Bins, name: str, *, own_pipeline: bool) -> DegradationSpace:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
@@ -132,3 +133,11 @@ class Step:
     def acts(self, settings: Settings) -> bool:
         """Return whether the step changes something, given these settings."""
         return any(settings.get(p.name, p.neutral) != p.neutral for p in self.parameters)
+
+    def is_given(self, settings: Settings) -> bool:
+        """Return whether any of its parameters is among the settings."""
+        return not settings.keys().isdisjoint(self._names)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(parameter.name for parameter in self.parameters)

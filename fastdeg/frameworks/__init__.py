@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fastdeg._checks import choice
+from fastdeg.degradations import History, as_history
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.frameworks.comparison import Audit, compare
 from fastdeg.frameworks.dialect import Block, Dialect, Purpose
@@ -181,7 +182,7 @@ def write(
     distribution: BinnedDistribution,
     framework: str,
     *,
-    history: Any = None,
+    history: History | str | None = None,
     keep: float = 0.95,
     boxes: int = 1,
     downsampling: float | None = None,
@@ -198,8 +199,9 @@ def write(
         Over a space of parameters of the chain.
     framework : str
         A name of `dialects`.
-    history : History, optional
-        What the distribution is meant to go with; option files do not say it, and the notes tell so.
+    history : History or str, optional
+        What the distribution is meant to go with. The two-stage chains and wtp say those of its steps that they have a
+        place for; the notes tell the others.
     keep : float
         Least probability of what is written.
     boxes : int
@@ -236,5 +238,5 @@ def write(
     """
     dialect = dialects()[choice(framework, "framework", tuple(dialects()))]
     return export(
-        distribution, dialect, history=history, keep=keep, boxes=boxes, downsampling=downsampling, noise=noise
+        distribution, dialect, history=as_history(history), keep=keep, boxes=boxes, downsampling=downsampling, noise=noise
     )  # fmt: skip

@@ -11,19 +11,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._types import Float
 from fastdeg.frameworks import filters
-from fastdeg.frameworks.ranges import Range, Values, fixed
+from fastdeg.frameworks.ranges import Points, Range, Values, fixed
 
 COLOR_IN_LUMA = 0.299**2 + 0.587**2 + 0.114**2  # variance of colour noise in luma, where grey noise has one
 MID_GREY = 127.5  # level at which shot noise is told as a standard deviation
-NO_SPREAD = Range(1.0, 1.0)
+UNIT = fixed(1.0)
+ANY_ANGLE = Range(-90.0, 90.0)
 NEAR_ONE = 2e-5  # of a ratio of sides: no other size
 SLIGHT = 0.05  # variance of a filter up to which the traces of a JPEG stay, in square pixels
 LOSSLESS = 99.0  # JPEG quality before another compression from which on it counts for nothing
@@ -68,9 +69,9 @@ class Effects:
         self.noise *= (filters.energy(self.grain + variance) / filters.energy(self.grain))[:, None]
         self.grain += variance
 
-    def resize(self, side: Float, variance: Float) -> None:
-        """Take on a new size, by weights that count for this variance in pixels as they are."""
-        self.blur[:, ::2] += (variance / self.side**2)[:, None]
+    def resize(self, side: Float, variance: Float, blur: Float) -> None:
+        """Take on a new size, by weights that count for these variances in pixels as they are, on noise and as a blur."""
+        self.blur[:, ::2] += (blur / self.side**2)[:, None]
         self.hide_jpeg(np.abs(side / self.side - 1) > NEAR_ONE)
         before = self.grain.copy()
         self.smooth(variance)
@@ -87,12 +88,13 @@ class Effects:
 
 @dataclass(frozen=True)
 class Blur:
-    """A blur kernel: Gaussian, generalized or plateau; its axes are equal, or differ and are turned at random."""
+    """A blur kernel: Gaussian, generalized or plateau; its axes are equal, or differ and are turned."""
 
     sigma: Values  # in pixels as they are
-    anisotropic: bool = False
+    second: Values | None = None  # along the second axis, where that has another width
+    angle: Values = ANY_ANGLE  # of the first axis, in degrees, counter-clockwise from the rows
     shape: str = "gaussian"
-    beta: tuple[float, float] = (1.0, 1.0)  # exponents: half of them below one, half above
+    beta: Values = UNIT  # exponent of the generalized Gaussian, or of the plateau
     sizes: tuple[int, ...] = ()  # odd widths where it is cut off, equally likely; none: nowhere
 
     @property
@@ -104,11 +106,12 @@ class Blur:
         """Add its effect."""
         n = len(x.side)
         size = rng.choice(self.sizes, n) if self.sizes else np.zeros(n, int)
-        low, high = self.beta
-        beta = np.where(rng.random(n) < 0.5, rng.uniform(min(low, 1), 1, n), rng.uniform(1, max(high, 1), n))
-        first = filters.kernel_variance(self.shape, self.sigma.draw(n, rng), beta, size)
-        second = filters.kernel_variance(self.shape, self.sigma.draw(n, rng), beta, size) if self.anisotropic else first
-        c, s = np.cos(angle := rng.uniform(0, np.pi, n)), np.sin(angle)
+        beta = self.beta.draw(n, rng)
+        first = second = filters.kernel_variance(self.shape, self.sigma.draw(n, rng), beta, size)
+        if self.second is not None:
+            second = filters.kernel_variance(self.shape, self.second.draw(n, rng), beta, size)
+        angle = np.deg2rad(self.angle.draw(n, rng))
+        c, s = np.cos(angle), -np.sin(angle)  # rows grow downwards
         turned = [c * c * first + s * s * second, c * s * (first - second), s * s * first + c * c * second]
         x.blur += np.stack(turned, 1) / (x.side**2)[:, None]
         x.hide_jpeg(np.sqrt(first * second) > SLIGHT)
@@ -117,20 +120,16 @@ class Blur:
 
 @dataclass(frozen=True)
 class Ringing:
-    """A circular low-pass (sinc) with a random cut-off in radians per pixel, for kernels below 13 pixels and others."""
+    """A circular low-pass (sinc) with a cut-off in radians per pixel, of odd widths that are equally likely."""
 
-    cutoff: Range = field(default_factory=lambda: Range(np.pi / 3, np.pi))
-    wide_cutoff: Range | None = None
-    sizes: tuple[int, ...] = ()
+    cutoff: Values
+    sizes: tuple[int, ...]
     idle = False
 
     def act(self, x: Effects, rng: np.random.Generator) -> None:
         """Add its effect."""
         n = len(x.side)
-        cutoff = self.cutoff.draw(n, rng)
-        if self.wide_cutoff is not None and self.sizes:
-            cutoff = np.where(rng.choice(self.sizes, n) < 13, cutoff, self.wide_cutoff.draw(n, rng))
-        variance = filters.low_pass(cutoff)
+        variance = filters.low_pass_variance(self.cutoff.draw(n, rng), rng.choice(self.sizes, n))
         x.hide_jpeg(variance > SLIGHT)
         x.blur[:, ::2] += (variance / x.side**2)[:, None]
         x.smooth(variance)
@@ -146,7 +145,7 @@ class Resize:
     to: str
     by: Values
     modes: tuple[tuple[str, float], ...] = (("cubic", 1.0),)
-    spread: Values = NO_SPREAD
+    spread: Values = UNIT
 
     @property
     def idle(self) -> bool:
@@ -162,10 +161,11 @@ class Resize:
         mode = rng.choice(len(names), n, p=np.array(weights) / sum(weights))
         side = np.where(np.abs(side / x.side - 1) < NEAR_ONE, x.side, side)
         ratio = x.side / side * spread
-        variance = np.empty(n)
+        variance, blur = np.empty((2, n))
         for k, name in enumerate(names):
             variance[mode == k] = filters.resize_variance(name, ratio[mode == k])
-        x.resize(side / spread, variance)
+            blur[mode == k] = filters.resize_blur(name, ratio[mode == k])
+        x.resize(side / spread, variance, blur)
         x.side, x.blur = side, x.blur / (spread**2)[:, None]
 
 
@@ -254,7 +254,7 @@ def draw(chain: Chain, n: int, rng: np.random.Generator) -> dict[str, Float]:
     x = Effects.none(n)
     for step in chain:
         step.act(x, rng)
-    own = filters.resize_variance("cubic", 1 / x.side) * (x.side < 1)  # what fastdeg's own downsampling does as well
+    own = filters.resize_blur("cubic", 1 / x.side) * (x.side < 1)  # what fastdeg's own downsampling does as well
     xx, xy, yy = np.maximum(x.blur[:, 0] - own, 0), x.blur[:, 1], np.maximum(x.blur[:, 2] - own, 0)
     half, difference = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
     gaussian, shot = x.noise.T
@@ -270,6 +270,32 @@ def draw(chain: Chain, n: int, rng: np.random.Generator) -> dict[str, Float]:
         "jpeg_shows": x.jpeg_shows.astype(np.float64),
         "downsampling": 1 / x.side,
     }
+
+
+def one(chain: Chain, rng: np.random.Generator) -> Chain:
+    """Return one draw of a chain: its steps with every choice made and every value fixed."""
+    return tuple(_one(step, rng) for step in chain)
+
+
+def _one(step: RandomStep, rng: np.random.Generator) -> RandomStep:
+    if isinstance(step, Branch):
+        chosen = step.choices[_drawn_index([weight for weight, _ in step.choices], rng)][1]
+        return Branch(((1.0, one(chosen, rng)),))
+    made: dict[str, Any] = {}
+    for name, value in vars(step).items():
+        if isinstance(value, Range | Points):
+            made[name] = fixed(float(value.draw(1, rng)[0]))
+        elif name == "sizes" and value:
+            made[name] = (int(rng.choice(value)),)
+        elif name == "modes":
+            made[name] = ((value[_drawn_index([weight for _, weight in value], rng)][0], 1.0),)
+        elif name == "gray":
+            made[name] = float(rng.random() < value)
+    return replace(step, **made)
+
+
+def _drawn_index(weights: list[float], rng: np.random.Generator) -> int:
+    return int(rng.choice(len(weights), p=np.array(weights) / sum(weights)))
 
 
 def others(chain: Chain, probability: float = 1.0) -> dict[str, float]:
@@ -345,9 +371,9 @@ def _product(steps: Chain) -> Product | None:
 
 
 def _axis_of(step: RandomStep) -> tuple[str, Values]:
-    if isinstance(step, Blur) and step.shape == "gaussian" and not step.anisotropic:
+    if isinstance(step, Blur) and step.shape == "gaussian" and step.second is None:
         return "blur_sigma", step.sigma
-    if isinstance(step, Resize) and step.spread == NO_SPREAD:
+    if isinstance(step, Resize) and step.spread == UNIT:
         if step.to == "factor":
             return "downsampling", step.by
         if step.to != "factor" and step.by.high <= step.by.low * (1 + NEAR_ONE):

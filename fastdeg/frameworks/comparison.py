@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fastdeg._types import ByValue, Float
 from fastdeg.degradations.chain import degrade
+from fastdeg.degradations.steps.jpeg import UNCOMPRESSED
 from fastdeg.distances.degradation import degradation_distance
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.frameworks.options import N_DRAWS, Options
@@ -45,9 +46,9 @@ class AxisAudit:
     @property
     def sentence(self) -> str:
         """The axis in words."""
-        text = f"{WORDS.get(self.name, self.name)}: trained on {span(self.training)}{_unit(self.unit)}"
+        text = f"{WORDS.get(self.name, self.name)}: trained on {span(self.training, self.name)}{_unit(self.unit)}"
         if self.photos is not None:
-            text += f", photos {span(self.photos)}: {self.verdict}"
+            text += f", photos {span(self.photos, self.name)}: {self.verdict}"
         return text + (f" ({self.beyond:.0%} of training lies beyond the axis)" if self.beyond >= TELLING else "")
 
 
@@ -102,7 +103,7 @@ class Audit(ByValue):
             assert self.coverage is not None
             assert self.wasted is not None
             photos = ", ".join(
-                f"{WORDS.get(a.name, a.name)} {span(a.photos)}{_unit(a.unit)}" for a in self.axes if a.photos
+                f"{WORDS.get(a.name, a.name)} {span(a.photos, a.name)}{_unit(a.unit)}" for a in self.axes if a.photos
             )
             yield f"Your photos: {photos}."
             yield (
@@ -110,7 +111,9 @@ class Audit(ByValue):
                 f"covers {self.coverage:.0%} of them."
             )
         else:
-            trained = ", ".join(f"{WORDS.get(a.name, a.name)} {span(a.training)}{_unit(a.unit)}" for a in self.axes)
+            trained = ", ".join(
+                f"{WORDS.get(a.name, a.name)} {span(a.training, a.name)}{_unit(a.unit)}" for a in self.axes
+            )
             yield f"{self._name} trains on {trained} (5 to 95 %)."
         for axis in self.axes:
             if self.target is not None or axis.beyond >= TELLING:
@@ -181,27 +184,26 @@ def describe(options: Options, bins: Any) -> Audit:
 def simulate(
     options: Options, estimator: Any, images: Sequence[NDArray[Any]], n: int, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Degrade clean images by the file's own chain; return the medians that the estimator reads, and the composed ones.
+    """Return medians: what an estimator reads off images that a file's chain degraded, and what their draws come to.
 
-    ``estimator`` is a fitted `DegradationEstimator`; images are taken in turn, each time with draws of its own. The
-    quality of the JPEG is that of the images which show one: what is filtered or resized since hides it.
+    ``estimator`` is a fitted `DegradationEstimator`; images are taken in turn, each time with a draw of its own, whose
+    effects are composed as well. The quality of the JPEG is that of the images which show one, in both medians: what is
+    filtered or resized since hides it, and slight compression shows less than strong one.
     """
-    history = options.history
-    children = np.random.SeedSequence(seed).spawn(n)
-    low = [
-        degrade(images[i % len(images)], history=history, rng=np.random.default_rng(child))
-        for i, child in enumerate(children)
-    ]
-    inference = estimator.infer(low)
-    read = np.median(inference.parameters, axis=0)
-    space = estimator.bins.space
-    ends = np.array([axis.low for axis in space.axes]), np.array([axis.high for axis in space.axes])
-    composed = np.median(np.clip(options.sample(estimator.bins, N_DRAWS, seed), *ends), axis=0)
-    shows = ~inference.without_comb
-    if "jpeg_quality" in space.names and shows.any():
+    low, composed = [], []
+    for i, child in enumerate(np.random.SeedSequence(seed).spawn(n)):
+        rng = np.random.default_rng(child)
+        history, effects = options.one(estimator.bins, rng)
+        low.append(degrade(images[i % len(images)], history=history, rng=rng))
+        composed.append(effects)
+    inference, space = estimator.infer(low), estimator.bins.space
+    ends = [axis.low for axis in space.axes], [axis.high for axis in space.axes]
+    both = np.stack([inference.parameters, np.clip(composed, *ends)])
+    medians = np.median(both, axis=1)
+    if "jpeg_quality" in space.names and not inference.without_comb.all():
         at = space.names.index("jpeg_quality")
-        read[at] = np.median(inference.parameters[shows, at])
-    return {name: (float(a), float(b)) for name, a, b in zip(space.names, read, composed, strict=True)}
+        medians[:, at] = np.median(both[:, ~inference.without_comb, at], axis=1)
+    return {name: (float(a), float(b)) for name, a, b in zip(space.names, *medians, strict=True)}
 
 
 def _axes(options: Options, training: BinnedDistribution, target: BinnedDistribution | None) -> tuple[AxisAudit, ...]:
@@ -242,11 +244,18 @@ def _distances(p: BinnedDistribution, q: BinnedDistribution) -> tuple[float, flo
     return degradation_distance(p, q, frechet_weight=0), float(np.sqrt(max(squared, 0.0)))
 
 
-def span(values: tuple[float, ...] | None) -> str:
-    """Return the ends of quantiles as a range in words."""
+def span(values: tuple[float, ...] | None, name: str) -> str:
+    """Return the ends of quantiles of an axis as a range in words."""
     assert values is not None
-    low, high = (f"{value:.2g}" if abs(value) < 10 else f"{value:.0f}" for value in (values[0], values[-1]))
+    low, high = (worded(name, value) for value in (values[0], values[-1]))
     return low if low == high else f"{low}–{high}"
+
+
+def worded(name: str, value: float, digits: int = 2) -> str:
+    """Return a value of an axis as text; beyond the best quality there is no compression."""
+    if name == "jpeg_quality" and value >= UNCOMPRESSED:
+        return "none"
+    return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
 
 
 def _unit(unit: str) -> str:

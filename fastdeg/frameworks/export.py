@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy as np
 from fastdeg import _checks
 from fastdeg._types import ByValue, Float
 from fastdeg.bins import GridBins
-from fastdeg.degradations import registry
+from fastdeg.degradations import History, registry
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
+from fastdeg.degradations.steps.jpeg import BEST, UNCOMPRESSED
 from fastdeg.distances.degradation import degradation_distance
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.frameworks.boxes import WeightedBox, tightest
@@ -73,7 +74,7 @@ def export(
     distribution: BinnedDistribution,
     dialect: Dialect,
     *,
-    history: Any = None,
+    history: History | None = None,
     keep: float = 0.95,
     boxes: int = 1,
     downsampling: float | None = None,
@@ -95,14 +96,18 @@ def export(
     scale = _scale(distribution, space, downsampling)
     pieces, lost = _pieces(mass, said, dialect, keep, boxes, notes)
     pieces = [piece for piece in pieces if piece.weight > 0]
-    blocks = tuple(Block(p.weight, _sayable(_ranges(p, said), dialect, notes)) for p in pieces)
+    blocks = tuple(block for p in pieces for block in _sayable(p.weight, _ranges(p, said), dialect, notes))
     written = BinnedDistribution(GridBins(said), _normalised(sum(_uniform(b, said) for b in blocks)))
     distance = degradation_distance(written, BinnedDistribution(GridBins(said), mass.ravel()), frechet_weight=0)
-    if history is not None and (steps := history.to_dict().get("steps")):
-        notes.append(f"the history's {len(steps)} random steps are not in the file: `fastdeg degrade` applies them")
+    happened = None
+    if history and dialect.history is not None:
+        happened, untold = dialect.history(history, said.names)
+        notes += untold
+    elif history:
+        notes.append(f"the history's {len(history.steps)} random steps are not in the file: `fastdeg degrade` applies them")
     comments = (f"{lost:.3g} of the distribution lies outside; earth mover's distance to it {distance:.3g}",)
-    blocks = tuple(Block(b.weight, dict(b.ranges) | _unsaid(dialect, said, scale)) for b in blocks)
-    files = dialect.write(blocks, Purpose(scale, noise, comments))
+    blocks = tuple(replace(b, ranges=dict(b.ranges) | _unsaid(dialect, said, scale)) for b in blocks)
+    files = dialect.write(blocks, Purpose(scale, noise, comments, happened))
     return Export(dialect.name, files, float(lost), float(distance), blocks, tuple(dict.fromkeys(notes)))
 
 
@@ -173,13 +178,31 @@ def _ranges(piece: WeightedBox, space: DegradationSpace) -> dict[str, Range]:
     return {axis.name: _range(axis, *ends) for axis, ends in zip(space.axes, piece.box, strict=True)}
 
 
-def _sayable(ranges: dict[str, Range], dialect: Dialect, notes: list[str]) -> dict[str, Range]:
-    """Return ranges with the JPEG qualities that the dialect can say."""
+def _sayable(weight: float, ranges: dict[str, Range], dialect: Dialect, notes: list[str]) -> list[Block]:
+    """Return ranges as blocks, with the JPEG qualities that the dialect can say, and no compression as it says it."""
     jpeg, most = ranges.get("jpeg_quality"), dialect.highest_quality
-    if jpeg is None or jpeg.high <= most:
-        return ranges
-    notes.append(f"JPEG qualities above {most:g}, and no compression, are said as {most:g}")
-    return ranges | {"jpeg_quality": Range(min(jpeg.low, most), most)}
+    if jpeg is None or dialect.uncompressed == "range":
+        return [Block(weight, ranges)]
+    without = 1 - _share_below(jpeg, UNCOMPRESSED)
+    limit = min(most, UNCOMPRESSED)
+    compressed = ranges | {"jpeg_quality": Range(min(jpeg.low, limit), min(jpeg.high, limit))}
+    if dialect.uncompressed == "block" and not dialect.joint and 0 < without < 1:
+        notes.append(f"JPEG qualities above {most:g}, and no compression, are said as {most:g}")
+        return [Block(weight, compressed)]
+    if without < 1 and min(jpeg.high, UNCOMPRESSED) > most:
+        notes.append(f"JPEG qualities above {most:g} are said as {most:g}")
+    if dialect.uncompressed == "share":
+        return [Block(weight, compressed, 1 - without)]
+    if without > 0 and most < BEST:
+        notes.append(f"no compression is said as quality {most:g}: nothing is quantised, but the chroma is halved")
+    parts = ((1 - without, compressed), (without, ranges | {"jpeg_quality": fixed(NO_JPEG)}))
+    return [Block(weight * share, part) for share, part in parts if share > 0]
+
+
+def _share_below(values: Range, limit: float) -> float:
+    if values.high <= values.low:
+        return float(values.low < limit)
+    return min(max((limit - values.low) / (values.high - values.low), 0.0), 1.0)
 
 
 def _range(axis: Axis, first: int, end: int) -> Range:
@@ -211,7 +234,10 @@ def _scale(p: BinnedDistribution, space: DegradationSpace, downsampling: float |
 def _uniform(block: Block, space: DegradationSpace) -> Any:
     part: Float = np.array(block.weight)
     for axis in space.axes:
-        part = np.multiply.outer(part, block.ranges[axis.name].shares(axis))
+        shares = block.ranges[axis.name].shares(axis)
+        if axis.name == "jpeg_quality" and block.compressed < 1:
+            shares = block.compressed * shares + (1 - block.compressed) * fixed(NO_JPEG).shares(axis)
+        part = np.multiply.outer(part, shares)
     return part.ravel()
 
 

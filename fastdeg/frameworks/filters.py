@@ -2,19 +2,24 @@
 
 A filter w passes the share E = Σ w² of the variance of white noise. For a Gaussian of standard deviation s > 0.5 px
 that is 1 / (4π s²) in two dimensions; a low-pass of cut-off ω passes ω² / 4π and so counts as s = 1 / ω. Equal E means
-equal energy of the frequency response, whatever its shape, which is what blur does to textures and noise alike.
+equal energy of the frequency response, whatever its shape, which is what blur does to textures and noise alike. Only
+what resizes do to textures is told at one frequency, as they end where the new image ends.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastdeg._types import Float
+from fastdeg.degradations.steps.ringing import low_pass
 
 SIGMAS = np.geomspace(0.05, 60, 160)
 BETAS = np.geomspace(0.25, 8, 21)
+CUTOFFS = np.linspace(0.1, np.pi, 64)
 
 
 def _gaussian_energy(sigma: float) -> float:
@@ -42,9 +47,18 @@ def variance_of(share: Float | float) -> Float:
     return np.where(np.asarray(share) >= 1 - 1e-6, 0.0, reached)
 
 
-def low_pass(cutoff: Float) -> Float:
-    """Return the variance that a circular low-pass counts for; its cut-off in radians per pixel."""
-    return variance_of(np.minimum(cutoff**2 / (4 * np.pi), 1.0))
+@lru_cache(maxsize=16)
+def _low_pass_table(size: int) -> Float:
+    kernels = (low_pass(cutoff, size).astype(np.float64) for cutoff in CUTOFFS)
+    return variance_of(np.array([(kernel**2).sum() for kernel in kernels]))
+
+
+def low_pass_variance(cutoff: Float, size: NDArray[Any]) -> Float:
+    """Return what circular low-passes count for; their cut-offs in radians per pixel, and odd widths."""
+    out = np.empty(len(cutoff))
+    for s in np.unique(size):
+        out[size == s] = np.interp(cutoff[size == s], CUTOFFS, _low_pass_table(int(s)))
+    return out
 
 
 @lru_cache(maxsize=64)
@@ -142,7 +156,8 @@ ANTIALIASED = {
     "cubic_antialiased": lambda x: _cubic(x, -0.5),
     "lanczos_antialiased": lambda x: _lanczos(x, 3),
 }
-MODES = ("nearest", "area", *INTERPOLATING, *ANTIALIASED)
+BAND = 0.7
+FREQUENCIES = np.linspace(0, 0.5, 101)  # in cycles per pixel
 
 
 @lru_cache(maxsize=32)
@@ -174,3 +189,34 @@ def resize_variance(mode: str, ratio: Float) -> Float:
         passed = np.where(shrinks & (np.abs(ratio - nearest) < 1e-3), at_whole, _passed_at(mode, float("nan")))
     passed = np.where(np.abs(ratio - 1) <= 1e-6, 1.0, np.minimum(passed, 1.0))
     return variance_of(passed**2)
+
+
+@lru_cache(maxsize=32)
+def _responses(mode: str, phase: float) -> Float:
+    """Frequency response of the taps at one phase, as in `_passed_at`, or of the kernel for NaN, at FREQUENCIES."""
+    x = np.linspace(-5, 5, 4001) if phase != phase else phase + np.arange(-5, 6)
+    weights = (INTERPOLATING | ANTIALIASED)[mode](x)
+    return np.cos(2 * np.pi * FREQUENCIES[:, None] * x) @ weights / weights.sum()
+
+
+def resize_blur(mode: str, ratio: Float) -> Float:
+    """Return the variance of the Gaussian that is as soft as a resize, in pixels of the image before; as above.
+
+    As soft at 0.7 of the highest frequency that the smaller one of both images has: what lies beyond is gone or folded
+    back, and below, an antialiasing filter is flatter than a Gaussian of its energy. Below zero for what sharpens.
+    """
+    shrinks = ratio > 1 + 1e-9
+    frequency = BAND / 2 / np.maximum(ratio, 1)
+    response = np.ones(len(ratio))
+    if mode == "area":
+        response = np.where(shrinks, np.sinc(BAND / 2), 1.0)
+    elif mode in ANTIALIASED:  # the kernel is as wide as the new pixels
+        response[:] = np.interp(BAND / 2, FREQUENCIES, _responses(mode, float("nan")))
+    elif mode != "nearest":
+        nearest = np.rint(ratio)
+        even = np.interp(frequency, FREQUENCIES, _responses(mode, 0.5))
+        between = np.interp(frequency, FREQUENCIES, _responses(mode, float("nan")))
+        whole = shrinks & (np.abs(ratio - nearest) < 1e-3)
+        response = np.where(whole, np.where(nearest % 2 == 0, even, 1.0), between)
+    response = np.where(np.abs(ratio - 1) <= 1e-6, 1.0, response)
+    return -np.log(response) / (2 * np.pi**2 * frequency**2)

@@ -16,6 +16,7 @@ from fastdeg.frameworks import chain as chains
 from fastdeg.frameworks.chain import Chain, Product
 from fastdeg.frameworks.ranges import Values, fixed
 from fastdeg.frameworks.simulation import block_steps, history_of
+from fastdeg.space import DegradationSpace
 
 N_DRAWS = 100_000
 
@@ -118,31 +119,53 @@ class Options(ByValue):
         space = registry.space_of(bins, "bins", own_pipeline=False)
         n, rng = _checks.integer(n, "n", 1), _checks.generator(rng)
         if self.products is not None:
-            drawn = self._draw_products(space.names, n, rng)
-        else:
-            drawn = chains.draw(self.chain, n, rng)
-        if "poisson_scale" in space.names and "noise_sigma" in space.names:
-            drawn["noise_sigma"] = drawn.get("gaussian_sigma", drawn["noise_sigma"])
-        columns = []
-        for axis in space.axes:
-            values = drawn[axis.name] if axis.name in drawn else np.full(n, _neutral(axis.name))
-            columns.append(np.where(np.isfinite(values), values, axis.high))
-        return np.stack(columns, axis=1)
+            return _columns(_draw_products(self.products, space.names, n, rng), space, n)
+        return _columns(chains.draw(self.chain, n, rng), space, n)
 
-    def _draw_products(self, names: tuple[str, ...], n: int, rng: np.random.Generator) -> dict[str, Float]:
-        assert self.products is not None
-        weights = np.array([weight for weight, _ in self.products])
-        label = rng.choice(len(weights), n, p=weights / weights.sum())
-        drawn = {name: np.empty(n) for name in names}
-        for k, (_, product) in enumerate(self.products):
-            at = np.flatnonzero(label == k)
-            for name in names:
-                drawn[name][at] = _along(product, name).draw(len(at), rng)
-        return drawn
+    def one(self, bins: Bins, rng: np.random.Generator) -> tuple[History, Float]:
+        """Return one draw: as a history that leaves nothing to chance, and its composed effects, shape (d,)."""
+        space = registry.space_of(bins, "bins", own_pipeline=False)
+        if self._products is not None:
+            weights = np.array([weight for weight, _ in self._products])
+            product = self._products[rng.choice(len(weights), p=weights / weights.sum())][1]
+            drawn = {name: fixed(float(values.draw(1, rng)[0])) for name, values in product.items()}
+            found: list[tuple[float, Product]] | None = [(1.0, dict(drawn))]
+            history = History(block_steps(dict(drawn)))
+        else:
+            chain = chains.one(self.chain, rng)
+            history = history_of(chain, self.scale)
+            found = chains.products(chain) if self.products is not None else None
+        if found is None:
+            return history, _columns(chains.draw(chain, 1, rng), space, 1)[0]
+        return history, _columns(_draw_products(found, space.names, 1, rng), space, 1)[0]
 
     def __repr__(self) -> str:
         kind = "ranges" if self.products is not None else f"chain of {len(self.chain)} steps"
         return f"Options({self.framework}, ×{self.scale:g}, {kind}, {len(self.notes)} notes)"
+
+
+def _draw_products(
+    products: list[tuple[float, Product]], names: tuple[str, ...], n: int, rng: np.random.Generator
+) -> dict[str, Float]:
+    weights = np.array([weight for weight, _ in products])
+    label = rng.choice(len(weights), n, p=weights / weights.sum())
+    drawn = {name: np.empty(n) for name in names}
+    for k, (_, product) in enumerate(products):
+        at = np.flatnonzero(label == k)
+        for name in names:
+            drawn[name][at] = _along(product, name).draw(len(at), rng)
+    return drawn
+
+
+def _columns(drawn: dict[str, Float], space: DegradationSpace, n: int) -> Float:
+    """Return drawn effects by the axes of a space, (n, d); no compression is the best quality that there is."""
+    if "poisson_scale" in space.names and "noise_sigma" in space.names:
+        drawn = drawn | {"noise_sigma": drawn.get("gaussian_sigma", drawn["noise_sigma"])}
+    columns = []
+    for axis in space.axes:
+        values = drawn[axis.name] if axis.name in drawn else np.full(n, _neutral(axis.name))
+        columns.append(np.where(np.isfinite(values), values, registry.parameters()[axis.name].high))
+    return np.stack(columns, axis=1)
 
 
 def _along(product: Product, name: str) -> Values:

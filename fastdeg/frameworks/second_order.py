@@ -70,7 +70,7 @@ class Reader:
         final: list[RandomStep] = [Resize("clean", fixed(1 / self.scale), self._modes("3"))]
         ringing = self.keys.probability("final_sinc_prob", self.rules.defaults["final_sinc_prob"])
         if ringing:
-            final.append(maybe(ringing, Ringing()))
+            final.append(maybe(ringing, Ringing(Range(np.pi / 3, np.pi), self.sizes[2])))
         compression = self._jpeg("2")
         steps.append(Branch(((0.5, (*final, compression)), (0.5, (compression, *final)))))
         return tuple(steps)
@@ -83,7 +83,6 @@ class Reader:
         sigma = keys.range("blur_sigma" + stage, default["blur_sigma" + stage])
         ringing = keys.probability("sinc_prob" + stage, default["sinc_prob" + stage])
         betas = {
-            "gaussian": Range(1, 1),
             "generalized": keys.range("betag_range" + stage, default["betag_range" + stage], 1e-3),
             "plateau": keys.range("betap_range" + stage, default["betap_range" + stage], 1e-3),
         }
@@ -99,14 +98,10 @@ class Reader:
                               f"{sigma.high:g} is asserted)")  # fmt: skip
         sizes = self.sizes[1 if stage else 0]
         self._tell_truncation(stage, sigma, sizes)
-        kernels: list[tuple[float, Chain]] = []
-        for name, weight in zip(names, weights, strict=True):
-            shape, anisotropic = SHAPES[name]
-            beta = (betas[shape].low, betas[shape].high)
-            kernels.append((weight * (1 - ringing), (Blur(sigma, anisotropic, shape, beta, sizes),)))
-        wide = Range(np.pi / 5, np.pi)
-        low_pass: Chain = (Ringing(wide_cutoff=wide, sizes=sizes),)
-        choices = ((ringing, low_pass), *kernels)
+        choices = [(weight * (1 - ringing), steps) for weight, steps in kernels(names, weights, sigma, betas, sizes)]
+        for least, some in ((3, [s for s in sizes if s < 13]), (5, [s for s in sizes if s >= 13])):
+            low_pass = Ringing(Range(np.pi / least, np.pi), tuple(some))
+            choices.append((ringing * len(some) / len(sizes), (low_pass,)))
         return maybe(p, Branch(tuple(choice for choice in choices if choice[0] > 0)))
 
     def _tell_truncation(self, stage: str, sigma: Range, sizes: tuple[int, ...]) -> None:
@@ -184,6 +179,8 @@ class Reader:
         keys, default = self.keys, self.rules.defaults
         quality = keys.range("jpeg_range" + stage, default["jpeg_range" + stage], 0, 100)
         p = keys.probability("jpeg_prob" + stage, 1.0) if self.rules.jpeg_prob else 1.0
+        if quality.low >= NO_JPEG:
+            return maybe(0.0, Jpeg(quality))  # nothing is quantised
         if quality.high > NO_JPEG and p > 0:
             said = f"{keys.path('jpeg_range' + stage)}: at quality 100 DiffJPEG divides by zero; write {NO_JPEG}"
             self.traps += [said] if said not in self.traps else []
@@ -195,6 +192,22 @@ class Reader:
         if missing:
             what = "the training stops without them" if strict else "the framework's defaults"
             self.traps.append(f"not in the file, read by their usual values ({what}): {', '.join(missing)}")
+
+
+def kernels(
+    names: Sequence[str], weights: Sequence[float], sigma: Range, betas: Mapping[str, Range], sizes: tuple[int, ...]
+) -> list[tuple[float, Chain]]:
+    """Return the blurs of a list of kernels by weight; exponents are below one in half of the draws, above in half."""
+    found: list[tuple[float, Chain]] = []
+    for name, weight in zip(names, weights, strict=True):
+        shape, turned = SHAPES[name]
+        halves = [fixed(1.0)]
+        if shape != "gaussian":
+            halves = [Range(min(betas[shape].low, 1), 1), Range(1, max(betas[shape].high, 1))]
+        for beta in halves:
+            blur = Blur(sigma, sigma if turned else None, shape=shape, beta=beta, sizes=sizes)
+            found.append((weight / len(halves), (blur,)))
+    return found
 
 
 def unused_size(keys: Keys) -> list[str]:

@@ -20,7 +20,7 @@ def history_of(chain: Chain, scale: float) -> History:
     what follows acts there, and the last resize brings it to the low size, before the last JPEG or after it. Steps that
     no axis tells of are left out; keeping the size of the first stage (traiNNer-redux) counts as the low size.
     """
-    return History(_Builder(scale).sequence(chain, last=True))
+    return History(_Builder(scale, _goes_to_share(chain)).sequence(chain, last=True))
 
 
 def block_steps(product: Product) -> list[Node]:
@@ -33,13 +33,13 @@ def block_steps(product: Product) -> list[Node]:
 
 
 class _Builder:
-    def __init__(self, scale: float) -> None:
-        self.scale, self.count = scale, 0
+    def __init__(self, scale: float, goes_to_share: bool) -> None:
+        self.scale, self.goes_to_share, self.count = scale, goes_to_share, 0
         self.low = self.resampled = False  # whether the downsampling is behind us, and to another size than the low one
 
     def sequence(self, chain: Chain, last: bool) -> list[Node]:
         """Return the nodes of a chain; where it is the whole one, its last resize is the final one."""
-        final = max((i for i, step in enumerate(chain) if _resizes(step)), default=-1) if last else -1
+        final = max((i for i, step in enumerate(chain) if self._resizes(step)), default=-1) if last else -1
         nodes: list[Node] = []
         for i, step in enumerate(chain):
             nodes += self._final(step) if i == final else self._step(step)
@@ -47,13 +47,13 @@ class _Builder:
 
     def _step(self, step: RandomStep) -> list[Node]:
         if isinstance(step, Branch):
-            if _resizes(step) and all(len(inner) < 2 for _, inner in step.choices):
+            if self._resizes(step) and all(len(inner) < 2 for _, inner in step.choices):
                 return [self._resampling(step)]
             low, ways = self.low, list[tuple[float, list[Node]]]()
             for weight, inner in step.choices:
                 self.low = low
                 ways.append((weight, self.sequence(inner, last=False)))
-            self.low = low or _resizes(step)
+            self.low = low or self._resizes(step)
             return [OneOf(ways)]
         if isinstance(step, Blur | Ringing):
             return [self._event(name, values) for name, values in [_filter(step)]]
@@ -102,15 +102,16 @@ class _Builder:
                 self.low = False
                 ways.append((weight, self.sequence(inner, last=True)))
             return [OneOf(ways)]
-        back = None
+        back, low = None, self.low
         for weight, inner in step.choices:
             nodes: list[Node] = []
+            self.low = low
             at = next((i for i, s in enumerate(inner) if isinstance(s, Resize)), len(inner))
             for i, s in enumerate(inner):
                 if isinstance(s, Resize):
                     back = _words(s.modes)
-                elif i < at and self.resampled:
-                    nodes += _before_resampling(self._step(s))
+                elif i < at:
+                    nodes += _before_resampling(self._step(s)) if self.resampled else self._step(s)
                 else:
                     self.low = True
                     nodes += self._step(s)
@@ -122,6 +123,14 @@ class _Builder:
             return [HistoryStep("downsampling", factor), HistoryStep("resampling", {"resampling_interpolation": back}),
                     OneOf(ways)]  # fmt: skip
         return [HistoryStep("downsampling", {**factor, "interpolation": back}), OneOf(ways)]
+
+    def _resizes(self, step: RandomStep) -> bool:
+        """Return whether a step holds a resize to the low size or a share of it."""
+        if isinstance(step, Branch):
+            return any(self._resizes(inner) for _, chain in step.choices for inner in chain)
+        if not isinstance(step, Resize):
+            return False
+        return step.to != "here" if self.goes_to_share else step.by.high < 0.9 and step.by.low == step.by.high
 
     def _joined(self, step: str, values: dict[str, Range]) -> Node:
         """Return a step that acts at its own stage of the chain, or an event, before the downsampling."""
@@ -149,23 +158,18 @@ def _before_resampling(nodes: list[Node]) -> list[Node]:
 
 def _filter(step: Blur | Ringing) -> tuple[str, dict[str, Range]]:
     if isinstance(step, Ringing):
-        cutoff: Range = Uniform(step.cutoff.low, step.cutoff.high)
-        if step.wide_cutoff is not None and step.sizes:
-            narrow = sum(size < 13 for size in step.sizes) / len(step.sizes)
-            wide = Uniform(step.wide_cutoff.low, step.wide_cutoff.high)
-            cutoff = Choice((cutoff, wide), (narrow, 1 - narrow))
-        return "ringing", {"ringing_cutoff": cutoff}
+        sizes = Choice(tuple(max(size, 3) for size in step.sizes))
+        return "ringing", {"ringing_cutoff": _range(step.cutoff), "ringing_size": sizes}
     if not step.sizes and step.shape == "gaussian":
-        if not step.anisotropic:
+        if step.second is None:
             return "blur", {"blur_sigma": _range(step.sigma)}
-        turned: dict[str, Range] = {"blur_sigma_x": _range(step.sigma), "blur_sigma_y": _range(step.sigma)}
-        return "blur", {**turned, "blur_angle": Uniform(-180, 180)}
+        turned: dict[str, Range] = {"blur_sigma_x": _range(step.sigma), "blur_sigma_y": _range(step.second)}
+        return "blur", {**turned, "blur_angle": _range(step.angle)}
     values: dict[str, Range] = {"kernel_sigma_x": _range(step.sigma), "kernel_size": Choice(tuple(step.sizes) or (41,))}
-    if step.anisotropic:
-        values |= {"kernel_sigma_y": _range(step.sigma), "kernel_angle": Uniform(-180, 180)}
+    if step.second is not None:
+        values |= {"kernel_sigma_y": _range(step.second), "kernel_angle": _range(step.angle)}
     if step.shape != "gaussian":
-        low, high = step.beta
-        values["kernel_beta"] = Choice((Uniform(min(low, 1), 1), Uniform(1, max(high, 1))))
+        values["kernel_beta"] = _range(step.beta)
         values["kernel_shape"] = "plateau" if step.shape == "plateau" else "gaussian"
     return "kernel blur", values
 
@@ -184,8 +188,11 @@ def _words(modes: tuple[tuple[str, float], ...]) -> Choice:
     return Choice(tuple(names), tuple(weights))
 
 
-def _resizes(step: RandomStep) -> bool:
-    """Return whether it holds a resize to the low size or a share of it."""
-    if isinstance(step, Branch):
-        return any(_resizes(inner) for _, chain in step.choices for inner in chain)
-    return isinstance(step, Resize) and (step.to != "here" or (step.by.high < 0.9 and step.by.low == step.by.high))
+def _goes_to_share(chain: Chain) -> bool:
+    """Return whether a chain holds a resize to a share of the clean size."""
+    return any(
+        any(_goes_to_share(inner) for _, inner in step.choices)
+        if isinstance(step, Branch)
+        else isinstance(step, Resize) and step.to != "here"
+        for step in chain
+    )

@@ -10,6 +10,8 @@ from fastdeg import __version__
 
 def literal(value: Any) -> str:
     """Return a value as YAML, TOML and HCL all read it; numbers to the last bit."""
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):

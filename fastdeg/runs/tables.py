@@ -161,7 +161,7 @@ def answer_sentences(summary: Mapping[str, Any]) -> list[str]:
 
 def _ranges(quantiles: Mapping[str, Sequence[float]], units: Mapping[str, str]) -> str:
     return ", ".join(
-        f"{WORDS.get(name, name)} {span(tuple(values))}{' px' if units[name] == 'px' else ''}"
+        f"{WORDS.get(name, name)} {span(tuple(values), name)}{' px' if units[name] == 'px' else ''}"
         for name, values in quantiles.items()
     )
 

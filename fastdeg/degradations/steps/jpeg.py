@@ -14,6 +14,7 @@ from fastdeg.degradations.step import Option, Parameter, Settings, Stage, Step
 MEANING = "real JPEG bytes; rounded to a whole number; above 100: not compressed"
 QUALITY = Parameter("jpeg_quality", MEANING, 1, 110, neutral=None, whole=True)
 BEST = 100  # quality; what is above stands for no compression, as the end of an axis
+UNCOMPRESSED = BEST + 0.5  # least value that is rounded to it
 SUBSAMPLINGS = {
     "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
     "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,

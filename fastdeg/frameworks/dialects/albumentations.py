@@ -191,5 +191,6 @@ def _transform(name: str, p: float, **values: Any) -> dict[str, Any]:
 
 DIALECT = Dialect(
     "albumentations", "Albumentations (serialised pipelines)", ".json", recognises, read, write, joint=True,
+    uncompressed="block",
     notes=("the pipeline makes the small image of the clean one, by bicubic interpolation as fastdeg does",),
 )  # fmt: skip

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastdeg.frameworks.chain import Blur, Branch, Chain, Jpeg, Noise, Other, RandomStep, Resize, maybe
+from fastdeg.degradations.steps.jpeg import BEST
+from fastdeg.frameworks.chain import Branch, Chain, Jpeg, Noise, Other, RandomStep, Resize, maybe
 from fastdeg.frameworks.dialect import Block, Dialect, Purpose
 from fastdeg.frameworks.keys import Keys, mappings, misspelt
 from fastdeg.frameworks.options import Options
-from fastdeg.frameworks.second_order import SHAPES
+from fastdeg.frameworks.ranges import Range
+from fastdeg.frameworks.second_order import SHAPES, kernels
 from fastdeg.frameworks.text import header, yaml_lines
 
 OWN = (
@@ -59,12 +61,8 @@ def _chain(keys: Keys, kind: str) -> Chain:
     if size % 2 == 0:
         raise keys.error("blur_kernel_size", "an odd whole number")
     sigma = keys.range("blur_sigma" + kind, [0.1, 10])
-    kernels = []
-    for name, weight in zip(names, weights, strict=True):
-        shape, anisotropic = SHAPES[name]
-        beta = {"gaussian": (1.0, 1.0), "generalized": (0.5, 8.0), "plateau": (1.0, 2.0)}[shape]
-        kernels.append((weight, (Blur(sigma, anisotropic, shape, beta, (size,)),)))
-    steps: list[RandomStep] = [Branch(tuple(k for k in kernels if k[0] > 0))]
+    blurs = kernels(names, weights, sigma, {"generalized": Range(0.5, 8), "plateau": Range(1, 2)}, (size,))
+    steps: list[RandomStep] = [Branch(tuple(blur for blur in blurs if blur[0] > 0))]
     steps.append(Resize("factor", keys.range("downsample_range" + kind, [1, 8], 0.01), (("linear", 1.0),)))
     if keys.value("noise_range" + kind, None) is not None:
         steps.append(Noise(keys.range("noise_range" + kind, [0, 20], 0, 255)))
@@ -78,13 +76,13 @@ def write(blocks: Sequence[Block], purpose: Purpose) -> dict[str, str]:
     several = len(blocks) > 1
     texts = {}
     for number, block in enumerate(blocks, start=1):
-        r = block.ranges
+        r, jpeg = block.ranges, block.ranges["jpeg_quality"]
         values = {
             "blur_kernel_size": 41, "kernel_list": ["iso"], "kernel_prob": [1.0],
             "blur_sigma": [r["blur_sigma"].low, max(r["blur_sigma"].high, r["blur_sigma"].low + 1e-6)],
             "downsample_range": [r["downsampling"].low, r["downsampling"].high],
             "noise_range": [r["noise_sigma"].low, r["noise_sigma"].high],
-            "jpeg_range": [min(r["jpeg_quality"].low, 100), min(r["jpeg_quality"].high, 100)],
+            "jpeg_range": None if jpeg.low > BEST else [jpeg.low, min(jpeg.high, BEST)],
         }  # fmt: skip
         share = f"share of training {block.weight:.4g}: file {number} of {len(blocks)}" if several else ""
         lines = [*header("GFPGAN / CodeFormer / DiffBIR", purpose, share), "datasets:", "  train:"]
@@ -95,6 +93,7 @@ def write(blocks: Sequence[Block], purpose: Purpose) -> dict[str, str]:
 DIALECT = Dialect(
     "gfpgan", "GFPGAN, CodeFormer, DiffBIR (first stage), StableSR (faces)", ".yml", recognises, read, write,
     highest_quality=100,
+    uncompressed="block",
     notes=(
         'the downscale is linear: fastdeg\'s interpolation="linear"; each channel has its own noise (noise="color")',
         "the image is enlarged to its clean size after the JPEG",

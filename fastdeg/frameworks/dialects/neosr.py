@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastdeg.frameworks.dialect import Block, Dialect, Purpose
-from fastdeg.frameworks.dialects.realesrgan import option_values
+from fastdeg.frameworks.dialects.realesrgan import history_keys, option_values, put_history
 from fastdeg.frameworks.keys import Keys, misspelt
 from fastdeg.frameworks.options import Options
 from fastdeg.frameworks.second_order import BOTH_STAGES, NO_JPEG, SIZES, Reader, Rules, unused_size
@@ -44,7 +44,8 @@ def write(blocks: Sequence[Block], purpose: Purpose) -> dict[str, str]:
     for number, block in enumerate(blocks, start=1):
         top, dataset = option_values(block, purpose)
         del top["gt_usm"]
-        values = top | {"second_blur_prob": 0} | dataset
+        put_history(purpose, top, dataset)
+        values = top | dataset
         share = f"share of training {block.weight:.4g}: file {number} of {len(blocks)}" if several else ""
         lines = [*header("neosr", purpose, share), 'model_type = "otf"', f"scale = {purpose.scale:g}", ""]
         lines += ["[datasets.train]", 'type = "otf"', "", "[degradations]"]
@@ -55,7 +56,7 @@ def write(blocks: Sequence[Block], purpose: Purpose) -> dict[str, str]:
 
 DIALECT = Dialect(
     "neosr", "neosr", ".toml", recognises, read, write, axes=("blur_sigma", "noise_sigma", "jpeg_quality"),
-    highest_quality=NO_JPEG,
+    highest_quality=NO_JPEG, uncompressed="block", history=history_keys,
     notes=(
         "the downscale is by area, bilinear or bicubic in thirds; fastdeg's is bicubic unless told otherwise",
         "kernels have 7 to 21 px: a blur above 1.5 px acts weaker than it is written",

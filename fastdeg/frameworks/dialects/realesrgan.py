@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fastdeg.degradations import History
 from fastdeg.frameworks.chain import Other, maybe
 from fastdeg.frameworks.dialect import Block, Dialect, Purpose
 from fastdeg.frameworks.keys import Keys, mappings, misspelt
 from fastdeg.frameworks.options import Options
 from fastdeg.frameworks.second_order import BOTH_STAGES, NO_JPEG, SIZES, Reader, Rules, sharpened_first, unused_size
+from fastdeg.frameworks.stages import keys_of, sizes_note
 from fastdeg.frameworks.text import header, yaml_lines
 
 OWN = (
@@ -84,8 +86,8 @@ def write(blocks: Sequence[Block], purpose: Purpose) -> dict[str, str]:
     texts = {}
     for number, block in enumerate(blocks, start=1):
         top, dataset = option_values(block, purpose)
-        top["second_blur_prob"] = 0
         dataset |= {"blur_kernel_size": 21, "blur_kernel_size2": 21}
+        put_history(purpose, top, dataset)
         share = f"share of training {block.weight:.4g}: file {number} of {len(blocks)}" if several else ""
         lines = [*header("Real-ESRGAN / BasicSR", purpose, share), f"scale: {purpose.scale:g}", *yaml_lines(top)]
         lines += ["", "datasets:", "  train:", "    type: RealESRGANDataset", *yaml_lines(dataset, 4)]
@@ -106,7 +108,7 @@ def option_values(block: Block, purpose: Purpose) -> tuple[dict[str, Any], dict[
         "poisson_scale_range": [0, 0], "gray_noise_prob": 0, "jpeg_range": [NO_JPEG, NO_JPEG],
         "resize_prob2": [0, 0, 1], "resize_range2": [1, 1], "gaussian_noise_prob2": 1,
         "noise_range2": [noise.low, noise.high], "poisson_scale_range2": [0, 0],
-        "gray_noise_prob2": int(purpose.noise == "gray"), "jpeg_range2": quality,
+        "gray_noise_prob2": int(purpose.noise == "gray"), "jpeg_range2": quality, "second_blur_prob": 0,
     }  # fmt: skip
     dataset = {
         "kernel_list": ["iso"], "kernel_prob": [1.0], "sinc_prob": 0, "blur_sigma": sigma,
@@ -117,10 +119,25 @@ def option_values(block: Block, purpose: Purpose) -> tuple[dict[str, Any], dict[
     return top, dataset
 
 
+def put_history(purpose: Purpose, top: dict[str, Any], dataset: dict[str, Any]) -> None:
+    """Put in the keys that say a history."""
+    for name, value in (purpose.history or {}).items():
+        (dataset if name in dataset else top)[name] = value
+
+
+def history_keys(history: History, crafted: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the keys that say a history, where kernels have fixed widths, and sentences on what they cannot say."""
+    keys, notes = keys_of(history, crafted)
+    notes += sizes_note(keys)
+    return {name: value for name, value in keys.items() if not name.startswith("kernel_range")}, notes
+
+
 DIALECT = Dialect(
     "realesrgan", "Real-ESRGAN, BasicSR, HAT, LDL, StableSR, SeeSR, ResShift, DiffBIR", ".yml", recognises, read, write,
     axes=("blur_sigma", "noise_sigma", "jpeg_quality"),
     highest_quality=NO_JPEG,
+    uncompressed="block",
+    history=history_keys,
     notes=(
         "RealESRGANModel (not RealESRNetModel) makes the small image of the sharpened one, whatever gt_usm says",
         "the downscale is by area, bilinear or bicubic in thirds; fastdeg's is bicubic unless told otherwise",

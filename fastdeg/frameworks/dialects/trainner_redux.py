@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fastdeg.degradations import History
+from fastdeg.degradations.steps.jpeg import BEST
 from fastdeg.frameworks.chain import Other, maybe
 from fastdeg.frameworks.dialect import Block, Dialect, Purpose
-from fastdeg.frameworks.dialects.realesrgan import option_values
+from fastdeg.frameworks.dialects.realesrgan import option_values, put_history
 from fastdeg.frameworks.keys import Keys, mappings
 from fastdeg.frameworks.options import Options
 from fastdeg.frameworks.second_order import BOTH_STAGES, DEFAULTS, NO_JPEG, Reader, Rules, sharpened_first, unused_size
+from fastdeg.frameworks.stages import NOT_SAID, keys_of
 from fastdeg.frameworks.text import header, yaml_lines
 
 MODES = {
@@ -123,13 +126,15 @@ def write(blocks: Sequence[Block], purpose: Purpose) -> dict[str, str]:
     texts = {}
     for number, block in enumerate(blocks, start=1):
         top, dataset = option_values(block, purpose)
-        del top["gt_usm"], top["resize_prob2"], top["resize_range2"]
+        del top["gt_usm"], top["second_blur_prob"]
+        compressed = 0 if block.ranges["jpeg_quality"].low > BEST else block.compressed
         top = {"high_order_degradation": True, "lq_usm": False, "blur_prob": 1, **top} | {
             "jpeg_prob": 0, "blur_prob2": 0, "resize_prob2": [1, 0, 0], "resize_range2": [1, 1.000001],
             "resize_mode_list": ["area"], "resize_mode_prob": [1], "resize_mode_list2": ["area"],
-            "resize_mode_prob2": [1], "resize_mode_list3": ["area"], "resize_mode_prob3": [1], "jpeg_prob2": 1,
+            "resize_mode_prob2": [1], "resize_mode_list3": ["area"], "resize_mode_prob3": [1], "jpeg_prob2": compressed,
         }  # fmt: skip
         dataset |= {"kernel_range": [21, 21], "kernel_range2": [21, 21], "final_kernel_range": [21, 21]}
+        put_history(purpose, top, dataset)
         share = f"share of training {block.weight:.4g}: file {number} of {len(blocks)}" if several else ""
         lines = [*header("traiNNer-redux", purpose, share), f"scale: {purpose.scale:g}", *yaml_lines(top)]
         lines += ["", "datasets:", "  train:", '    name: "Train Dataset"', "    type: realesrgandataset"]
@@ -137,10 +142,24 @@ def write(blocks: Sequence[Block], purpose: Purpose) -> dict[str, str]:
     return texts
 
 
+def _history(history: History, crafted: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the keys that say a history, and sentences on what they cannot say: here a size is never the low one."""
+    keys, notes = keys_of(history, crafted)
+    if "second_blur_prob" in keys:
+        keys["blur_prob2"] = keys.pop("second_blur_prob")
+    keys |= {name.replace("range", "prob"): 1 for name in ("jpeg_range", "jpeg_range2") if name in keys}
+    if "resize_prob2" in keys and keys["resize_prob2"][2] > 0:
+        del keys["resize_prob2"], keys["resize_range2"]
+        notes.append(NOT_SAID + "resampling, which keeps the low size at times")
+    if {"resize_prob", "resize_prob2"} & keys.keys():
+        notes = [note for note in notes if "a third" not in note] + ["resizes of the history are by area there"]
+    return keys, notes
+
+
 DIALECT = Dialect(
     "trainner-redux", "traiNNer-redux", ".yml", recognises, read, write,
     axes=("blur_sigma", "noise_sigma", "jpeg_quality"),
-    highest_quality=NO_JPEG,
+    highest_quality=NO_JPEG, uncompressed="share", history=_history,
     notes=(
         'the downscale is by area, which is fastdeg\'s interpolation="area" at whole factors',
         "kernels have at most 21 px: a blur above 3 px acts weaker than it is written",

@@ -5,20 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastdeg.degradations import History, HistoryStep, Uniform
+from fastdeg.degradations.history_nodes import summary
 from fastdeg.frameworks.chain import Blur, Branch, Chain, Jpeg, Noise, Other, RandomStep, Resize, maybe
 from fastdeg.frameworks.dialect import Block, Dialect, Purpose
 from fastdeg.frameworks.keys import Keys, is_number
 from fastdeg.frameworks.options import Options
 from fastdeg.frameworks.ranges import Points, Range, Values, fixed
+from fastdeg.frameworks.stages import NOT_SAID
 from fastdeg.frameworks.text import header
 
 GAUSS = 63.75  # standard deviation on 0..255 of noise of alpha 1; the same in all channels it is stretched from 16..235
 GAUSS_GRAY = 63.75 * 255 / 219
 STEPS = 32  # values of alpha in a range that is written
+EARLIER = ("earlier_jpeg_quality", "earlier_jpeg_shift_x", "earlier_jpeg_shift_y")
+Ends: TypeAlias = Range | Uniform
 ALGORITHMS = {
     "nearest": "nearest", "box": "area", "linear": "linear_antialiased", "lanczos": "lanczos_antialiased",
     "hermite": "linear_antialiased", "lagrange": "cubic_antialiased", "cubic_catrom": "cubic_antialiased",
@@ -236,33 +241,79 @@ def _tree(name: str, blocks: Sequence[Block], purpose: Purpose, indent: int) -> 
 
 def _leaf(name: str, block: Block, purpose: Purpose, space: str) -> Iterator[str]:
     r = block.ranges
-    unit = GAUSS_GRAY if purpose.noise == "gray" else GAUSS
-    parts: list[list[str]] = []
-    if r["blur_sigma"].high > 0:
-        ends = f"{_decimal(r['blur_sigma'].low)}, {_decimal(r['blur_sigma'].high)}"
-        parts.append(['type = "blur"', 'filter = ["gauss"]', f"target_kernel = {{ gauss = [{ends}] }}"])
+    early, late = purpose.history or ([], [])
     factor = (r["downsampling"].low + r["downsampling"].high) / 2
+    parts = [_blur_part(r["blur_sigma"]), *early]
     if factor > 1:
         parts.append(['type = "resize"', 'alg_lq = ["box"]', 'alg_hq = ["box"]', "spread = [1]",
                       f"scale = {_decimal(factor)}", "color_fix = false"])  # fmt: skip
-    noise = r["noise_sigma"]
-    if noise.high > 0:
-        low, high = noise.low / unit, noise.high / unit
-        step = (high - low) / STEPS
-        alpha = f"{_decimal(low + step / 2)}, {_decimal(high)}, {_decimal(step)}" if step > 0 else _decimal(low)
-        gray = int(purpose.noise == "gray")
-        parts.append(['type = "noise"', 'type_noise = ["gauss"]', f"alpha = [{alpha}]", f"y_noise = {gray}"])
-    qualities = whole_qualities(r["jpeg_quality"])
-    if qualities is not None:
-        parts.append(['type = "compress"', 'algorithm = ["jpeg"]', 'jpeg_sampling = ["4:2:0"]',
-                      f"target_compress = {{ jpeg = [{qualities[0]}, {qualities[1] + 1}] }}"])  # fmt: skip
+    parts += [_noise_part(r["noise_sigma"], gray=purpose.noise == "gray"), *late, _jpeg_part(r["jpeg_quality"])]
+    parts = [part for part in parts if part]
     for part in parts or [['type = "blur"', 'filter = ["gauss"]', "kernel = [0, 0]"]]:
         yield f"{space}{name} {{"
         yield from (f"{space}  {line}" for line in part)
         yield f"{space}}}"
 
 
-def whole_qualities(quality: Range) -> tuple[int, int] | None:
+def _blur_part(sigma: Ends) -> list[str]:
+    if sigma.high <= 0:
+        return []
+    return [
+        'type = "blur"', 'filter = ["gauss"]',
+        f"target_kernel = {{ gauss = [{_decimal(sigma.low)}, {_decimal(sigma.high)}] }}",
+    ]  # fmt: skip
+
+
+def _noise_part(sigma: Ends, *, gray: bool) -> list[str]:
+    if sigma.high <= 0:
+        return []
+    unit = GAUSS_GRAY if gray else GAUSS
+    low, high = sigma.low / unit, sigma.high / unit
+    step = (high - low) / STEPS
+    alpha = f"{_decimal(low + step / 2)}, {_decimal(high)}, {_decimal(step)}" if step > 0 else _decimal(low)
+    return ['type = "noise"', 'type_noise = ["gauss"]', f"alpha = [{alpha}]", f"y_noise = {int(gray)}"]
+
+
+def _jpeg_part(quality: Ends) -> list[str]:
+    whole = whole_qualities(quality)
+    if whole is None:
+        return []
+    return ['type = "compress"', 'algorithm = ["jpeg"]', 'jpeg_sampling = ["4:2:0"]',
+            f"target_compress = {{ jpeg = [{whole[0]}, {whole[1] + 1}] }}"]  # fmt: skip
+
+
+def history_blocks(history: History, crafted: Sequence[str]) -> tuple[tuple[list[list[str]], ...], list[str]]:
+    """Return the blocks of a history's steps before the resize, those between noise and compression, and sentences."""
+    early: list[list[str]] = []
+    late: list[list[str]] = []
+    notes = []
+    for node in history.steps:
+        part = _event_part(node) if isinstance(node, HistoryStep) else None
+        if not part:
+            notes.append(NOT_SAID + summary(node))
+            continue
+        (early if node.touches_clean_image() else late).append(part)
+        if any(name.startswith("earlier_jpeg_shift") for name in node.names):
+            notes.append("the earlier JPEG of the history has its blocks where the last one has them there")
+    return (early, late), notes
+
+
+def _event_part(node: HistoryStep) -> list[str] | None:
+    """Return the block of a step that happens beside the chain, None for those that blocks do not say."""
+    of, early = node.parameters, node.before == "downsampling"
+    quality = of.get("earlier_jpeg_quality", of.get("jpeg_quality"))
+    late = node.step == "earlier JPEG" or node.after in ("Gaussian noise", "Poisson noise") or node.before == "JPEG"
+    part: list[str] | None = None
+    if isinstance(quality, Uniform) and (early or late) and set(of) <= {"jpeg_quality", *EARLIER}:
+        part = _jpeg_part(quality)
+    elif early and isinstance(sigma := of.get("noise_sigma"), Uniform) and of.get("noise", "gray") in ("gray", "color"):
+        part = _noise_part(sigma, gray=of.get("noise", "gray") == "gray") if set(of) <= {"noise_sigma", "noise"} else None
+    elif early and isinstance(sigma := of.get("blur_sigma"), Uniform) and len(of) == 1:
+        part = _blur_part(sigma)
+    return [*part, f"probability = {_decimal(node.probability)}"] if part and node.probability < 1 else part
+
+
+def whole_qualities(quality: Ends) -> tuple[int, int] | None:
     """Return the least and largest whole quality of a cell [low, high); None above 100, which is no compression."""
     if quality.low > 100:
         return None
@@ -283,5 +334,6 @@ def _decimal(value: float) -> str:
 
 DIALECT = Dialect(
     "wtp", "wtp_dataset_destroyer", ".hcl", recognises, read, write, joint=True,
+    uncompressed="block", history=history_blocks,
     notes=('the downscale is by "box", which is fastdeg\'s interpolation="area" at whole factors',),
 )  # fmt: skip
