@@ -337,6 +337,6 @@ def test_what_a_file_cannot_say_of_a_history_is_told(tmp_path):
     back = fd.frameworks.read(file)
     assert any(name.startswith("JPEG") for name in back.history.names)
     drawn = back.sample(BINS, 4000, 0)
-    np.testing.assert_allclose(np.median(drawn, axis=0), [1, 17.5, 60], rtol=0.1)
+    np.testing.assert_allclose(np.median(drawn, axis=0)[1:], [17.5, 70], rtol=0.1)
     export = fd.frameworks.write(product_of_ranges(), "gfpgan", history=history)
     assert any("2 random steps are not in the file" in note for note in export.notes)

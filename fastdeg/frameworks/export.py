@@ -104,7 +104,9 @@ def export(
         happened, untold = dialect.history(history, said.names)
         notes += untold
     elif history:
-        notes.append(f"the history's {len(history.steps)} random steps are not in the file: `fastdeg degrade` applies them")
+        notes.append(
+            f"the history's {len(history.steps)} random steps are not in the file: `fastdeg degrade` applies them"
+        )
     comments = (f"{lost:.3g} of the distribution lies outside; earth mover's distance to it {distance:.3g}",)
     blocks = tuple(replace(b, ranges=dict(b.ranges) | _unsaid(dialect, said, scale)) for b in blocks)
     files = dialect.write(blocks, Purpose(scale, noise, comments, happened))

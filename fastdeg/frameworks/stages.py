@@ -62,7 +62,9 @@ def outcomes(nodes: Sequence[Node]) -> list[Outcome]:
 
 def _places(crafted: Collection[str]) -> list[Callable[[list[Outcome]], Keys | None]]:
     """Return what reads the keys of a node, None where it is of another kind, for each place of the chain in turn."""
-    places: list[Callable[[list[Outcome]], Keys | None]] = [] if "blur_sigma" in crafted else [lambda o: _kernels(o, "")]
+    places: list[Callable[[list[Outcome]], Keys | None]] = (
+        [] if "blur_sigma" in crafted else [lambda o: _kernels(o, "")]
+    )
     places += [
         lambda o: _sizes(o, "resize", "resize_scale", ""),
         lambda o: _noise(o, "", early=True),
@@ -144,7 +146,9 @@ def _kernels(ways: list[Outcome], stage: str) -> Keys | None:
 def _sizes(ways: list[Outcome], kind: str, parameter: str, stage: str) -> Keys | None:
     weights, ends = [0.0, 0.0, 0.0], [1.0, 1.0]
     for p, steps in ways:
-        if len(steps) > 1 or any(s.step != kind or parameter not in s.parameters or s.is_event > _early(s) for s in steps):
+        if len(steps) > 1 or any(
+            s.step != kind or parameter not in s.parameters or s.is_event > _early(s) for s in steps
+        ):
             return None
         for q, value in _choices(steps[0].parameters[parameter]) if steps else [(1.0, 1.0)]:
             span = _ends(value)
@@ -158,8 +162,8 @@ def _sizes(ways: list[Outcome], kind: str, parameter: str, stage: str) -> Keys |
                 weights[k] += p * q * share
                 ends[1 - k] = end if share > 0 else ends[1 - k]
             weights[2] += p * q * (high == low)
-    if weights[2] == 1:
-        return None
+    if weights[2] > 1 - 1e-9:
+        return {}
     return {f"resize_prob{stage}": [_rounded(w) for w in weights], f"resize_range{stage}": ends}
 
 

@@ -307,7 +307,9 @@ def _event_part(node: HistoryStep) -> list[str] | None:
     if isinstance(quality, Uniform) and (early or late) and set(of) <= {"jpeg_quality", *EARLIER}:
         part = _jpeg_part(quality)
     elif early and isinstance(sigma := of.get("noise_sigma"), Uniform) and of.get("noise", "gray") in ("gray", "color"):
-        part = _noise_part(sigma, gray=of.get("noise", "gray") == "gray") if set(of) <= {"noise_sigma", "noise"} else None
+        part = (
+            _noise_part(sigma, gray=of.get("noise", "gray") == "gray") if set(of) <= {"noise_sigma", "noise"} else None
+        )
     elif early and isinstance(sigma := of.get("blur_sigma"), Uniform) and len(of) == 1:
         part = _blur_part(sigma)
     return [*part, f"probability = {_decimal(node.probability)}"] if part and node.probability < 1 else part
