@@ -238,5 +238,6 @@ def write(
     """
     dialect = dialects()[choice(framework, "framework", tuple(dialects()))]
     return export(
-        distribution, dialect, history=as_history(history), keep=keep, boxes=boxes, downsampling=downsampling, noise=noise
+        distribution, dialect, history=as_history(history), keep=keep, boxes=boxes, downsampling=downsampling,
+        noise=noise,
     )  # fmt: skip

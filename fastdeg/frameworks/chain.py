@@ -70,7 +70,7 @@ class Effects:
         self.grain += variance
 
     def resize(self, side: Float, variance: Float, blur: Float) -> None:
-        """Take on a new size, by weights that count for these variances in pixels as they are, on noise and as a blur."""
+        """Take on a new size, by weights that count for these variances in pixels, on noise and as a blur."""
         self.blur[:, ::2] += (blur / self.side**2)[:, None]
         self.hide_jpeg(np.abs(side / self.side - 1) > NEAR_ONE)
         before = self.grain.copy()

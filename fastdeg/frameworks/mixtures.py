@@ -154,7 +154,7 @@ class _Fit:
         return boxes, weights
 
     def _promising(self, boxes: list[Box], weights: Float, potential: Float) -> list[tuple[float, int, Box]]:
-        """Return changes of one box along one axis, best first: gain to first order, which box, and what becomes of it."""
+        """Return changes of one box along one axis, best first: gain to first order, which box, what becomes of it."""
         found = []
         for i, axis in itertools.product(range(len(boxes)), range(self.mass.ndim)):
             along = potential

@@ -14,6 +14,7 @@ from fastdeg.frameworks.second_order import SHAPES, SIZES, THIRDS
 
 Outcome = tuple[float, tuple[HistoryStep, ...]]
 Keys = dict[str, Any]
+Place = Callable[[list[Outcome]], Keys | None]
 NAMES = {shape: name for name, shape in SHAPES.items()}
 WORDS = ("interpolation", "resize_interpolation", "resampling_interpolation")
 LEVELS_256 = 256 / 255  # Poisson noise of scale s has the variance s² · 255 / 256 a level
@@ -60,7 +61,7 @@ def outcomes(nodes: Sequence[Node]) -> list[Outcome]:
     return found
 
 
-def _places(crafted: Collection[str]) -> list[Callable[[list[Outcome]], Keys | None]]:
+def _places(crafted: Collection[str]) -> list[Place]:
     """Return what reads the keys of a node, None where it is of another kind, for each place of the chain in turn."""
     places: list[Callable[[list[Outcome]], Keys | None]] = (
         [] if "blur_sigma" in crafted else [lambda o: _kernels(o, "")]
