@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import secrets
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 VERSION = 1
 LARGE = 200_000_000  # bytes unpacked, from which on a file is looked at twice
 DENSE = 200  # bytes unpacked for each one packed, beyond which there is nothing in them
+HERE, EXCHANGE = -100, 2  # of renameat2: relative paths start at the current folder; the two change places
 DAMAGE = (
     KeyError, IndexError, TypeError, AttributeError, AssertionError, ArithmeticError, RecursionError, MemoryError,
     np.linalg.LinAlgError,
@@ -48,6 +51,38 @@ def replaced_file(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO
 def hidden_neighbour(path: Path) -> Path:
     """Return a path beside ``path`` where nothing is, to make a file or folder with the permissions of any other."""
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+
+
+def put_in_place(new: Path, path: Path) -> None:
+    """Move a folder to a path where an earlier one may be, which is then where the new one was.
+
+    At every moment one of the two is at the path, whole, where the system can swap them in one step (Linux, on most of
+    its file systems); elsewhere for all but a kill between two renamings, after which the earlier one lies beside it.
+    """
+    if not path.exists():
+        new.rename(path)
+        return
+    if _swapped(new, path):
+        return
+    earlier = new.with_name(new.name + ".earlier")
+    try:
+        path.rename(earlier)
+        new.rename(path)
+        earlier.rename(new)
+    except BaseException:
+        if earlier.exists():
+            if path.exists():
+                path.rename(new)
+            earlier.rename(path)
+        raise
+
+
+def _swapped(a: Path, b: Path) -> bool:
+    """Let two folders change places, where the system has a call for it."""
+    if sys.platform != "linux":
+        return False
+    rename: Any = getattr(ctypes.CDLL(None), "renameat2", None)
+    return rename is not None and rename(HERE, os.fsencode(a), HERE, os.fsencode(b), EXCHANGE) == 0
 
 
 def write_archive(

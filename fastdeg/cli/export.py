@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from pathlib import Path
 
 import fastdeg as fd
@@ -57,7 +58,9 @@ def _write(export: Export, path: Path | None, *, force: bool) -> list[Path]:
     for target in paths:
         if target.exists() and not (force and target.is_file()):
             raise ValueError(f"{target}: exists; pass --force to replace it, or choose another name")
-    for target, text in zip(paths, export.files.values(), strict=True):
-        with replaced_file(target, "w") as file:
+    with ExitStack() as files:  # all are written before the first one is put in place
+        for target, text in zip(paths, export.files.values(), strict=True):
+            file = files.enter_context(replaced_file(target, "w"))
             file.write(text)
+            file.flush()
     return paths

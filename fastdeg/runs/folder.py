@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import platform
 import re
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fastdeg import __version__, opencv
-from fastdeg._files import hidden_neighbour, replaced_file
+from fastdeg._files import hidden_neighbour, put_in_place, replaced_file
 
 RUN_FILE = "run.json"
 ESTIMATOR_FILE = "estimator.npz"  # of a run that read photos
@@ -43,27 +44,22 @@ def new_run_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = hidden_neighbour(path)
-    earlier = temporary.with_name(temporary.name + ".earlier")
     try:
         temporary.mkdir()
         yield temporary
         assert not _not_of_a_run(temporary), f"FILES and NUMBERED do not name {_not_of_a_run(temporary)}"
+        for file in temporary.rglob("*.*"):
+            if file.is_file():
+                with file.open("r+b") as written:
+                    os.fsync(written.fileno())
         check_run_folder(path, force=force)
-        if path.exists():
-            path.rename(earlier)
-        temporary.rename(path)
-    except BaseException:
-        if earlier.exists():
-            if path.exists():
-                path.rename(temporary)
-            earlier.rename(path)
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    try:
-        shutil.rmtree(earlier, ignore_errors=True)
-    except KeyboardInterrupt:
-        shutil.rmtree(earlier, ignore_errors=True)
-        raise
+        put_in_place(temporary, path)
+    finally:  # what was begun, or the earlier run
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+        except KeyboardInterrupt:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 def check_run_folder(path: Path, *, force: bool = False) -> None:
