@@ -10,9 +10,46 @@ Trade-off in Real-World Super-Resolution", ICML 2023 (arXiv:2305.18107).
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fastdeg._forks  # noqa: F401 - looks after forks from now on
+
+if TYPE_CHECKING:  # what reads code without running it (type checkers, editors, PyInstaller) sees no computed names
+    from fastdeg import baselines as baselines
+    from fastdeg import frameworks as frameworks
+    from fastdeg.accumulator import Accumulator as Accumulator
+    from fastdeg.bins import CentroidBins as CentroidBins
+    from fastdeg.bins import GridBins as GridBins
+    from fastdeg.compiling import warmup as warmup
+    from fastdeg.crafting.api import craft as craft
+    from fastdeg.crafting.api import tradeoff_path as tradeoff_path
+    from fastdeg.crafting.many import craft_many as craft_many
+    from fastdeg.crafting.path.curve import TradeoffPath as TradeoffPath
+    from fastdeg.crafting.result import CraftResult as CraftResult
+    from fastdeg.degradations import History as History
+    from fastdeg.distances.degradation import degradation_distance as degradation_distance
+    from fastdeg.distances.frechet import frechet_distance as frechet_distance
+    from fastdeg.distances.frechet import frechet_distances as frechet_distances
+    from fastdeg.distances.many import emd_many as emd_many
+    from fastdeg.distances.sinkhorn import SinkhornResult as SinkhornResult
+    from fastdeg.distances.sinkhorn import sinkhorn as sinkhorn
+    from fastdeg.distances.transport import EMDResult as EMDResult
+    from fastdeg.distances.transport import emd as emd
+    from fastdeg.distances.transport import emd_1d as emd_1d
+    from fastdeg.distances.transport import emd_grid as emd_grid
+    from fastdeg.distribution import BinnedDistribution as BinnedDistribution
+    from fastdeg.forecast import Gain as Gain
+    from fastdeg.forecast import TrainingForecast as TrainingForecast
+    from fastdeg.images import DegradationEstimator as DegradationEstimator
+    from fastdeg.images import DegradationTransform as DegradationTransform
+    from fastdeg.images import degrade as degrade
+    from fastdeg.moments import weighted_moments as weighted_moments
+    from fastdeg.references import ReferenceSelection as ReferenceSelection
+    from fastdeg.references import farthest_points as farthest_points
+    from fastdeg.references import select_references as select_references
+    from fastdeg.runtime import show_config as show_config
+    from fastdeg.space import Axis as Axis
+    from fastdeg.space import DegradationSpace as DegradationSpace
 
 __version__ = "0.2.0"
 

@@ -16,10 +16,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastdeg import __version__
 from fastdeg.cli.examples import examples_text
+
+if TYPE_CHECKING:  # loaded by name: told to what packs programs (PyInstaller)
+    from fastdeg.cli import audit, craft, degrade, demo, estimate, export, info, report, select, warmup  # noqa: F401
 
 # verb: what it does, the options that it needs, and those that it takes
 VERBS = {
