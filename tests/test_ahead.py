@@ -6,6 +6,7 @@ import sys
 import textwrap
 
 import numba
+import psutil
 import pytest
 
 pytestmark = pytest.mark.skipif(numba.get_num_threads() < 2, reason="one core: nothing is compiled beside")
@@ -66,3 +67,12 @@ CASES = {
 def test_nothing_is_started_where_it_would_not_help(tmp_path, why):
     before, environment = CASES[why]
     assert run(WATCHED.format(before=before, within="pass"), tmp_path, **environment) == "[]"
+
+
+def test_it_ends_with_a_process_that_is_killed(tmp_path):
+    code = WATCHED.format(before="", within="print(started[0].pid, flush=True); import time; time.sleep(600)")
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    with subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, text=True) as process:
+        started = psutil.Process(int(process.stdout.readline()))
+        process.kill()
+    assert not psutil.wait_procs([started], timeout=60)[1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -30,7 +31,7 @@ def crafting_compiled() -> Iterator[None]:
         with suppress(OSError):  # without it, all takes as long as it did
             nothing = subprocess.DEVNULL
             process = subprocess.Popen(
-                [sys.executable, "-m", "fastdeg.cli.ahead"], stdin=nothing, stdout=nothing, stderr=nothing
+                [sys.executable, "-m", "fastdeg.cli.ahead"], stdin=subprocess.PIPE, stdout=nothing, stderr=nothing
             )
     try:
         yield
@@ -40,7 +41,7 @@ def crafting_compiled() -> Iterator[None]:
     finally:
         if process is not None:
             process.terminate()
-            process.wait()
+            process.communicate()  # until it has ended; closes the pipe
 
 
 def compile_crafting() -> None:
@@ -56,5 +57,12 @@ def compile_crafting() -> None:
     fd.frechet_distances(mean[None], covariance[None], mean, covariance, threads=1)
 
 
+def end_with_parent() -> None:
+    """End this process when the one that started it, and holds the other end of its standard input, is gone."""
+    os.read(0, 1)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=end_with_parent, daemon=True).start()
     compile_crafting()

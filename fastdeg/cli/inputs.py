@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fastdeg.degradations import History, as_history
+from fastdeg.frameworks.files import read_mapping
 from fastdeg.space import PRESETS, DegradationSpace
 
 
@@ -63,10 +62,7 @@ def _read_yaml(name: str) -> tuple[Path, Any]:
     path = Path(name)
     if not path.is_file():
         raise FileNotFoundError(f"--space: expected {', '.join(PRESETS)} or a YAML file, got {name!r}")
-    try:
-        return path, yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: expected YAML, got {error}") from None
+    return path, read_mapping(path)
 
 
 def refuse(options: argparse.Namespace, names: Sequence[str], where: str) -> None:
