@@ -1,11 +1,16 @@
-"""Results are the same to the last bit for any number of threads: in a process that has seven of them."""
+"""Results are the same to the last bit for any number of threads, from threads of the caller at once, and in children;
+in a process that has seven of them."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CODE = """
+import multiprocessing, threading
+import numba
 import numpy as np
 import fastdeg as fd
 from fastdeg.references import coverage
@@ -38,19 +43,38 @@ calls = {
         wide, wide_centroids.assign(wide), target, threads=threads
     ).indices,
 }
+expected = {}
 for name, call in calls.items():
-    first = call(1)
+    expected[name] = first = call(1)
     for threads in (2, 3, 7):
         assert call(threads).tobytes() == first.tobytes(), (name, threads)
-print("same", len(calls))
+wrong = []
+
+def all_at_once():
+    wrong.extend(name for name, call in calls.items() if call(None).tobytes() != expected[name].tobytes())
+    wrong.extend([] if numba.get_num_threads() == 7 else ["the caller's setting"])
+
+others = [threading.Thread(target=all_at_once) for _ in range(4)]
+for other in others:
+    other.start()
+for other in others:
+    other.join()
+assert not wrong, wrong
+for method in ("fork", "forkserver", "spawn"):
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        moments = pool.apply_async(fd.weighted_moments, (x, weights)).get(120)
+    assert np.hstack([a.ravel() for a in moments]).tobytes() == expected["moments"].tobytes(), method
+print("same", len(calls), numba.threading_layer())
 """
 
 
-def test_bits_do_not_depend_on_threads():
+@pytest.mark.parametrize("layer", ["omp", "workqueue"])
+def test_bits_do_not_depend_on_threads(layer):
     environment = os.environ | {"NUMBA_NUM_THREADS": "7", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment["NUMBA_THREADING_LAYER"] = layer
     done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "same 13"
+    assert done.stdout.strip() == f"same 13 {layer}"
 
 
 FEW = """
