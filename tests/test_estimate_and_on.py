@@ -62,6 +62,18 @@ def test_an_estimate_is_crafted_on_without_fitting_again(user, tmp_path, capsys)
     assert {row["file"] for row in json.loads(capsys.readouterr().out)["references"]} == chosen
 
 
+def test_an_estimate_is_crafted_on_by_decibels(user, tmp_path, capsys):
+    moved = shutil.copytree(user / "clean", tmp_path / "moved")
+    options = ["--estimate", str(user / "estimate"), "--allow-loss", "0.1", "--n-references", "0", "--json"]
+    assert main(["craft", *options, "--clean", str(tmp_path / "nowhere"), "-o", str(tmp_path / "run")]) == 2
+    assert "nowhere: no such folder, of the clean images; --clean says where they are now" in capsys.readouterr().err
+    assert main(["craft", *options, "--clean", str(moved), "-o", str(tmp_path / "run")]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["inputs"]["clean"] == str(moved)
+    crafted = next(row for row in summary["comparison"] if row["distribution"].startswith("crafted"))
+    assert -0.1 <= crafted["prior_gain"] - crafted["prior_gain_error"] < -0.05
+
+
 def test_no_references(user, tmp_path, capsys):
     assert main(craft(user, tmp_path / "run", "--n-references", "0", "--json")) == 0
     summary = json.loads(capsys.readouterr().out)

@@ -1,13 +1,16 @@
-"""Crafted distributions against mixtures of equal loss, and fits with two seeds: ``python -m bench.evidence.mixtures``.
+"""Crafted distributions against mixtures, fits with two seeds, and what they cost: ``python -m bench.evidence.mixtures``.
 
-Both by the forecast alone, in minutes; `docs/evidence.md` and `docs/forecast.md` quote the results file.
+All by the forecast alone, in minutes; `docs/evidence.md` and `docs/forecast.md` quote the results file.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
+import resource
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,9 @@ import fastdeg as fd
 from bench.evidence import settings
 from bench.machine import describe
 from fastdeg._files import replaced_file
+from fastdeg.forecast.learner import Learner
 from fastdeg.images import read_images
+from fastdeg.kernels.forecast.features import N_LINEAR, N_PIXELS
 
 RESULTS = Path(__file__).parent / "results_mixtures.json"
 TAUS = np.geomspace(0.08, 1.2, 9)
@@ -25,21 +30,64 @@ SAMPLES = (None, 5, 10, 24)  # that q is known by; None: it is known
 
 
 def comparisons(forecast: fd.TrainingForecast, setting: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    """Return by how much crafted distributions gain more than the mixture that loses as much."""
+    """Return by how much crafted distributions gain more than mixtures: that lose as much, and of the same KL.
+
+    ``more`` at equal loss, with its standard error over groups of images; of the mixture of the same KL to the prior,
+    which loses more or less, how much more is gained on the application and elsewhere.
+    """
     truth, uniform = settings.truth(settings.APPLICATIONS[setting]), fd.BinnedDistribution.uniform(settings.bins())
+    weights = np.linspace(0, 1, 21)
     found = []
     for n in SAMPLES:
         q = truth if n is None else _resample(truth, n, rng)
-        crafted = [fd.craft(q, generalization=tau).distribution for tau in TAUS]
-        mixed = [fd.baselines.mixture(q, uniform, weight) for weight in np.linspace(0, 1, 21)]
-        gains = forecast.gains([*crafted, *mixed], target=truth)
-        front = sorted((gain.prior, gain.target) for gain in gains[len(crafted) :])
-        losses, values = zip(*front, strict=True)
-        for tau, gain in zip(TAUS, gains, strict=False):
-            if losses[0] <= gain.prior <= losses[-1]:
-                more = gain.target - float(np.interp(gain.prior, losses, values))
-                found.append({"setting": setting, "samples": n, "tau": float(tau), "more": more})
+        path = fd.tradeoff_path(q, TAUS)
+        mixed = forecast.gains([fd.baselines.mixture(q, uniform, weight) for weight in weights], target=truth)
+        lost = np.array([gain.prior for gain in mixed])
+        order = lost.argsort()
+        for result, same_kl in zip(path.results, path.mixture_weights, strict=True):
+            p = result.distribution
+            loss = forecast.gain(p, target=truth).prior
+            row = {"setting": setting, "samples": n, "tau": result.generalization}
+            if lost[order[0]] <= loss <= lost[order[-1]]:
+                weight = float(np.interp(loss, lost[order], weights[order]))
+                over = forecast.gain(p, target=truth, prior=fd.baselines.mixture(q, uniform, weight))
+                row |= {"more": over.target, "error": over.target_error}
+            both = forecast.gains([p, fd.baselines.mixture(q, uniform, same_kl)], target=truth)
+            row |= {"kl_more": both[0].target - both[1].target, "kl_more_elsewhere": both[0].prior - both[1].prior}
+            found.append(row)
     return found
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return how many crafted distributions are not below their mixtures, by how much, and in which settings."""
+
+    def of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        more, error = (np.array([row[key] for row in rows if "more" in row]) for key in ("more", "error"))
+        kl, elsewhere = (np.array([row[key] for row in rows]) for key in ("kl_more", "kl_more_elsewhere"))
+        return {
+            "n": len(more), "not_below": float((more >= 0).mean()), "mean": float(more.mean()),
+            "least": float(more.min()), "below_by_two_errors": float((more < -2 * error).mean()),
+            "above_by_two_errors": float((more > 2 * error).mean()),
+            "same_kl": {
+                "n": len(kl), "not_below": float((kl >= 0).mean()), "mean": float(kl.mean()),
+                "mean_elsewhere": float(elsewhere.mean()),
+            },
+        }  # fmt: skip
+
+    return of(rows) | {"by_setting": {s: of([r for r in rows if r["setting"] == s]) for s in settings.PAPER}}
+
+
+def without_gates(forecast: fd.TrainingForecast) -> fd.TrainingForecast:
+    """Return the forecast of a learner of less capacity: the same moments, less the pixels by noise level."""
+    moments, other = forecast.moments_, copy.copy(forecast)
+    kept = np.r_[: 1 + N_PIXELS, N_LINEAR : moments.n_features]
+    rows, columns = np.tril_indices(moments.n_features)
+    chosen = np.isin(rows, kept) & np.isin(columns, kept)
+    other.moments_ = replace(
+        moments, features=moments.features[..., chosen], products=np.ascontiguousarray(moments.products[:, :, kept])
+    )
+    other.learner_ = Learner(other.moments_)
+    return other
 
 
 def _resample(truth: fd.BinnedDistribution, n: int, rng: np.random.Generator) -> fd.BinnedDistribution:
@@ -50,8 +98,8 @@ def differences(forecasts: list[fd.TrainingForecast]) -> list[float]:
     """Return by how much two fits differ on the application, for eight distributions of each setting."""
     found = []
     uniform = fd.BinnedDistribution.uniform(settings.bins())
-    for ranges in settings.APPLICATIONS.values():
-        q = settings.truth(ranges)
+    for setting in settings.PAPER:
+        q = settings.truth(settings.APPLICATIONS[setting])
         tried = [q, *(fd.craft(q, generalization=tau).distribution for tau in (0.1, 0.2, 0.4, 0.7))]
         tried += [fd.baselines.mixture(q, uniform, weight) for weight in (0.15, 0.3, 0.6)]
         a, b = (forecast.gains(tried, target=q) for forecast in forecasts)
@@ -59,30 +107,44 @@ def differences(forecasts: list[fd.TrainingForecast]) -> list[float]:
     return found
 
 
+def costs(images: list[Any]) -> tuple[fd.TrainingForecast, dict[str, float]]:
+    """Return a forecast, and what its fit, one more p and a path of 20 take, in processor time and memory."""
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    forecast = fd.TrainingForecast(settings.bins()).fit(images)
+    found = {"fit": time.process_time() - started}
+    found["peak_megabytes"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3
+    q = settings.truth(settings.APPLICATIONS[2])
+    path = [fd.baselines.mixture(q, fd.BinnedDistribution.uniform(q.bins), w) for w in np.linspace(0, 1, 20)]
+    for name, work in (("one_more", lambda: forecast.psnr(q)), ("path_of_20", lambda: forecast.gains(path, target=q))):
+        times = []
+        for _ in range(7):
+            started = time.process_time()
+            work()
+            times.append(time.process_time() - started)
+        found[name] = float(np.median(times))
+    return forecast, found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.evidence.mixtures", description=__doc__)
     parser.add_argument("clean", type=Path, help="folder of clean photographs")
-    options = parser.parse_args()
-    images = read_images(options.clean).images
-    started = time.process_time()
-    forecasts = [fd.TrainingForecast(settings.bins(), random_state=seed).fit(images) for seed in (0, 1)]
-    seconds, rng = (time.process_time() - started) / 2, np.random.default_rng(0)
-    more = [row for setting in settings.APPLICATIONS for row in comparisons(forecasts[0], setting, rng)]
-    values, between = np.array([row["more"] for row in more]), differences(forecasts)
-    results = {
+    images = read_images(parser.parse_args().clean).images
+    forecast, seconds = costs(images)
+    between = differences([forecast, fd.TrainingForecast(settings.bins(), random_state=1).fit(images)])
+    results: dict[str, Any] = {
         "about": {**describe(), "date": time.strftime("%Y-%m-%d"), "clean": len(images)},
-        "fit_processor_seconds": seconds,
+        "processor_seconds": seconds,
         "seeds": {"median": float(np.median(between)), "largest": max(between), "n": len(between)},
-        "over_mixtures": {
-            "n": len(more), "not_below": float((values >= 0).mean()), "mean": float(values.mean()),
-            "least": float(values.min()),
-            "by_setting": {s: float(values[[r["setting"] == s for r in more]].mean()) for s in settings.APPLICATIONS},
-            "rows": more,
-        },
-    }  # fmt: skip
+    }
+    for name, judge in (("over_mixtures", forecast), ("over_mixtures_without_gates", without_gates(forecast))):
+        rng = np.random.default_rng(0)
+        rows = [row for setting in settings.PAPER for row in comparisons(judge, setting, rng)]
+        results[name] = summary(rows) | {"rows": rows}
     with replaced_file(RESULTS, "w") as file:
         json.dump(results, file, indent=1)
-    print({**results["over_mixtures"], "rows": "…"}, results["seeds"], f"{seconds:.0f} s a fit")
+    for name in ("over_mixtures", "over_mixtures_without_gates"):
+        print(name, {**results[name], "rows": "…"})
+    print(results["seeds"], seconds)
 
 
 if __name__ == "__main__":

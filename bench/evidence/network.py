@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,24 +22,37 @@ class Schedule:
     batch: int
     channels: int
     layers: int
+    shrunk: int = 0  # channels of the layers between, of another architecture; 0: the usual one
     rate: float = 2e-3
 
 
 QUICK = Schedule(shared=3_000, steps=400, batch=10, channels=24, layers=5)
+CHECK = Schedule(shared=2_000, steps=400, batch=8, channels=40, layers=3, shrunk=12)
 FULL = Schedule(shared=0, steps=4_000, batch=16, channels=48, layers=5)
 LARGE = Schedule(shared=0, steps=30_000, batch=32, channels=64, layers=16)  # on a GPU
 
 
 class Network(nn.Module):
-    """Convolutions on the small image, then pixel shuffle, beside bicubic enlargement."""
+    """Convolutions on the small image beside bicubic enlargement: all alike and pixel shuffle, or FSRCNN.
+
+    FSRCNN (Dong et al. 2016) works on few channels between two layers of one pixel, and enlarges by a transposed
+    convolution.
+    """
 
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
-        c = schedule.channels
-        layers: list[nn.Module] = [nn.Conv2d(1, c, 5, padding=2), nn.ReLU()]
-        for _ in range(schedule.layers - 2):
-            layers += [nn.Conv2d(c, c, 3, padding=1), nn.ReLU()]
-        self.body = nn.Sequential(*layers, nn.Conv2d(c, SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE))
+        c, s = schedule.channels, schedule.shrunk
+        if s:
+            layers: list[nn.Module] = [nn.Conv2d(1, c, 5, padding=2), nn.PReLU(), nn.Conv2d(c, s, 1), nn.PReLU()]
+            for _ in range(schedule.layers):
+                layers += [nn.Conv2d(s, s, 3, padding=1), nn.PReLU()]
+            layers += [nn.Conv2d(s, c, 1), nn.PReLU(), nn.ConvTranspose2d(c, 1, 9, SCALE, 4, output_padding=SCALE - 1)]
+        else:
+            layers = [nn.Conv2d(1, c, 5, padding=2), nn.ReLU()]
+            for _ in range(schedule.layers - 2):
+                layers += [nn.Conv2d(c, c, 3, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(c, SCALE**2, 3, padding=1), nn.PixelShuffle(SCALE)]
+        self.body = nn.Sequential(*layers)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         enlarged = functional.interpolate(x, scale_factor=SCALE, mode="bicubic", align_corners=False)
@@ -54,7 +66,6 @@ def train(
     seed: int,
     start: dict[str, torch.Tensor] | None,
     device: str,
-    tell: Callable[[float], None],
 ) -> Network:
     """Train under a pmf over bins; equal seeds draw the same numbers, so that distributions differ in nothing else."""
     torch.manual_seed(seed)
@@ -66,7 +77,7 @@ def train(
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, schedule.rate, total_steps=steps, pct_start=0.1)
     rng, per_bin = np.random.default_rng(seed), len(pool.low) // len(pmf)
     cumulated = np.cumsum(pmf) / np.sum(pmf)
-    for step in range(steps):
+    for _ in range(steps):
         at = np.searchsorted(cumulated, rng.random(schedule.batch), side="right").clip(max=len(pmf) - 1)
         chosen = at * per_bin + rng.integers(per_bin, size=schedule.batch)
         low, high = _tensors(pool, chosen, device)
@@ -75,8 +86,6 @@ def train(
         loss.backward()
         optimizer.step()
         rates.step()
-        if step % 100 == 0:
-            tell(step / steps)
     return network
 
 

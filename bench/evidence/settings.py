@@ -1,7 +1,8 @@
-"""The paper's four applications, and the distributions that are trained on for each."""
+"""The paper's four applications and four others, and the distributions that are trained on for each."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,19 +12,27 @@ import fastdeg as fd
 from fastdeg.cli.demo import uniform_within
 
 AXES = ("blur_sigma", "noise_sigma", "jpeg_quality")
+PAPER, OTHERS = (1, 2, 3, 4), (5, 6, 7, 8)
 APPLICATIONS = {
     1: ((0.0, 1.0), (0.0, 10.0), (80.0, 90.0)),
     2: ((0.5, 1.5), (15.0, 25.0), (75.0, 85.0)),
     3: ((1.5, 2.5), (5.0, 15.0), (75.0, 85.0)),
     4: ((2.5, 3.5), (25.0, 35.0), (65.0, 75.0)),
+    5: ((1.0, 2.0), (0.0, 10.0), (60.0, 75.0)),
+    6: ((0.0, 1.0), (20.0, 30.0), (70.0, 85.0)),
+    7: ((2.0, 3.0), (10.0, 20.0), (50.0, 65.0)),
+    8: ((0.5, 1.5), (5.0, 15.0), (35.0, 50.0)),
 }
 NEIGHBOUR = (1.0, 10.0, -10.0)  # by how much the neighbour's ranges are shifted, within the space
 WRONG = (1.5, 15.0, -20.0)  # the wrong narrow guess likewise, modulo the space
 REALESRGAN = ((0.2, 3.0), (1.0, 30.0), (30.0, 90.0))  # first stage, as published; JPEG to 95, beyond the space
 LOSS = 0.2  # dB that may be lost elsewhere
 DOWNSAMPLING = 4
-QUICK = (
-    "true", "q of 24", "auto", "tau 0.2", "tau 0.6", "mixture 0.3", "loss 0.2", "wrong narrow",
+MAIN = ("uniform", "true", "q of 24", "auto", "auto by forecast", f"loss {LOSS}", "mixture 0.3")  # with all seeds
+QUICK = (*MAIN, "tau 0.2", "tau 0.6", "wrong narrow")
+CHECK = (
+    "uniform", "true", "auto", "auto by forecast", f"loss {LOSS}", "tau 0.1", "tau 0.6", "mixture 0.15", "mixture 0.6",
+    "wrong narrow",
 )  # fmt: skip
 
 
@@ -71,34 +80,46 @@ def references(scenes: list[Any], ranges: Any, n: int, seed: int) -> list[Any]:
 
 
 def cases(
-    setting: int, clean: list[Any], scenes: list[Any], forecast: fd.TrainingForecast, *, quick: bool, progress: Any
+    setting: int,
+    scenes: list[Any],
+    estimator: fd.DegradationEstimator,
+    forecast: fd.TrainingForecast,
+    names: Collection[str] | None,
 ) -> list[Case]:
-    """Return the distributions of one application."""
+    """Return the distributions of one application, or those of them that have these names."""
     ranges, uniform = APPLICATIONS[setting], fd.BinnedDistribution.uniform(bins())
-    estimator = progress.estimator(clean)
     photos = references(scenes, ranges, 24, seed=setting)
     q = estimator.estimate(photos)
-    crafted = {"auto": fd.craft(q).distribution}
-    for tau in (0.1, 0.2, 0.6):
-        crafted[f"tau {tau:g}"] = fd.craft(q, generalization=tau).distribution
-    few = estimator.estimate(photos[:5])
-    distances = fd.frechet_distances(*estimator.bin_feature_moments(), *estimator.feature_moments(photos))
-    found = {
-        "true": truth(ranges),
-        "q of 24": q,
-        **crafted,
-        "q of 5": few,
-        "auto of 5": fd.craft(few).distribution,
-        f"loss {LOSS}": fd.craft(q, generalization={"loss": LOSS}, forecast=forecast).distribution,
-        **{f"mixture {w:g}": fd.baselines.mixture(q, uniform, w) for w in (0.15, 0.3, 0.6)},
-        "forecast-optimal": fd.baselines.forecast_optimal(q, forecast, 0.3),
-        "closed form": fd.BinnedDistribution(bins(), fd.baselines.closed_form_weights(distances)),
-        "wrong narrow": truth(shifted(ranges, WRONG)),
+
+    def crafted(**options: Any) -> fd.BinnedDistribution:
+        return fd.craft(q, **options).distribution
+
+    def closed_form() -> fd.BinnedDistribution:
+        distances = fd.frechet_distances(*estimator.bin_feature_moments(), *estimator.feature_moments(photos))
+        return fd.BinnedDistribution(bins(), fd.baselines.closed_form_weights(distances))
+
+    found: dict[str, Callable[[], fd.BinnedDistribution]] = {
+        "true": lambda: truth(ranges),
+        "q of 24": lambda: q,
+        "auto": crafted,
+        "auto by forecast": lambda: crafted(forecast=forecast),
+        f"loss {LOSS}": lambda: crafted(generalization={"loss": LOSS}, forecast=forecast),
+        "tau 0.1": lambda: crafted(generalization=0.1),
+        "tau 0.2": lambda: crafted(generalization=0.2),
+        "tau 0.6": lambda: crafted(generalization=0.6),
+        "mixture 0.15": lambda: fd.baselines.mixture(q, uniform, 0.15),
+        "mixture 0.3": lambda: fd.baselines.mixture(q, uniform, 0.3),
+        "mixture 0.6": lambda: fd.baselines.mixture(q, uniform, 0.6),
+        "q of 5": lambda: estimator.estimate(photos[:5]),
+        "auto of 5": lambda: fd.craft(estimator.estimate(photos[:5])).distribution,
+        "forecast-optimal": lambda: fd.baselines.forecast_optimal(q, forecast, 0.3),
+        "closed form": closed_form,
+        "wrong narrow": lambda: truth(shifted(ranges, WRONG)),
     }
-    return [Case(setting, name, p) for name, p in found.items() if not quick or name in QUICK]
+    return [Case(setting, name, make()) for name, make in found.items() if names is None or name in names]
 
 
-def common_cases(*, quick: bool) -> list[Case]:
-    """Return the distributions that are the same for all applications."""
-    found = [Case(0, "uniform", fd.BinnedDistribution.uniform(bins()))]
-    return found if quick else [*found, Case(0, "Real-ESRGAN's ranges", truth(REALESRGAN))]
+def common_cases(names: Collection[str] | None) -> list[Case]:
+    """Return the distributions that are the same for all applications, likewise."""
+    found = {"uniform": fd.BinnedDistribution.uniform(bins()), "Real-ESRGAN's ranges": truth(REALESRGAN)}
+    return [Case(0, name, p) for name, p in found.items() if names is None or name in names]

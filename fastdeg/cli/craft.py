@@ -57,14 +57,15 @@ def _craft_from_photos(
 ) -> tuple[DegradationEstimator, CraftingRun, dict[str, Any]]:
     refuse(options, ("n_bins", "images", "outside"), "--annotations, not with --references or --estimate")
     if options.estimate is not None:
-        refuse(options, ("clean", "space", "downsampling", "noise", "degrade", "history"), "a fit, not with --estimate")
+        fit = ("space", "downsampling", "noise", "degrade", "history")
+        refuse(options, fit if options.forecast else ("clean", *fit), "a fit, not with --estimate")
         estimator, references, notes, inputs = earlier_estimator(options)
     elif options.clean is None:
         raise ValueError("--clean: expected a folder of clean images beside --references, got none")
     else:
         with crafting_compiled():
             estimator, references, notes, inputs = fit_estimator(options)
-    forecast = forecasting.fitted(options, estimator)
+    forecast = forecasting.fitted(options, estimator, inputs)
     with console.progress_bar() as progress:
         crafted = craft_from_photos(
             estimator, references, options, progress, generalization=generalization, notes=notes, forecast=forecast

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import fastdeg as fd
 from fastdeg.cli import console
@@ -21,19 +24,29 @@ def check(options: argparse.Namespace) -> None:
         if options.generalization != "auto":
             raise ValueError("--allow-loss: chooses the weight that --generalization gives; leave one of them out")
         options.forecast = True
-    if options.clean is None or options.degrade is not None:
-        refuse(options, ("forecast",), "--references and --clean, and the built-in chain")
+    if options.degrade is not None or (options.clean is None and options.estimate is None):
+        refuse(options, ("forecast",), "--references and --clean or --estimate, and the built-in chain")
 
 
-def fitted(options: argparse.Namespace, estimator: DegradationEstimator) -> TrainingForecast | None:
-    """Return a forecast fitted on the clean images, for the bins and the factor of an estimator; None if not wanted."""
+def fitted(
+    options: argparse.Namespace, estimator: DegradationEstimator, inputs: Mapping[str, Any]
+) -> TrainingForecast | None:
+    """Return a forecast fitted on the clean images, for the bins and the factor of an estimator; None if not wanted.
+
+    ``inputs``: of the run, with the folder of the clean images.
+    """
     if not options.forecast:
         return None
+    if inputs.get("degrade") is not None:
+        raise ValueError(f"--forecast: goes with the built-in chain, which {options.estimate} was not fitted with")
+    folder = Path(inputs["clean"])
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder, of the clean images; --clean says where they are now")
     scale = 4 if estimator.downsampling is None else estimator.downsampling
     if scale != int(scale):
         raise ValueError(f"--forecast: expected a whole --downsampling, got {scale:g}")
-    forecast = fd.TrainingForecast(estimator.bins, scale=int(scale), history=getattr(estimator, "history", None))
+    forecast = fd.TrainingForecast(estimator.bins, scale=int(scale), history=estimator.history)
     least = forecast.least_side
     with console.progress_bar() as progress:
-        clean = read_images(options.clean, skip_bad=options.skip_bad, min_side=least, progress=progress)
+        clean = read_images(folder, skip_bad=options.skip_bad, min_side=least, progress=progress)
         return forecast.fit(clean.images, progress=progress)

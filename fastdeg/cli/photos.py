@@ -97,7 +97,7 @@ def earlier_estimator(options: argparse.Namespace) -> Fitted:
     if then != (now := references.by_name.keys()):
         changed = ", ".join(sorted(then ^ now)[:3])
         raise ValueError(f"{folder}: expected the {len(then)} photos of {options.estimate}, got others ({changed} …)")
-    inputs["references"] = str(folder)
+    inputs |= {"references": str(folder)} | ({} if options.clean is None else {"clean": str(options.clean)})
     return load_estimator(options.estimate), references.by_name, references.notes, inputs
 
 

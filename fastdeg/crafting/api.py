@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from fastdeg import _checks
 from fastdeg._threads import single_blas_thread
 from fastdeg._types import Progress
-from fastdeg.crafting.path.allowed_loss import check_forecast, checked_loss, with_gains, within_loss
+from fastdeg.crafting.path.by_forecast import check_forecast, checked_loss, with_gains, within_loss, within_one_error
 from fastdeg.crafting.path.curve import Curve, TradeoffPath, assemble
 from fastdeg.crafting.path.follow import follow
 from fastdeg.crafting.path.warm_solver import Limits, WarmSolver
@@ -68,11 +68,12 @@ def craft(
         Moments of each bin in some other space, taken as given: features of images degraded accordingly, say.
     generalization : float, "auto" or {"loss": float}
         The weight tau of the divergence from the prior. ``"auto"``: the largest one for which p is no farther from
-        the target than 90 % of resamples of the target of the same size (see the documentation). ``{"loss": 0.3}``:
-        the one whose p gains most on the target among those that, by the forecast, lose at most 0.3 dB on average over
-        the prior, against training on the prior.
+        the target than 90 % of resamples of the target of the same size (see the documentation), and with a forecast
+        any larger one whose p gains as much on the target as the best on the path, to one standard error of its gain.
+        ``{"loss": 0.3}``: the one whose p gains most on the target among those that, by the forecast, lose at most
+        0.3 dB on average over the prior, against training on the prior, one standard error included.
     forecast : TrainingForecast, optional
-        Fitted, over the bins of the target; what a loss in decibels is told by.
+        Fitted, over the bins of the target; what decibels are told by.
     wasserstein_weight, frechet_weight : float
         w_W and w_F.
     lower, upper : float or array_like, shape (N,), optional
@@ -158,7 +159,11 @@ def craft(
             result = within_loss(solver, forecast, loss, progress)
             warn_unless_converged([result], solver.limits.tol)
             return result
-        result = solver.result(solver.tau(generalization, progress), progress)
+        if isinstance(generalization, str) and forecast is not None:
+            tau = within_one_error(solver, generalization, forecast, progress)
+        else:
+            tau = solver.tau(generalization, progress)
+        result = solver.result(tau, progress)
     if not isinstance(generalization, str) or not result.converged:
         warn_of_extremes(setup, result)
     warn_unless_converged([result], solver.limits.tol)

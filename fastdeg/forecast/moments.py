@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import starmap
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import ssyrk
 
-from fastdeg._threads import single_blas_thread, single_opencv_thread, thread_count, worker_pool
+from fastdeg._threads import ordered_map, single_blas_thread, thread_count
 from fastdeg._types import ByValue, Float, Progress
 from fastdeg.forecast import features as bank
 from fastdeg.forecast.learner import Moments
@@ -25,6 +26,7 @@ PATCHES_A_CROP = 64
 CROP = 40  # side of a degraded crop
 RIDGE = 5e-4  # of the mean square of a pixel; cross-fitted accuracy is flat over three orders of magnitude
 _BLOCK = 4_096  # patches at a time: their features stay in the cache next to memory
+_BINS_AT_ONCE = 8  # in a piece of work: elsewhere, images are sent once for all of them
 _SMALLEST = bank.SIDE + 1  # side of a degraded crop with more than one patch
 Draw = Callable[[int, np.random.Generator], Float]  # parameters of so many degradations
 Corrupt = Callable[[NDArray[np.float32], Float, np.random.Generator], NDArray[np.uint8]]
@@ -67,8 +69,8 @@ def least_side(scale: int) -> int:
 def memory_needed(n_bins: int, n_groups: int, scale: int, threads: int) -> int:
     """Return the bytes that the moments take, and the work on them."""
     k, t = bank.N_FEATURES, scale * scale
-    kept = 4 * n_groups * n_bins * (k * (k + 1) // 2 + k * t)
-    return kept + threads * 4 * (_BLOCK * (k + t) + 2 * k * k)
+    of_bin = 4 * (k * (k + 1) // 2 + k * t)
+    return n_groups * n_bins * of_bin + threads * (2 * _BINS_AT_ONCE * of_bin + 4 * (_BLOCK * (k + t) + 2 * k * k))
 
 
 def memory_at_hand() -> int | None:
@@ -85,6 +87,14 @@ def memory_at_hand() -> int | None:
         return None
 
 
+class _Part(NamedTuple):
+    """A piece of work: one group's images and some bins, by number, and how many crops of each image in each bin."""
+
+    images: dict[int, NDArray[np.float32]]
+    crops: NDArray[np.int64]
+    draws: dict[int, Draw]
+
+
 def accumulate(
     pieces: Pieces,
     draws: Sequence[Draw],
@@ -97,7 +107,7 @@ def accumulate(
 ) -> Moments:
     """Return the moments of as many bins as there are functions that draw degradations within one.
 
-    Each piece has a seed of its own in each bin, each bin and group one sum: bits do not depend on threads.
+    Each piece has a seed of its own in each bin, each bin and group one sum: bits do not depend on where work is done.
     """
     n_groups, n_bins = int(pieces.groups.max()) + 1, len(draws)
     needed, free = memory_needed(n_bins, n_groups, scale, thread_count(threads)), memory_at_hand()
@@ -107,39 +117,44 @@ def accumulate(
             f"of the {free / 1e9:.1f} GB at hand"
         )
     k, t = bank.N_FEATURES, scale * scale
-    lower = np.tril_indices(k)
-    flat = np.ravel_multi_index(lower, (k, k))
-    kept = np.empty((n_groups, n_bins, len(flat)), np.float32)
+    kept = np.empty((n_groups, n_bins, k * (k + 1) // 2), np.float32)
     products, squares = np.empty((n_groups, n_bins, k, t), np.float32), np.empty((n_groups, n_bins))
     areas = np.array([piece.size for piece in pieces.images], np.float64)
-    n_crops = min(N_PATCHES, MOST_PATCHES / n_bins) / PATCHES_A_CROP
-    jobs = [(g, j) for j in range(n_bins) for g in range(n_groups)]
-
-    def work(job: tuple[int, int]) -> None:
-        g, j = job
-        members = np.flatnonzero(pieces.groups == g)
-        crops = max(1, round(n_crops * areas[members].sum() / areas.sum()))
-        shared = np.full(len(members), crops // len(members))
-        shared[: crops % len(members)] += 1
-        sums = _Sums(k, t)
-        for member, count in zip(members, shared, strict=True):
-            rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(member), j)))
-            for parameters in draws[j](int(count), rng):
-                low, high = _degraded_crop(pieces.images[member], parameters, corrupt, scale, rng)
-                sums.add(low, high, rng)
-        matrix, products[g, j], squares[g, j] = sums.means()
-        kept[g, j] = matrix.ravel()[flat]
-
-    done = 0
-    with single_opencv_thread(), single_blas_thread(), worker_pool(threads) as pool:
-        for _ in pool.map(work, jobs):
-            done += 1
-            if progress is not None:
-                progress(done / len(jobs), "degrading clean images and summing moments")
     shares = np.bincount(pieces.groups, areas) / areas.sum()
-    pixels = np.flatnonzero(lower[0] == lower[1])[1 : 1 + N_PIXELS]
+    blocks = [range(first, min(first + _BINS_AT_ONCE, n_bins)) for first in range(0, n_bins, _BINS_AT_ONCE)]
+    jobs = [(g, block) for block in blocks for g in range(n_groups)]
+
+    def part(g: int, block: range) -> _Part:
+        members = np.flatnonzero(pieces.groups == g)
+        count = max(1, round(min(N_PATCHES, MOST_PATCHES / n_bins) / PATCHES_A_CROP * shares[g]))
+        crops = count // len(members) + (np.arange(len(members)) < count % len(members))
+        return _Part({int(i): pieces.images[i] for i in members}, crops, {j: draws[j] for j in block})
+
+    made = ordered_map(_means, starmap(part, jobs), corrupt, scale, seed, threads=threads)
+    for done, ((g, block), means) in enumerate(zip(jobs, made, strict=True), 1):
+        for j, (matrix, product, square) in zip(block, means, strict=True):
+            kept[g, j], products[g, j], squares[g, j] = matrix, product, square
+        if progress is not None:
+            progress(done / len(jobs), "degrading clean images and summing moments")
+    rows, columns = np.tril_indices(k)
+    pixels = np.flatnonzero(rows == columns)[1 : 1 + N_PIXELS]
     ridge = RIDGE * float(shares @ kept[:, :, pixels].mean(axis=(1, 2), dtype=np.float64))
     return Moments(kept, products, squares, shares, ridge)
+
+
+def _means(part: _Part, corrupt: Corrupt, scale: int, seed: int) -> list[tuple[NDArray[np.float32], Float, float]]:
+    """Return what `_Sums.means` does for each bin of a part."""
+    found = []
+    with single_blas_thread():
+        for j, draw in part.draws.items():
+            sums = _Sums(bank.N_FEATURES, scale * scale)
+            for (i, image), count in zip(part.images.items(), part.crops, strict=True):
+                rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i, j)))
+                for parameters in draw(int(count), rng):
+                    low, high = _degraded_crop(image, parameters, corrupt, scale, rng)
+                    sums.add(low, high, rng)
+            found.append(sums.means())
+    return found
 
 
 class _Sums:
@@ -170,9 +185,10 @@ class _Sums:
         self.count, self.filled = self.count + self.filled, 0
 
     def means(self) -> tuple[NDArray[np.float32], Float, float]:
-        """Return E[f fᵀ], of which the lower triangle is filled, E[f yᵀ] and E[yᵀ y]."""
+        """Return E[f fᵀ], the rows of its lower triangle one after the other, E[f yᵀ] and E[yᵀ y]."""
         self._update()
-        return self.matrix.T / np.float32(self.count), self.products / self.count, self.squares / self.count
+        matrix = self.matrix.T[np.tril_indices(len(self.matrix))] / np.float32(self.count)
+        return matrix, self.products / self.count, self.squares / self.count
 
 
 def _degraded_crop(
