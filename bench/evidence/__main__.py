@@ -43,7 +43,7 @@ class Plan:
 QUICK = Plan("results_quick.json", network.QUICK, settings.QUICK, settings.PAPER, (0,), 2, 4_000, 16, 150, (8, 150))
 CHECK = Plan(
     "results_check.json", network.CHECK, settings.CHECK, settings.OTHERS + settings.PAPER, (10,), 0, 4_000, 16, 100,
-    (4, 100),
+    (3, 80),
 )  # fmt: skip
 FULL = Plan("results.json", network.FULL, None, settings.PAPER, (0, 1, 2), 2, 16_000, 32, 800, (20, 400))
 

@@ -1,4 +1,4 @@
-"""Crafted distributions against mixtures, fits with two seeds, and what they cost: ``python -m bench.evidence.mixtures``.
+"""Crafted distributions against mixtures, two fits, and what they cost: ``python -m bench.evidence.mixtures CLEAN``.
 
 All by the forecast alone, in minutes; `docs/evidence.md` and `docs/forecast.md` quote the results file.
 """

@@ -27,7 +27,7 @@ class Schedule:
 
 
 QUICK = Schedule(shared=3_000, steps=400, batch=10, channels=24, layers=5)
-CHECK = Schedule(shared=2_000, steps=400, batch=8, channels=40, layers=3, shrunk=12)
+CHECK = Schedule(shared=1_500, steps=250, batch=8, channels=40, layers=3, shrunk=12)
 FULL = Schedule(shared=0, steps=4_000, batch=16, channels=48, layers=5)
 LARGE = Schedule(shared=0, steps=30_000, batch=32, channels=64, layers=16)  # on a GPU
 
