@@ -27,10 +27,19 @@ DAMAGE = (
 )  # fmt: skip
 
 
+def path_of(value: Any, name: str = "path") -> Path:
+    """Return the path of an argument, or raise where it is none."""
+    if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{name}: expected a path, got {type(value).__name__} {value!r:.60}")
+    if not os.fspath(value) or "\0" in os.fspath(value):
+        raise ValueError(f"{name}: expected a path, got {os.fspath(value)!r}")
+    return Path(value)
+
+
 @contextmanager
 def replaced_file(path: str | os.PathLike[str], mode: str = "wb") -> Iterator[IO[Any]]:
     """Open a temporary neighbour for writing; sync it and move it to ``path`` on success, remove it on failure."""
-    target = Path(path)
+    target = path_of(path)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{target.parent}: no such folder to write {target.name} into")
     # names of files that are no UTF-8 are written as JSON escapes them
@@ -112,7 +121,7 @@ def read_archive(
     FileNotFoundError, ValueError
         When there is no such file, or it holds something else.
     """
-    name = os.fspath(path)
+    name = os.fspath(path_of(path))
     try:
         with zipfile.ZipFile(path) as file:
             size = sum(member.file_size for member in file.infolist())
@@ -142,7 +151,7 @@ def read_archive(
 @contextmanager
 def damage_told(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn what goes wrong while something is made of a file's contents into a ValueError that names the file."""
-    name = os.fspath(path)
+    name = os.fspath(path_of(path))
     try:
         yield
     except KeyError as missing:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from numbers import Integral
 from typing import Any, TypeVar
 
 import numba
@@ -25,8 +26,8 @@ _numba_config: Any = numba.config
 
 def thread_count(threads: int | None = None, work: float = float("inf")) -> int:
     """Threads to launch for ``work`` elementary operations: 1 where serial is faster or the only safe choice."""
-    if threads is not None and (isinstance(threads, bool) or not hasattr(threads, "__index__") or threads < 1):
-        raise ValueError(f"threads: expected a positive integer or None, got {threads!r}")
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1):
+        raise ValueError(f"threads: expected a positive integer or None, got {threads!r:.60}")
     if work < SMALL_WORK or threads == 1 or _unsafe_after_fork():
         return 1
     if threading.current_thread() is not threading.main_thread() and layer() not in ("tbb", "omp"):

@@ -14,6 +14,7 @@ from fastdeg import _checks
 from fastdeg._files import damage_told, read_archive, write_archive
 from fastdeg._types import Float
 from fastdeg.bins import Bins, bins_from_arrays
+from fastdeg.bins.base import checked_bins
 from fastdeg.bins.masses import Masses, bin_masses, merge_masses
 from fastdeg.distributed import fold, is_collection
 from fastdeg.distribution import BinnedDistribution
@@ -52,9 +53,7 @@ class Accumulator:
     """
 
     def __init__(self, bins: Bins) -> None:
-        if not isinstance(bins, Bins):
-            raise TypeError(f"bins: expected GridBins or CentroidBins, got {type(bins).__name__}")
-        n, d = bins.n_bins, bins.ndim
+        n, d = checked_bins(bins).n_bins, bins.ndim
         self.bins = bins
         self._masses = Masses(np.zeros(n), np.zeros(n), Fraction(0))
         self._moments = Moments(np.zeros(()), np.zeros(d), np.zeros(d), np.zeros((d, d)))
@@ -96,13 +95,15 @@ class Accumulator:
         if is_collection(named):
             of_chunk = partial(_of_chunk, bins, outside=outside, threads=threads or 1)
             return self.merge(fold(of_chunk, _merged, {"samples": named, "weights": weights}))
+        _checks.choice(outside, "outside", ("raise", "clip", "drop"))
         x = _checks.float_array(named, "samples", ("n", bins.ndim), finite=False, keep_float32=True)
-        w = None if weights is None else _checks.float_array(weights, "weights", (len(x),))
+        hint = ": one for each of samples"
+        w = None if weights is None else _checks.float_array(weights, "weights", (len(x),), hint=hint)
         if outside == "drop":
             inside = bins.assign(x, outside=outside, threads=threads) >= 0
             x, w = x[inside], None if w is None else w[inside]
         masses = bin_masses(bins, x, w, outside=outside, threads=threads, name="weights")
-        moments = partial_moments(x, w, threads=threads)
+        moments = partial_moments(x, w, threads=threads, name="samples")
         return self._add(masses, moments)
 
     def merge(self, other: Accumulator) -> Self:

@@ -8,6 +8,7 @@ from functools import partial
 
 from fastdeg import _checks
 from fastdeg._types import Progress
+from fastdeg.kernels._jit import expect_compiling
 from fastdeg.space import Axis, DegradationSpace
 
 Calls = list[tuple[str, Callable[[], object]]]
@@ -43,8 +44,12 @@ def warmup(rooms: str | Sequence[str] | None = None, *, progress: Progress | Non
     >>> fd.warmup("crafting")  # doctest: +SKIP
     >>> fd.warmup(progress=lambda fraction, what: print(f"{fraction:.0%} {what}"))  # doctest: +SKIP
     """
+    if rooms is not None and not isinstance(rooms, str | Sequence):
+        raise TypeError(f"rooms: expected a room, or a sequence of them, got {_checks.shown(rooms)}")
+    _checks.progress(progress)
     chosen = list(ROOMS) if rooms is None else [rooms] if isinstance(rooms, str) else list(rooms)
     calls = [call for room in chosen for call in ROOMS[_checks.choice(room, "rooms", tuple(ROOMS))]()]
+    expect_compiling()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of problems as small as these
         for done, (name, call) in enumerate(calls):

@@ -14,6 +14,7 @@ from fastdeg import _checks
 from fastdeg._files import damage_told, read_archive, write_archive
 from fastdeg._types import Float
 from fastdeg.bins import Bins, bins_from_arrays
+from fastdeg.bins.base import checked_bins
 from fastdeg.bins.masses import bin_masses, merge_masses
 from fastdeg.distributed import fold, is_collection
 
@@ -59,9 +60,7 @@ class BinnedDistribution:
     """
 
     def __init__(self, bins: Bins, pmf: ArrayLike, *, n_samples: int | None = None) -> None:
-        if not isinstance(bins, Bins):
-            raise TypeError(f"bins: expected GridBins or CentroidBins, got {type(bins).__name__}")
-        self.bins = bins
+        self.bins = checked_bins(bins)
         self.pmf = _checks.pmf(pmf, "pmf", bins.n_bins).copy()
         self.pmf.setflags(write=False)
         self.n_samples = None if n_samples is None else _checks.integer(n_samples, "n_samples", 1)
@@ -101,7 +100,7 @@ class BinnedDistribution:
         ValueError
             When no sample is left, or one is NaN or outside where that is not allowed.
         """
-        if bins.space:
+        if checked_bins(bins).space:
             samples = _checks.by_name(samples, "samples", bins.names)
         if is_collection(samples):
             of_chunk = partial(bin_masses, bins, outside=outside, threads=threads or 1)
@@ -115,7 +114,7 @@ class BinnedDistribution:
     @classmethod
     def uniform(cls, bins: Bins) -> BinnedDistribution:
         """Return the distribution that is uniform over the space: each bin has its share of the volume."""
-        return cls(bins, bins.volumes)
+        return cls(bins, checked_bins(bins).volumes)
 
     @property
     def n_bins(self) -> int:
@@ -151,6 +150,8 @@ class BinnedDistribution:
         {'noise_sigma': [11.0, 20.0, 29.0]}
         """
         shares = _checks.float_array(levels, "levels", ("n",))
+        if shares.size and not (shares.min() >= 0 and shares.max() <= 1):
+            raise ValueError(f"levels: expected shares from 0 to 1, got {shares}")
         if self.bins.space is None:
             raise ValueError("quantiles: bins without a space have no axes; pass space= to CentroidBins")
         found = {}
@@ -193,7 +194,9 @@ class BinnedDistribution:
             In the units of the bins: uniform within cells, exact on levels, Gaussian within centroid bins.
         """
         rng = _checks.generator(rng)
-        labels = self._cumulative.searchsorted(rng.random(_checks.integer(n, "n", 0)), side="right")
+        n = _checks.integer(n, "n", 0)
+        _checks.memory(8.0 * n * (2 + 2 * self.bins.ndim), "n")
+        labels = self._cumulative.searchsorted(rng.random(n), side="right")
         return self.bins.sample_within(labels, rng)
 
     @cached_property

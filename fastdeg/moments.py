@@ -107,7 +107,7 @@ def weighted_moments(
     array([[0.75, 1.5 ],
            [1.5 , 3.  ]])
     """
-    if return_occupied and labels is None:
+    if _checks.flag(return_occupied, "return_occupied") and labels is None:
         raise ValueError("return_occupied: expected labels as well, got None")
     if is_collection(x):
         given: Any = labels
@@ -139,16 +139,21 @@ def partial_moments(
     labels: ArrayLike | None = None,
     n_bins: int | None = None,
     threads: int | None = None,
+    name: str = "x",
 ) -> Moments:
     """Moments of one part of the samples, to be merged with those of the others.
 
     Parameters are those of `weighted_moments`; give ``n_bins`` with labels, since a part may lack the last bins.
+    Messages call the samples by the name.
     """
-    x = _checks.float_array(x, "x", ("n", "d"), finite=False, keep_float32=True)
+    x = _checks.float_array(x, name, ("n", "d"), finite=False, keep_float32=True)
     n, n_axes = x.shape
     if n_axes == 0:
-        raise ValueError("x: expected at least one axis, got shape (n, 0)")
-    weight_array = np.empty(0) if weights is None else _checks.float_array(weights, "weights", (n,), finite=False)
+        raise ValueError(f"{name}: expected at least one axis, got shape (n, 0)")
+    hint = f": one for each row of {name}"
+    weight_array = np.empty(0)
+    if weights is not None:
+        weight_array = _checks.float_array(weights, "weights", (n,), finite=False, hint=hint)
     if weights is not None and n and not weight_array.min() >= 0:
         _checks.float_array(weight_array, "weights")
         raise ValueError(f"weights: expected weights >= 0, got {weight_array.min()!s}")
@@ -159,17 +164,17 @@ def partial_moments(
         total = _kernels.moments(x, weight_array, *arrays, threads=threads, work=n * n_axes * n_axes)
         result = Moments(np.asarray(total), *arrays)
     else:
-        name = "labels" if n_bins is None else "n_bins"
+        of_bins = "labels" if n_bins is None else "n_bins"
         label_array, n_bins = _labels(labels, n, n_bins)
-        _checks.memory(16.0 * n_bins * (1 + n_axes) ** 2, name)
+        _checks.memory(16.0 * n_bins * (1 + n_axes) ** 2, of_bins)
         totals, shape = np.zeros(n_bins), (n_bins, n_axes)
         arrays = np.zeros(shape), np.zeros(shape), np.zeros((*shape, n_axes))
         _kernels.label_moments(x, weight_array, label_array, totals, *arrays, threads=threads, work=n * n_axes * n_axes)
         result = Moments(totals, *arrays)
     if not np.isfinite(result.scatter).all() or not np.isfinite(result.weight).all():
-        _checks.float_array(x, "x")
+        _checks.float_array(x, name)
         _checks.float_array(weight_array, "weights")
-        raise ValueError("x: expected samples whose covariance is within the floating-point range, got larger ones")
+        raise ValueError(f"{name}, weights: expected samples with moments in the floating-point range, got others")
     return result
 
 
@@ -208,18 +213,7 @@ def merge(*parts: Moments) -> Moments:
 
 
 def _labels(labels: ArrayLike, n: int, n_bins: int | None) -> tuple[NDArray[np.int64], int]:
-    given = _checks.unmasked(labels, "labels")
-    if given.dtype.kind not in "iu" and given.size:
-        raise TypeError(f"labels: expected integers, got dtype {given.dtype}")
-    if given.shape != (n,):
-        raise ValueError(f"labels: expected shape ({n},), got {given.shape}")
-    array = np.ascontiguousarray(given, dtype=np.int64)
-    highest = int(array.view(np.uint64).max()) if n else -1  # negative labels are the highest unsigned ones
     if n_bins is not None:
         n_bins = _checks.integer(n_bins, "n_bins", 1)
-    elif highest < 2**62:
-        n_bins = highest + 1
-    if n_bins is None or highest >= n_bins:
-        low, limit = int(given.min()), "" if n_bins is None else f" to {n_bins - 1}"
-        raise ValueError(f"labels: expected labels from 0{limit}, got {low if low < 0 else int(given.max())}")
-    return array, n_bins
+    array = _checks.index_array(labels, "labels", (n,), n_bins, hint=": one for each row of x")
+    return array, int(array.max(initial=-1)) + 1 if n_bins is None else n_bins

@@ -9,11 +9,13 @@ import base64
 import html
 import io
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._checks import shown
 from fastdeg._types import Float
 from fastdeg.bins import Bins, GridBins
 
@@ -32,6 +34,8 @@ LARGE = 10_000  # points, from which on a notebook shows no picture of a plan un
 def new_axes(ax: Axes | None, rows: int = 1, columns: int = 1, size: tuple[float, float] = (4.6, 3.2)) -> NDArray[Any]:
     """Return the given Axes, or those of a new figure, as an array of shape (rows, columns)."""
     if ax is not None:
+        if not hasattr(ax, "spines"):
+            raise TypeError(f"ax: expected Axes of Matplotlib or None, got {shown(ax)}")
         return np.array([[ax]], dtype=object)
     try:
         from matplotlib import pyplot
@@ -119,11 +123,13 @@ def distribution(p: BinnedDistribution, ax: Axes | None, axis: Any) -> Any:
 def _chosen_axes(bins: Bins, axis: Any) -> list[int]:
     if axis is None:
         return list(range(bins.ndim))
-    names = [axis] if isinstance(axis, str | int) else list(axis)
+    names = list(axis) if isinstance(axis, Sequence) and not isinstance(axis, str) else [axis]
+    found = []
     for name in names:
-        if name not in bins.names and not (isinstance(name, int) and 0 <= name < bins.ndim):
-            raise ValueError(f"axis: expected names of {bins.names} or their positions, got {name!r}")
-    found = [bins.names.index(name) if isinstance(name, str) else name for name in names]
+        position = list(bins.names).index(name) if isinstance(name, str) and name in bins.names else name
+        if not isinstance(position, Integral) or isinstance(position, bool) or not 0 <= position < bins.ndim:
+            raise ValueError(f"axis: expected names of {bins.names} or their positions, got {shown(name)}")
+        found.append(int(position))
     if not found or len(set(found)) < len(found):
         raise ValueError(f"axis: expected one or more different axes of {bins.names}, got {names}")
     return sorted(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -134,10 +135,11 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
     x = _checks.float_array(x, "x", ("n", "d"), keep_float32=True)
     n, n_axes = x.shape
     thread_count(threads, 0)  # refuses what is no number of threads
-    k = _checks.integer(k, "k", 0, n)
+    if (k := _checks.integer(k, "k", 0)) > n:
+        raise ValueError(f"k: expected at most the {n} points of x, got {k}")
     if n_axes == 0:
         raise ValueError("x: expected at least one axis, got shape (n, 0)")
-    chosen = np.empty(k, np.int64)
+    x, chosen = _in_ordinary_numbers(x), np.empty(k, np.int64)
     if k == 0:
         return chosen
     chosen[0] = _checks.integer(start, "start", 0, n - 1)
@@ -155,6 +157,14 @@ def farthest_points(x: ArrayLike, k: int, *, start: int = 0, threads: int | None
     for step in range(1, k, steps):
         lazy_steps(x, chosen, step, min(k, step + steps), nearest, seen)
     return chosen
+
+
+def _in_ordinary_numbers(x: NDArray[Any]) -> NDArray[Any]:
+    """Return points in a unit in which their squares are ordinary numbers: which one is farther does not hang on it."""
+    largest = max(float(x.max(initial=0.0)), -float(x.min(initial=0.0)))
+    if largest == 0 or 1 / LARGEST < largest < LARGEST:
+        return x
+    return np.asarray(np.ldexp(np.asarray(x, np.float64), -math.frexp(largest)[1]))
 
 
 def coverage(x: ArrayLike, indices: ArrayLike, *, threads: int | None = None) -> Coverage:
@@ -181,7 +191,7 @@ def coverage(x: ArrayLike, indices: ArrayLike, *, threads: int | None = None) ->
     x = _checks.float_array(x, "x", ("n", "d"), keep_float32=True)
     if len(x) == 0:
         raise ValueError(f"x: expected at least one point, got shape {x.shape}")
-    chosen = _index_array(indices, "indices", len(x))
+    chosen = _checks.index_array(indices, "indices", ("k",), len(x))
     if chosen.size == 0:
         raise ValueError("indices: expected at least one chosen point, got none")
     distances = np.empty(len(x))
@@ -247,18 +257,14 @@ def select_references(
     >>> fd.select_references([[0.0], [0.2], [5.0], [5.1]], [0, 0, 1, 1], target, n_references=2).indices
     array([1, 3])
     """
-    x = _checks.float_array(embeddings, "embeddings", ("n", "D"), keep_float32=True)
+    x = _checks.float_array(embeddings, "embeddings", ("n", "D"), keep_float32=True, largest=LARGEST)
     n, n_axes = x.shape
     if n == 0 or n_axes == 0:
         raise ValueError(f"embeddings: expected at least one image and one feature, got shape ({n}, {n_axes})")
-    if (largest := float(np.abs(x).max())) > LARGEST:
-        raise ValueError(f"embeddings: expected numbers up to {LARGEST:g}, got {largest:g}")
     for name, distribution in (("target", target), ("crafted", target if crafted is None else crafted)):
         if not isinstance(distribution, BinnedDistribution):
             raise TypeError(f"{name}: expected a BinnedDistribution, got {type(distribution).__name__}")
-    bin_of = _index_array(labels, "labels", target.n_bins)
-    if len(bin_of) != n:
-        raise ValueError(f"labels: expected one label per embedding ({n}), got {len(bin_of)}")
+    bin_of = _checks.index_array(labels, "labels", (n,), target.n_bins, hint=": one for each row of embeddings")
     support = target if crafted is None else crafted
     if support.bins != target.bins:
         raise ValueError(f"crafted: expected the bins of target, {target.bins!r}, got {support.bins!r}")
@@ -365,17 +371,3 @@ def _principal_plane(centred: Float) -> Float:
         plane = np.linalg.qr(centred.T @ (scores / (np.abs(scores).max() or 1.0)))[0]
     within = np.linalg.svd(centred @ plane, full_matrices=False)
     return np.pad(within[0] * within[1], ((0, 0), (0, 2 - min(2, *centred.shape))))
-
-
-def _index_array(value: ArrayLike, name: str, count: int) -> NDArray[np.int64]:
-    array = _checks.unmasked(value, name)
-    if array.size == 0:
-        return np.empty(0, np.int64)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name}: expected integers, got dtype {array.dtype}")
-    if array.ndim != 1:
-        raise ValueError(f"{name}: expected a vector, got shape {array.shape}")
-    low, high = int(array.min()), int(array.max())
-    if low < 0 or high >= count:
-        raise ValueError(f"{name}: expected numbers from 0 to {count - 1}, got {low if low < 0 else high}")
-    return np.ascontiguousarray(array, dtype=np.int64)

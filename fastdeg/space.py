@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg._checks import by_name, choice, float_array, integer, number
+from fastdeg._checks import LARGEST, by_name, choice, float_array, integer, iterable, memory, number, shown
 from fastdeg._types import ByValue, Float
 
 PRESETS = ("paper", "dense", "photo")
@@ -70,21 +71,30 @@ class Axis(ByValue):
         """
         low, high = number(low, f"axis {name!r}, low"), number(high, f"axis {name!r}, high")
         if not low < high:
-            raise ValueError(f"axis {name!r}: expected low < high, got {low} and {high}")
-        return cls.edges(name, np.linspace(low, high, integer(n_bins, f"axis {name!r}, n_bins", 1) + 1), unit)
+            raise ValueError(f"axis {name!r}, low, high: expected low < high, got {low} and {high}")
+        n_bins = integer(n_bins, f"axis {name!r}, n_bins", 1)
+        memory(8.0 * n_bins, f"axis {name!r}, n_bins")
+        if max(-low, high) > LARGEST:
+            raise ValueError(f"axis {name!r}, low, high: expected ends up to {LARGEST:g}, got {low:g} and {high:g}")
+        edges = np.linspace(low, high, n_bins + 1)
+        if not (np.diff(edges) > 0).all():
+            raise ValueError(f"axis {name!r}, low, high, n_bins: expected cells that floats tell apart, got {n_bins}")
+        return cls.edges(name, edges, unit)
 
     @classmethod
     def edges(cls, name: str, edges: ArrayLike, unit: str = "") -> Axis:
         """Return an axis of uneven cells between strictly increasing ``edges``, shape (n_bins + 1,)."""
-        values = float_array(edges, f"axis {name!r}, edges", ("n_bins + 1",)).copy()
+        name = _checked_name(name)
+        values = float_array(edges, f"axis {name!r}, edges", ("n_bins + 1",), largest=LARGEST).copy()
         if len(values) < 2 or not (np.diff(values) > 0).all():
             raise ValueError(f"axis {name!r}, edges: expected at least two strictly increasing numbers, got {values}")
-        return cls(_checked_name(name), str(unit), False, values, (values[:-1] + values[1:]) / 2)
+        return cls(name, _checked_unit(unit), False, values, (values[:-1] + values[1:]) / 2)
 
     @classmethod
     def levels(cls, name: str, values: ArrayLike, unit: str = "") -> Axis:
         """Return an axis of discrete, strictly increasing levels (downsampling factors, say), shape (n_bins,)."""
-        levels = float_array(values, f"axis {name!r}, levels", ("n_bins",)).copy()
+        name = _checked_name(name)
+        levels = float_array(values, f"axis {name!r}, levels", ("n_bins",), largest=LARGEST).copy()
         if len(levels) < 1 or not (np.diff(levels) > 0).all():
             raise ValueError(f"axis {name!r}, levels: expected strictly increasing numbers, got {levels}")
         if len(levels) == 1:  # nothing to be nearest among: only the level itself is inside
@@ -93,11 +103,13 @@ class Axis(ByValue):
         else:
             middle = _middles(levels[:-1], levels[1:])
             boundaries = np.concatenate(([2 * levels[0] - middle[0]], middle, [2 * levels[-1] - middle[-1]]))
-        return cls(_checked_name(name), str(unit), True, boundaries, levels)
+        return cls(name, _checked_unit(unit), True, boundaries, levels)
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Axis:
         """Return the axis of a configuration: a name with levels, or edges, or low, high and n_bins."""
+        if not isinstance(config, Mapping):
+            raise TypeError(f"axis: expected a mapping with a name, got {shown(config)}")
         rest = dict(config)
         name, unit = _checked_name(rest.pop("name", None)), rest.pop("unit", "")
         if set(rest) == {"levels"}:
@@ -120,7 +132,10 @@ class Axis(ByValue):
 
         Cells are closed below and open above, the last one is closed; of two levels equally near the lower one counts.
         """
-        return np.searchsorted(self.boundaries[1:-1], values, "left" if self.discrete else "right")
+        array = float_array(values, "values", finite=False)
+        if np.isnan(array).any():
+            raise ValueError("values: expected numbers, got nan")
+        return np.searchsorted(self.boundaries[1:-1], array, "left" if self.discrete else "right")
 
     @property
     def n_bins(self) -> int:
@@ -183,12 +198,7 @@ class DegradationSpace:
     def __init__(self, axes: Sequence[Axis]) -> None:
         if isinstance(axes, Axis):
             raise TypeError("axes: expected a sequence of Axis objects, got a single Axis; wrap it in a list")
-        if not isinstance(axes, Iterable):
-            raise TypeError(f"axes: expected a sequence of Axis objects, got {type(axes).__name__}")
-        self.axes = tuple(axes)
-        for axis in self.axes:
-            if not isinstance(axis, Axis):
-                raise TypeError(f"axes: expected Axis objects, got {type(axis).__name__}")
+        self.axes = tuple(map(_checked_axis, iterable(axes, "axes", "a sequence of Axis objects")))
         if not self.axes or len(set(self.names)) < len(self.axes):
             raise ValueError(f"axes: expected at least one axis, each with its own name, got {list(self.names)}")
 
@@ -255,10 +265,11 @@ class DegradationSpace:
     @property
     def n_bins(self) -> int:
         """Number of bins, N: the product of `shape`."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     def points(self) -> Float:
         """Return the centres of all bins, shape (N, d)."""
+        memory(8.0 * self.n_bins * self.ndim, "space")
         return grid_product([axis.centers for axis in self.axes])
 
     def standardize(self, x: ArrayLike) -> Float:
@@ -324,5 +335,17 @@ def _middles(low: Float, high: Float) -> Float:
 
 def _checked_name(name: Any) -> str:
     if not isinstance(name, str) or not name:
-        raise ValueError(f"axis: expected a name (a non-empty string), got {name!r}")
+        raise ValueError(f"axis, name: expected a name (a non-empty string), got {shown(name)}")
     return name
+
+
+def _checked_unit(unit: Any) -> str:
+    if not isinstance(unit, str):
+        raise TypeError(f"axis, unit: expected a string, got {shown(unit)}")
+    return unit
+
+
+def _checked_axis(axis: Any) -> Axis:
+    if not isinstance(axis, Axis):
+        raise TypeError(f"axes: expected Axis objects, got {type(axis).__name__}")
+    return axis

@@ -22,11 +22,11 @@ def test_farthest_points_ties_go_to_the_lowest_index(d):
 
 
 @pytest.mark.parametrize("d", [2, 20])
-@pytest.mark.parametrize("scale", [0.0, 1e-320, 2.0**-500, 2.0**30, 2.0**500, 1e300])
+@pytest.mark.parametrize("scale", [0.0, 2.0**-1070, 2.0**-500, 2.0**30, 2.0**500, 2.0**1019])
 def test_farthest_points_of_extreme_scale(d, scale):
-    x = np.random.default_rng(0).integers(-8, 9, size=(200, d)) * scale
-    with np.errstate(over="ignore"):
-        assert_array_equal(fd.farthest_points(x, 30), naive.farthest_points(x, 30))
+    x = np.random.default_rng(0).integers(-8, 9, size=(200, d)).astype(float)
+    expected = naive.farthest_points(x if scale else 0 * x, 30)
+    assert_array_equal(fd.farthest_points(x * scale, 30), expected)
 
 
 @pytest.mark.parametrize("d", [3, 30])
@@ -141,7 +141,7 @@ def test_bad_input(gallery):
         spoiled[3] = wrong
         with pytest.raises(ValueError, match=f"labels: .* 0 to 3, {message}"):
             fd.select_references(embeddings, spoiled, target)
-    with pytest.raises(ValueError, match="labels: expected one label per embedding"):
+    with pytest.raises(ValueError, match="labels: expected shape"):
         fd.select_references(embeddings, labels[1:], target)
     with pytest.raises(ValueError, match="n_references"):
         fd.select_references(embeddings, labels, target, n_references=201)

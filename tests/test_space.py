@@ -51,7 +51,7 @@ def test_configuration_round_trip():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: fd.Axis.regular("x", 1, 1, 3), "axis 'x': expected low < high"),
+        (lambda: fd.Axis.regular("x", 1, 1, 3), "axis 'x', low, high: expected low < high"),
         (lambda: fd.Axis.regular("x", 0, 1, 0), "axis 'x', n_bins: expected an integer >= 1, got 0"),
         (lambda: fd.Axis.regular("x", 0, np.nan, 1), "axis 'x', high: expected a finite number"),
         (lambda: fd.Axis.edges("x", [0, 2, 1]), "strictly increasing"),

@@ -343,7 +343,7 @@ def test_bad_input_is_named():
         ({"x": None, "cost": [[0.0, -np.inf], [1.0, 1.0]]}, "cost: expected finite"),
         ({"x": None, "cost": [[np.inf, np.inf], [1.0, 1.0]]}, r"cost: expected a plan .* got none for a\[0\]"),
         ({"x": None, "cost": [[0.0, -1e151], [1.0, 1.0]]}, "cost: expected costs up to"),
-        ({"x": [[0.0], [1e151]]}, "x: expected points with costs"),
+        ({"x": [[0.0], [1e151]]}, "x, y: expected points with costs"),
         ({"b": [0.5, 0.5 + 1e-8]}, "b: expected the same total mass"),
         ({"b": [1.0]}, "one mass for each"),
         ({"a": [1.0]}, "x: expected shape"),
@@ -354,7 +354,7 @@ def test_bad_input_is_named():
         ({"x": None, "cost": np.ones((2, 3))}, "cost: expected shape"),
         ({"x": None, "cost": [[0.0, np.nan], [1.0, 1.0]]}, "cost: expected finite"),
         ({"x": None, "cost": [[0.0, 1e151], [1.0, 1.0]]}, "cost: expected costs up to"),
-        ({"x": [[0.0], [1e100]], "metric": "sqeuclidean"}, "x: expected points with costs"),
+        ({"x": [[0.0], [1e100]], "metric": "sqeuclidean"}, "x, y: expected points with costs"),
     ):
         with pytest.raises(ValueError, match=message):
             fd.emd(**(good | changes))

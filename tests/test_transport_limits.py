@@ -14,12 +14,12 @@ EYE = np.eye(4) / 4
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: fd.emd(HALF, HALF, [[-1e308], [1e308]]), "x: expected points with costs up to 1e\\+150"),
-        (lambda: fd.emd(HALF, HALF, [[0.0], [1e100]], metric="sqeuclidean"), "x: expected points with costs"),
+        (lambda: fd.emd(HALF, HALF, [[-1e308], [1e308]]), "x, y: expected points with costs up to 1e\\+150"),
+        (lambda: fd.emd(HALF, HALF, [[0.0], [1e100]], metric="sqeuclidean"), "x, y: expected points with costs"),
         (lambda: fd.emd([1e200, 0], [0, 1e200], [[0.0], [1e149]]), "expected masses and costs whose products"),
         (lambda: fd.emd([1e308, 1e308], HALF, [[0.0], [1.0]]), "a: expected a positive total mass"),
         (lambda: fd.emd_1d([0, 1], [1, 3], [1e308, 1e308]), "a: expected a positive total mass"),
-        (lambda: fd.emd_1d([0, 1], [1e300, 3], p=2), "expected masses and costs whose products"),
+        (lambda: fd.emd_1d([0, 1], [1e300, 3], p=2), "expected distances whose powers"),
         (lambda: fd.emd_grid(EYE, EYE[::-1], spacing=1e151), "spacing: expected costs up to 1e\\+150"),
         (lambda: fd.emd_grid(EYE, EYE[::-1], spacing=1e308), "spacing: expected costs up to 1e\\+150"),
         (lambda: fd.emd_grid(EYE, EYE[::-1], spacing=[[-1e308, 0, 1, 1e308], 1]), "spacing: expected costs up to"),

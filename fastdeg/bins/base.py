@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg._checks import by_name, float_array
+from fastdeg._checks import PMF_TOLERANCE, by_name, float_array, index_array
 from fastdeg._types import Float
 from fastdeg.distributed import labels_of
 from fastdeg.space import DegradationSpace
@@ -93,7 +93,20 @@ class Bins(ABC):
             samples = by_name(samples, "samples", self.names)
         return float_array(samples, "samples", ("n", self.ndim), keep_float32=True, finite=False)
 
+    def _masses(self, pmf: ArrayLike) -> Float:
+        return float_array(pmf, "pmf", (self.n_bins,), largest=1 + PMF_TOLERANCE)
+
+    def _labels(self, labels: ArrayLike) -> NDArray[np.int64]:
+        return index_array(labels, "labels", ("n",), self.n_bins)
+
     def _raise_on_nan(self, samples: NDArray[Any]) -> None:
         if np.isnan(samples).any():
             row, column = np.argwhere(np.isnan(samples))[0]
             raise ValueError(f"samples: expected numbers, got nan in row {row}, axis {self.names[column]!r}")
+
+
+def checked_bins(bins: Any, name: str = "bins") -> Bins:
+    """Return the bins, or raise where they are none."""
+    if not isinstance(bins, Bins):
+        raise TypeError(f"{name}: expected GridBins or CentroidBins, got {type(bins).__name__}")
+    return bins

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdeg import _checks
-from fastdeg._checks import by_name, choice, float_array, integer
+from fastdeg._checks import LARGEST, by_name, choice, float_array, generator, integer
 from fastdeg._types import Float
 from fastdeg.bins.base import Bins
 from fastdeg.distributed import is_collection
@@ -50,17 +50,21 @@ class CentroidBins(Bins):
         space: DegradationSpace | None = None,
         _volumes: Float | None = None,
     ) -> None:
-        if space is not None and not isinstance(space, DegradationSpace):
-            raise TypeError(f"space: expected a DegradationSpace or None, got {type(space).__name__}")
+        _check_space(space)
         self.space = space
-        self.centers = float_array(centers, "centers", ("N", space.ndim if space else "d")).copy()
+        self.centers = float_array(
+            by_name(centers, "centers", space.names) if space else centers,
+            "centers", ("N", space.ndim if space else "d"), largest=LARGEST,
+        ).copy()  # fmt: skip
         n, d = self.centers.shape
         if n < 1 or d < 1:
             raise ValueError(f"centers: expected at least one centre and one coordinate, got shape ({n}, {d})")
         if covariances is None:
             self.covariances = np.zeros((n, d, d))
         else:
-            self.covariances = _checks.covariances(covariances, "covariances", (n, d, d))
+            self.covariances = _checks.covariances(
+                covariances, "covariances", (n, d, d), hint=": one for each of centers"
+            )
         self.volumes = np.full(n, 1 / n) if _volumes is None else _volumes
         self._search = NearestCenter(self.standardized_centers())
 
@@ -106,10 +110,17 @@ class CentroidBins(Bins):
         """
         from sklearn.cluster import KMeans
 
-        integer(n_bins, "n_bins", 1)
+        n_bins = integer(n_bins, "n_bins", 1)
+        _check_space(space)
+        if random_state is not None and not isinstance(random_state, np.random.RandomState):
+            random_state = integer(random_state, "random_state", 0, 2**32 - 1)  # as scikit-learn has it
         points = by_name(points, "points", space.names) if space else points
-        points = float_array(points, "points", ("n", space.ndim if space else "d"))
-        weights = None if sample_weight is None else _checks.weights(sample_weight, "sample_weight", len(points))
+        points = float_array(points, "points", ("n", space.ndim if space else "d"), largest=LARGEST)
+        weights = None
+        if sample_weight is not None:
+            weights = _checks.weights(sample_weight, "sample_weight", len(points), hint=": one for each of points")
+            if len(weights) and not weights.any():
+                raise ValueError("sample_weight: expected a positive weight, got zeros")
         distinct = len(np.unique(points, axis=0))
         if distinct < n_bins:
             raise ValueError(f"n_bins: expected at most the {distinct} distinct points, got {n_bins}")
@@ -163,21 +174,22 @@ class CentroidBins(Bins):
         array = self._sample_array(samples)
         if self.space:
             array = self.space.standardize(array)
-        labels = self._search(array, threads=threads)
-        if len(labels) and labels.min() < 0:
+        if array.size and not (float(array.min()) >= -LARGEST and float(array.max()) <= LARGEST):
             self._raise_on_nan(array)
-        if np.isinf(array).any():  # as far from one centre as from another
-            row = int(np.flatnonzero(np.isinf(array).any(axis=1))[0])
-            raise ValueError(f"samples: expected finite numbers, got an infinite one in row {row}")
-        return labels
+            # others are as far from one centre as from another
+            row = int(np.flatnonzero((np.abs(array, dtype=np.float64) > LARGEST).any(axis=1))[0])
+            raise ValueError(f"samples: expected finite numbers up to {LARGEST:g}, got larger ones in row {row}")
+        return self._search(array, threads=threads)
 
     def moments(self, pmf: Float) -> tuple[Float, Float]:
+        pmf = self._masses(pmf)
         mean = pmf @ self.centers
         deviation = self.centers - mean
         return mean, (deviation * pmf[:, None]).T @ deviation + np.tensordot(pmf, self.covariances, axes=1)
 
     def sample_within(self, labels: NDArray[np.integer], rng: np.random.Generator) -> Float:
         """Return one Gaussian sample per label; with a space, clipped to its ranges and with levels sampled exactly."""
+        labels, rng = self._labels(labels), generator(rng)
         noise = rng.standard_normal((len(labels), self.ndim))
         samples = self.centers[labels] + np.einsum("njk,nk->nj", self._roots[labels], noise)
         for k, axis in enumerate(self.space.axes if self.space else ()):
@@ -195,7 +207,7 @@ class CentroidBins(Bins):
         """Return the mass of the bins whose centres lie in each cell of one axis, shape (n_bins of the axis,)."""
         if self.space is None:
             raise ValueError("axis: bins without a space have no axes; pass space= to CentroidBins")
-        along = self.space.axes[axis]
+        pmf, along = self._masses(pmf), self.space.axes[integer(axis, "axis", 0, self.ndim - 1)]
         return np.bincount(along.assign(self.centers[:, axis]), pmf, minlength=along.n_bins).astype(np.float64)
 
     def to_arrays(self) -> dict[str, Any]:
@@ -220,3 +232,8 @@ class CentroidBins(Bins):
 
     def __repr__(self) -> str:
         return f"CentroidBins({self.n_bins} centres, {', '.join(self.names)})"
+
+
+def _check_space(space: Any) -> None:
+    if space is not None and not isinstance(space, DegradationSpace):
+        raise TypeError(f"space: expected a DegradationSpace or None, got {type(space).__name__}")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg._checks import choice
+from fastdeg._checks import choice, generator, integer
 from fastdeg._types import Float
 from fastdeg.bins.base import Bins
 from fastdeg.distributed import is_collection
@@ -151,6 +151,7 @@ class GridBins(Bins):
             )
 
     def moments(self, pmf: Float) -> tuple[Float, Float]:
+        pmf = self._masses(pmf)
         mean, covariance = np.empty(self.ndim), np.empty((self.ndim, self.ndim))
         deviations = []
         for k, axis in enumerate(self.space.axes):
@@ -166,10 +167,12 @@ class GridBins(Bins):
 
     def marginal(self, pmf: Float, axis: int) -> Float:
         """Return the pmf summed over all other axes, shape (n_bins of the axis,)."""
+        pmf, axis = self._masses(pmf), integer(axis, "axis", 0, self.ndim - 1)
         others = tuple(k for k in range(self.ndim) if k != axis)
         return pmf.reshape(self.space.shape).sum(axis=others)
 
     def sample_within(self, labels: NDArray[np.integer], rng: np.random.Generator) -> Float:
+        labels, rng = self._labels(labels), generator(rng)
         cells = np.unravel_index(labels, self.space.shape)
         uniform = rng.random((len(labels), self.ndim)) - 0.5
         columns = [

@@ -47,7 +47,9 @@ class Masses(ByValue):
     def pmf(self) -> Float:
         """Share of each bin; an error where there is no weight."""
         if not self.total > 0:
-            raise ValueError("samples: expected at least one sample of positive weight inside the bins, got none")
+            raise ValueError(
+                "samples, sample_weight: expected at least one sample of positive weight inside the bins, got none"
+            )
         return self.mass / self.total
 
 
@@ -65,7 +67,7 @@ def bin_masses(
         counts = bins.histogram(samples, outside=outside, threads=threads)
         return Masses(counts.astype(np.float64), np.zeros(bins.n_bins), Fraction(int(counts.sum())))
     labels = bins.assign(samples, outside=outside, threads=threads)
-    _checks.weights(weights, name, len(labels))
+    _checks.weights(weights, name, len(labels), hint=": one for each of samples")
     inside = labels >= 0
     labels, w = labels[inside], np.asarray(weights, np.float64)[inside]
     largest = w.max(initial=0.0)

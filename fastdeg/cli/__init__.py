@@ -160,9 +160,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from fastdeg._threads import numba_threads, thread_count
         from fastdeg.cli import console
+        from fastdeg.kernels._jit import expect_compiling
 
         level = console.QUIET if options.quiet else console.VERBOSE if options.verbose else console.NORMAL
         run = import_module(f"fastdeg.cli.{options.verb}").run
+        expect_compiling()  # of which verbs tell
         threads = numba_threads(thread_count(options.threads))
         with _ended_by_sigterm(), console.verbosity(level), threads, _workers(options):
             run(options)

@@ -86,8 +86,7 @@ def craft_many(
     >>> [round(result.distribution.effective_bins(), 2) for result in fd.craft_many(problems)]
     [2.83, 3.35, 4.92]
     """
-    if not isinstance(problems, Iterable):
-        raise TypeError(f"problems: expected pairs of target and options, got {type(problems).__name__}")
+    _checks.iterable(problems, "problems", "pairs of target and options")
     if client is not None and threads is not None:
         raise ValueError("threads: expected none beside a client, whose workers have theirs")
     if client is not None and not hasattr(client, "submit"):

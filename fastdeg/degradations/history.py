@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastdeg._checks import choice
+from fastdeg._checks import choice, generator, iterable, shown
 from fastdeg.degradations import presets
 from fastdeg.degradations.history_nodes import (
     Drawn,
@@ -67,7 +67,7 @@ class History:
         if keys == {"preset"}:
             return cls.preset(config["preset"])
         if keys != {"steps"}:
-            raise ValueError(f"history: expected a mapping with a list 'steps', or with 'preset', got {config!r:.60}")
+            raise ValueError(f"history: expected a mapping with a list 'steps', or with 'preset', got {shown(config)}")
         return cls(config["steps"])
 
     def to_dict(self) -> dict[str, Any]:
@@ -81,8 +81,9 @@ class History:
 
     def check(self, crafted: Collection[str]) -> None:
         """Raise where a parameter is crafted, an axis or an argument, and drawn too."""
+        names = _checked_names(crafted, "crafted")
         for k, node in enumerate(self.steps):
-            both = sorted(node.names & set(crafted))
+            both = sorted(node.names & names)
             if both:
                 raise ValueError(
                     f"history[{k}]: expected no parameter that is crafted, an axis or an argument, got {both[0]!r}: "
@@ -91,7 +92,7 @@ class History:
 
     def draw(self, rng: np.random.Generator) -> Drawn:
         """Return what the history came to for one picture."""
-        return draw_all(self.steps, rng)
+        return draw_all(self.steps, generator(rng))
 
     def halves(self) -> tuple[History, History]:
         """Return what touches the clean image or the downsampling, and what acts after it: drawn independently."""
@@ -110,7 +111,7 @@ class History:
         >>> "jpeg_quality" in history.names, "first.jpeg_quality" in history.names
         (False, True)
         """
-        return History(without(self.steps, frozenset(names)))
+        return History(without(self.steps, _checked_names(names, "names")))
 
     def __bool__(self) -> bool:
         return bool(self.steps)
@@ -123,6 +124,14 @@ class History:
 
     def __repr__(self) -> str:
         return f"History({', '.join(map(summary, self.steps))})"
+
+
+def _checked_names(names: Collection[str], argument: str) -> frozenset[str]:
+    expected = "names of parameters"
+    several = isinstance(names, Collection) and not isinstance(names, str)
+    if not several or not all(isinstance(n, str) for n in iterable(names, argument, expected)):
+        raise TypeError(f"{argument}: expected {expected}, got {shown(names)}")
+    return frozenset(names)
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastdeg._checks import choice, number
+from fastdeg._checks import choice, iterable, number, shown
 from fastdeg.degradations import registry
 from fastdeg.degradations.ranges import Range, as_range, checked_weights, draw, draw_index, extremes, to_config
 
@@ -251,11 +251,11 @@ def draw_all(nodes: Iterable[Node], rng: np.random.Generator) -> Drawn:
 
 def checked_nodes(steps: Any, where: str) -> tuple[Node, ...]:
     """Return steps, some of them perhaps configurations, checked together."""
-    if isinstance(steps, str | Mapping) or not isinstance(steps, Iterable):
-        raise TypeError(f"{where}: expected a list of steps, got {steps!r:.60}")
+    if isinstance(steps, str | Mapping):
+        raise TypeError(f"{where}: expected a list of steps, got {shown(steps)}")
     nodes: list[Node] = []
     seen: set[str] = set()
-    for k, step in enumerate(steps):
+    for k, step in enumerate(iterable(steps, where, "a list of steps")):
         with located(f"{where}[{k}]"):
             node = step if isinstance(step, HistoryStep | OneOf) else _node(step)
             if seen & node.names:
@@ -267,7 +267,7 @@ def checked_nodes(steps: Any, where: str) -> tuple[Node, ...]:
 
 def _node(config: Any) -> Node:
     if not isinstance(config, Mapping):
-        raise TypeError(f"expected a mapping with 'step' or 'one_of', got {config!r:.60}")
+        raise TypeError(f"expected a mapping with 'step' or 'one_of', got {shown(config)}")
     if "one_of" in config:
         if set(config) != {"one_of"} or not isinstance(config["one_of"], list | tuple):
             raise ValueError(f"expected a list 'one_of' and nothing else, got {config!r:.60}")

@@ -7,22 +7,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg._checks import unmasked
+from fastdeg._checks import array_of, memory
 
 Image = NDArray[Any]
 
 
 def check_image(image: ArrayLike, name: str = "image") -> Image:
     """Return the image as an array of shape (H, W, 3) or (H, W), of one of the accepted types, or raise."""
-    x = unmasked(image, name)
+    x = array_of(image, name, "an image")
     if x.ndim == 3 and x.shape[2] == 1:
         x = x[..., 0]
     if x.ndim not in (2, 3) or (x.ndim == 3 and x.shape[2] != 3):
         raise ValueError(f"{name}: expected shape (H, W, 3) or (H, W), got {x.shape}")
     if x.size == 0:
         raise ValueError(f"{name}: expected at least one pixel, got shape {x.shape}")
+    if not x.dtype.isnative:
+        x = x.astype(x.dtype.newbyteorder("="))
     if x.dtype not in (np.uint8, np.uint16) and x.dtype.kind != "f":
         raise TypeError(f"{name}: expected uint8, uint16 or float in [0, 1], got dtype {x.dtype}")
+    memory(4.0 * x.size, name)  # of what is broadcast
     return x
 
 
@@ -35,7 +38,8 @@ def to_float(image: ArrayLike, name: str = "image") -> Image:
         return np.ascontiguousarray(x, dtype=np.float32) / np.float32(257)
     low, high = float(x.min()), float(x.max())
     if not (low >= -1e-6 and high <= 1 + 1e-6):  # also true for NaN
-        raise ValueError(f"{name}: expected finite float pixels in [0, 1], got values from {low:g} to {high:g}")
+        unit = ": divide by 255, or pass uint8" if 1 < high <= 255 and low >= 0 else ""
+        raise ValueError(f"{name}: expected finite float pixels in [0, 1], got values from {low:g} to {high:g}{unit}")
     return np.ascontiguousarray(x, dtype=np.float32) * np.float32(255)
 
 

@@ -8,6 +8,7 @@ from functools import cache
 
 from fastdeg._checks import choice
 from fastdeg.bins import Bins
+from fastdeg.bins.base import checked_bins
 from fastdeg.degradations.step import Option, Parameter, Stage, Step
 from fastdeg.degradations.steps import (
     blur,
@@ -110,6 +111,8 @@ def register(step: Step) -> Step:
 
 def unregister(step: Step) -> None:
     """Take out a step that `register` added."""
+    if not any(step is one for one in _added):
+        raise ValueError("step: expected one that register added")
     _added.remove(step)
     _look_again()
 
@@ -121,7 +124,7 @@ def _look_again() -> None:
 
 def space_of(bins: Bins, name: str, *, own_pipeline: bool) -> DegradationSpace:
     """Return the bins' space, or raise: its axes say what to do, parameters of the chain within their ranges."""
-    space = bins.space
+    space = checked_bins(bins, name).space
     if space is None:
         raise ValueError(f"{name}: expected bins over a DegradationSpace, whose axis names say what to do; got none")
     if own_pipeline:

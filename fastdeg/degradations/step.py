@@ -47,9 +47,9 @@ class Parameter:
         """Return the number that the step uses, or raise where it is none within the range."""
         if type(value) is float and self.low <= value <= self.high and math.isfinite(value):  # as all that is drawn
             return float(round(value)) if self.whole else value
-        given = number(value, self.name)
         bounds = (bound if math.isfinite(bound) else None for bound in (self.low, self.high))
-        return number(float(round(given)) if self.whole else given, self.name, *bounds)
+        given = number(value, self.name, *bounds)
+        return float(round(given)) if self.whole else given
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Streams:
         if isinstance(seed, np.random.SeedSequence):
             self.seed, self._root = seed, f"{seed.entropy} {seed.spawn_key}"
         else:
-            self.seed = secrets.randbits(63) if seed is None else integer(seed, "seed", 0)
+            self.seed = secrets.randbits(63) if seed is None else integer(seed, "seed", 0, any_size=True)
             self._root = f"{self.seed} ()"
         self._rank: int | None = None  # of the process in which this was pickled
         self._key: tuple[int, ...] | None = None

@@ -14,6 +14,8 @@ from fastdeg.transport.network import Solution
 
 MASS_TOLERANCE = 1e-9
 LARGEST_COST = 1e150
+OF_PAIRS = ": a row for each mass of a, a column for each of b"
+PRODUCTS = "a, b: expected masses and costs whose products are numbers, got a distance above 1.8e308"
 OPEN = 1e-9  # relative gap from which on a result is not called exact
 ROUNDING = 1e-15  # of potentials, in the gap of a value near 0
 
@@ -22,8 +24,10 @@ def points_of(a: Float, b: Float, x: ArrayLike | None, y: ArrayLike | None) -> t
     """The points of the masses; the same array twice where y is None."""
     if x is None:
         raise ValueError("x: expected points, or a cost matrix as cost=, got None")
-    x = _checks.float_array(x, "x", (a.size, "d"))
-    y = x if y is None else _checks.float_array(y, "y", (b.size, x.shape[1]))
+    x = _checks.float_array(x, "x", (a.size, "d"), hint=": one point for each mass of a")
+    if x.shape[1] == 0:
+        raise ValueError(f"x: expected at least one coordinate, got shape {x.shape}")
+    y = x if y is None else _checks.float_array(y, "y", (b.size, x.shape[1]), hint=": one point for each mass of b")
     if y.shape[0] != b.size:
         raise ValueError(f"b: expected one mass for each of the {y.shape[0]} points, got {b.size}")
     return x, y
@@ -47,7 +51,7 @@ def common_total(a: Float, b: Float, tolerance: float = MASS_TOLERANCE) -> float
 
 def cost_matrix(cost: ArrayLike, a: Float, b: Float) -> Float:
     """Costs (n, m) of masses a and b, infinite ones for forbidden pairs; refuses masses with forbidden pairs alone."""
-    matrix = _checks.float_array(cost, "cost", (a.size, b.size), finite=False)
+    matrix = _checks.float_array(cost, "cost", (a.size, b.size), finite=False, hint=OF_PAIRS)
     with np.errstate(invalid="ignore"):
         highest, lowest = float(matrix.max()), float(matrix.min())
     if math.isfinite(highest) and math.isfinite(lowest):
@@ -64,12 +68,19 @@ def cost_matrix(cost: ArrayLike, a: Float, b: Float) -> Float:
     return matrix
 
 
-def check_costs(matrix: Float) -> Float:
+def check_costs(matrix: Float, name: str = "cost") -> Float:
     """Refuse costs that are too large."""
     largest = max(float(matrix.max()), -float(matrix.min()))  # without a copy of its size
     if largest > LARGEST_COST:
-        raise ValueError(f"cost: expected costs up to {LARGEST_COST:g}, got {largest:g}")
+        raise ValueError(f"{name}: expected costs up to {LARGEST_COST:g}, got {largest:g}")
     return matrix
+
+
+def finite_value(value: float, message: str = PRODUCTS) -> float:
+    """Refuse a distance that is no number."""
+    if not math.isfinite(value):
+        raise ValueError(message)
+    return value
 
 
 def warn_of_gap(solution: Solution) -> None:

@@ -21,6 +21,7 @@ from fastdeg.kernels.measure.frechet_small import (
     frechet_many_small,
 )
 
+OF_ROWS = " for the axes of mean1; of rows it is np.cov(x, rowvar=False)"
 _PROBLEMS = {
     ASYMMETRIC: "a symmetric matrix",
     INDEFINITE: "a positive semidefinite matrix",
@@ -71,17 +72,11 @@ def frechet_distance(
     """
     mean1 = _checks.float_array(mean1, "mean1", ("d",))
     n_axes = mean1.shape[0]
-    for name, matrix in (("cov1", cov1), ("cov2", cov2)):
-        shape = np.shape(matrix)
-        if len(shape) == 2 and shape[0] == shape[1] != n_axes:
-            raise ValueError(
-                f"{name}: expected shape ({n_axes}, {n_axes}), got {shape}; of rows it is np.cov(x, rowvar=False)"
-            )
-    cov1 = _checks.float_array(cov1, "cov1", (n_axes, n_axes))
+    cov1 = _checks.float_array(cov1, "cov1", (n_axes, n_axes), hint=OF_ROWS)
     mean2 = _checks.float_array(mean2, "mean2", (n_axes,))
-    cov2 = _checks.float_array(cov2, "cov2", (n_axes, n_axes))
-    out = _many(mean1[None], cov1[None], mean2, cov2, ("mean1", "cov1", "cov2"), threads=1)
-    return float(out[0] if squared else np.sqrt(out[0]))
+    cov2 = _checks.float_array(cov2, "cov2", (n_axes, n_axes), hint=OF_ROWS)
+    out = _many(mean1[None], cov1[None], mean2, cov2, ("mean1", "cov1", "mean2", "cov2"), threads=1)
+    return float(out[0] if _checks.flag(squared, "squared") else np.sqrt(out[0]))
 
 
 def frechet_distances(
@@ -129,13 +124,14 @@ def frechet_distances(
     """
     means = _checks.float_array(means, "means", ("N", "d"), finite=False, keep_float32=True)
     n, n_axes = means.shape
-    covs = _checks.float_array(covs, "covs", (n, n_axes, n_axes), finite=False, keep_float32=True)
+    hint = ": one for each of means"
+    covs = _checks.float_array(covs, "covs", (n, n_axes, n_axes), finite=False, keep_float32=True, hint=hint)
     if means.dtype != covs.dtype:
         means, covs = means.astype(np.float64), covs.astype(np.float64)
     mean = _checks.float_array(mean, "mean", (n_axes,))
     cov = _checks.float_array(cov, "cov", (n_axes, n_axes))
-    out = _many(means, covs, mean, cov, ("means", "covs", "cov"), threads=threads)
-    return np.sqrt(out, out=out) if not squared else out
+    out = _many(means, covs, mean, cov, ("means", "covs", "mean", "cov"), threads=threads)
+    return out if _checks.flag(squared, "squared") else np.sqrt(out, out=out)
 
 
 def frechet_of_factors(offset: Float, f: Float, g: Float) -> float:
@@ -155,7 +151,7 @@ def _many(
     covs: NDArray[Any],
     mean: Float,
     cov: Float,
-    names: tuple[str, str, str],
+    names: tuple[str, str, str, str],
     threads: int | None,
 ) -> NDArray[Any]:
     n, n_axes = means.shape
@@ -169,11 +165,11 @@ def _many(
         function = frechet_many_small if small else frechet_many
         wrong, status = function(means, covs, mean, cov, out, threads=threads, work=20 * n * n_axes**3)
     if wrong >= 0:
-        where = names[2] if wrong == n else names[1] if n == 1 else f"{names[1]}[{wrong}]"
+        where = names[3] if wrong == n else names[1] if n == 1 else f"{names[1]}[{wrong}]"
         raise ValueError(f"{where}: expected {_PROBLEMS[status]}, got one that is not")
     if not np.isfinite(out).all():
         _checks.float_array(means, names[0])
         raise ValueError(
-            f"{names[0]}: expected Gaussians whose distance is within the floating-point range, got farther ones"
+            f"{', '.join(names)}: expected Gaussians whose distance is within the floating-point range, got larger"
         )
     return out

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import Float
-from fastdeg.distances.transport import LARGEST_COST, emd
+from fastdeg.distances.arguments import LARGEST_COST, PRODUCTS, finite_value
+from fastdeg.distances.transport import emd
 from fastdeg.kernels.transport.many import pair_values
 from fastdeg.transport.metrics import find, ground_costs
 from fastdeg.transport.network import ALL_ARCS, TOLERANCE
@@ -73,6 +74,8 @@ def emd_many(
     n = p.shape[1]
     if q.shape[1] != n:
         raise ValueError(f"Q: expected rows of {n} masses, as those of P, got {q.shape[1]}")
+    if not len(p):
+        return np.zeros((0, len(q)))
     totals, q_totals = p.sum(axis=1), q.sum(axis=1)
     for name, sums in (("P", totals), ("Q", q_totals)):
         far = np.flatnonzero(np.abs(sums - totals[:1]) > SAME_TOTAL * np.maximum(sums, totals[:1]))
@@ -100,9 +103,11 @@ def emd_many(
         pairs = first, min(n_pairs, first + step)
         count = pairs[1] - first
         pair_values(p, q, costs, pairs, symmetric, stays, TOLERANCE, out, threads=threads, work=work * count)
-    out *= (totals[:, None] + totals) / 2 if symmetric else totals[:, None]
     if np.isnan(out).any():
         raise FloatingPointError("transport: a cycle without a limiting arc, the costs are beyond floating point")
+    with np.errstate(over="ignore"):  # refused below
+        out *= totals[:, None] / 2 + totals / 2 if symmetric else totals[:, None]
+    finite_value(float(np.abs(out).max(initial=0.0)), f"P, Q{PRODUCTS[4:]}")
     return out
 
 

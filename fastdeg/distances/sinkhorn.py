@@ -13,11 +13,20 @@ from numpy.typing import ArrayLike
 from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import ByValue, Float
-from fastdeg.distances.arguments import LARGEST_COST, check_costs, common_total, cost_matrix, mass_tolerance, points_of
+from fastdeg.distances.arguments import (
+    LARGEST_COST,
+    check_costs,
+    common_total,
+    cost_matrix,
+    finite_value,
+    mass_tolerance,
+    points_of,
+)
 from fastdeg.kernels.transport import sinkhorn as _kernels
 from fastdeg.transport.cost_matrix import solve_matrix
 from fastdeg.transport.metrics import find, ground_costs
 
+LARGEST_RATIO = 1e300  # of costs and regularisation, whose sums are numbers still
 AT_ONCE = 20_000_000  # entries of the kernel matrix scaled between two looks at interrupts: at most about 0.4 s
 PARALLEL_ENTRIES = 4_000_000  # entries of the kernel matrix from which on it is scaled in parallel
 
@@ -137,25 +146,30 @@ def sinkhorn(
         raise ValueError(f"reg: expected a regularisation up to {LARGEST_COST:g}, got {reg:g}")
     tol = _checks.number(tol, "tol", 0)
     max_iter = _checks.integer(max_iter, "max_iter", 1)
-    if np.ndim(a) > 1:
+    tolerance = mass_tolerance(a, b)
+    a = _checks.masses(a, "a", None)
+    if a.ndim > 1:
         for name, value in (("y", y), ("cost", cost)):
             if value is not None:
-                raise ValueError(f"{name}: expected x alone, coordinates along each axis, for masses on a grid")
-        return _on_grid(a, b, x, reg, metric, tol, max_iter, threads)
-    tolerance = mass_tolerance(a, b)
-    a = _checks.masses(a, "a")
-    b = _checks.masses(b, "b")
+                raise ValueError(
+                    f"{name}: expected x alone, coordinates along each axis, for masses on a grid, as those of a"
+                )
+        b = _checks.masses(b, "b", a.shape, hint=": the shape of a")
+        total = common_total(a, b, tolerance)
+        return _on_grid(a / total, b / b.sum(), total, x, reg, metric, tol, max_iter, threads)
+    a, b = _checks.masses(a, "a"), _checks.masses(b, "b", hint=": masses of points, as a")
     if cost is not None:
         if x is not None or y is not None:
-            raise ValueError("cost: expected either points or a cost matrix, got both")
+            raise ValueError("x, y, cost: expected either points or a cost matrix, got both")
         if metric is not None:
             raise ValueError("metric: expected either a metric or a cost matrix, got both")
         matrix = cost_matrix(cost, a, b)
     else:
-        matrix = check_costs(ground_costs(*points_of(a, b, x, y), find(metric).name))
+        matrix = check_costs(ground_costs(*points_of(a, b, x, y), find(metric).name), "x, y")
     total = common_total(a, b, tolerance)
     if matrix.max() == np.inf:  # refuses what leaves no plan, which the iteration would go after without end
         solve_matrix(a / total, b / b.sum(), np.where(matrix < np.inf, 0.0, np.inf), threads)
+    _check_size(reg, float(matrix.max(where=matrix < np.inf, initial=0.0)))
     rows, columns = np.flatnonzero(a), np.flatnonzero(b)
     reduced = matrix if rows.size == a.size and columns.size == b.size else matrix[np.ix_(rows, columns)]
     f, g, error, n_iter = _iterate(reduced, a[rows] / total, b[columns] / b.sum(), reg, tol, max_iter, threads)
@@ -166,9 +180,16 @@ def sinkhorn(
     if error > tol:  # what the iteration knows is the error before its last step
         error = float(np.abs(result.plan.sum(1) - a).sum() + np.abs(result.plan.sum(0) - b).sum()) / total
     costs = np.where(matrix < np.inf, matrix, 0.0)  # nothing is moved there
-    result = replace(result, value=float(np.vdot(result.plan, costs)), marginal_error=error, converged=error <= tol)
+    value = finite_value(float(np.vdot(result.plan, costs)))
+    result = replace(result, value=value, marginal_error=error, converged=error <= tol)
     _warn_unless_converged(result, tol)
     return result
+
+
+def _check_size(reg: float, largest: float) -> None:
+    """Refuse a regularisation that costs cannot be divided by."""
+    if largest > LARGEST_RATIO * reg:
+        raise ValueError(f"reg: expected at least {largest / LARGEST_RATIO:g} for costs up to {largest:g}, got {reg:g}")
 
 
 def _warn_unless_converged(result: SinkhornResult, tol: float) -> None:
@@ -182,8 +203,9 @@ def _warn_unless_converged(result: SinkhornResult, tol: float) -> None:
 
 
 def _on_grid(
-    a: ArrayLike,
-    b: ArrayLike,
+    p: Float,
+    q: Float,
+    total: float,
     coordinates: object,
     reg: float,
     metric: str | None,
@@ -191,22 +213,18 @@ def _on_grid(
     max_iter: int,
     threads: int | None,
 ) -> SinkhornResult:
-    """Masses of a grid's shape, in the log domain, one axis after another."""
-    tolerance = mass_tolerance(a, b)
-    a = _checks.masses(a, "a", np.shape(a))
-    b = _checks.masses(b, "b", a.shape)
-    if not isinstance(coordinates, Sequence) or len(coordinates) != a.ndim:
-        raise ValueError(f"x: expected the coordinates along each of the {a.ndim} axes of a")
-    along = [_checks.float_array(c, f"x[{k}]", (a.shape[k],)) for k, c in enumerate(coordinates)]
+    """Masses of a grid's shape, of sum one, in the log domain, one axis after another."""
+    if not isinstance(coordinates, Sequence) or len(coordinates) != p.ndim:
+        raise ValueError(f"x: expected the coordinates along each of the {p.ndim} axes of a")
+    along = [_checks.float_array(c, f"x[{k}]", (p.shape[k],)) for k, c in enumerate(coordinates)]
     row = find(metric, separable=True)
-    total = common_total(a, b, tolerance)
-    costs = [ground_costs(c[:, None], c[:, None], row.name) for c in along]
+    costs = [check_costs(ground_costs(c[:, None], c[:, None], row.name), "x") for c in along]
+    _check_size(reg, sum(float(c.max()) for c in costs))
     kernels = [-c / reg for c in costs]
-    p, q = a / total, b / b.sum()
     with np.errstate(divide="ignore"):
         log_p, log_q = np.log(p), np.log(q)
         weighted = [k + np.log(c) for k, c in zip(kernels, costs, strict=True)]
-    f, g = np.zeros(a.shape), np.zeros(a.shape)
+    f, g = np.zeros(p.shape), np.zeros(p.shape)
     error = np.inf
     n_iter = 0
     while n_iter < max_iter:
@@ -221,12 +239,12 @@ def _on_grid(
     if error > tol:
         error = float(np.abs(np.exp(f + _soft_transform(g, kernels, threads)) - p).sum())
     value = 0.0
-    for axis in range(a.ndim):
-        mixed = [weighted[k] if k == axis else kernels[k] for k in range(a.ndim)]
+    for axis in range(p.ndim):
+        mixed = [weighted[k] if k == axis else kernels[k] for k in range(p.ndim)]
         value += float(np.exp(f + _soft_transform(g, mixed, threads)).sum())
     points = np.stack([c.ravel() for c in np.meshgrid(*along, indexing="ij")], axis=1)
     result = SinkhornResult(
-        value * total,
+        finite_value(value * total),
         (reg * (f + np.log(total)), reg * g),
         error,
         n_iter,

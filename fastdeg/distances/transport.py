@@ -21,6 +21,7 @@ from fastdeg.distances.arguments import (
     check_costs,
     common_total,
     cost_matrix,
+    finite_value,
     mass_tolerance,
     points_of,
     warn_of_gap,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from scipy import sparse
 
+FOR_MORE_AXES = ": points are for emd, masses on a grid for emd_grid"
+POWERS = "x, y, p: expected distances whose powers are numbers, got a sum above 1.8e308"
 _Pairs = tuple[NDArray[np.int64], NDArray[np.int64], Float]
 _Points = Callable[[], tuple[Float, Float]]
 
@@ -173,7 +176,7 @@ def emd(
     b = _checks.masses(b, "b")
     if cost is not None:
         if x is not None or y is not None:
-            raise ValueError("cost: expected either points or a cost matrix, got both")
+            raise ValueError("x, y, cost: expected either points or a cost matrix, got both")
         if metric is not None:
             raise ValueError("metric: expected either a metric or a cost matrix, got both")
         return _by_matrix(a, b, cost_matrix(cost, a, b), tolerance, threads)
@@ -181,7 +184,7 @@ def emd(
     points = partial(_given, x, y)
     row = find(metric)
     if row.code is None:
-        costs = check_costs(ground_costs(x, y, row.name))
+        costs = check_costs(ground_costs(x, y, row.name), "x, y")
         return _by_matrix(a, b, costs, tolerance, threads, points)
     total = common_total(a, b, tolerance)
     unit = _unit(x, y)
@@ -212,26 +215,20 @@ def _check_costs(x: Float, y: Float, metric: Metric, log_unit: float) -> None:
     largest = float(ground_costs(low[None], high[None], metric.name)[0, 0])
     if largest > 0 and (log_cost := math.log(largest) + log_unit) > math.log(LARGEST_COST):
         got = f"10^{log_cost / math.log(10):.1f}"
-        raise ValueError(f"x: expected points with costs up to {LARGEST_COST:g} between them, got {got}")
+        raise ValueError(f"x, y: expected points with costs up to {LARGEST_COST:g} between them, got {got}")
 
 
 def _result(solution: Solution, total: float, factor: float, points: _Points | None) -> EMDResult:
     """Back from masses of sum one and from costs divided by the factor."""
     warn_of_gap(solution)
     return EMDResult(
-        _finite(solution.value * factor * total),
+        finite_value(solution.value * factor * total),
         (solution.u * factor, solution.v * factor),
         solution.gap * factor * total,
         solution.n_pivots,
         partial(_scaled, total, solution.sources, solution.sinks, solution.flows),
         points,
     )
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("a, b: expected masses and costs whose products are numbers, got a distance above 1.8e308")
-    return value
 
 
 def _scaled(total: float, sources: NDArray[np.int64], sinks: NDArray[np.int64], flows: Float) -> _Pairs:
@@ -306,7 +303,7 @@ def emd_grid(
         solution, tree = solve_grid(p, q, coordinates, threads)
         warn_of_gap(solution)
         return EMDResult(
-            _finite(solution.value * total),
+            finite_value(solution.value * total),
             (solution.u, solution.v),
             solution.gap * total,
             solution.n_pivots,
@@ -324,12 +321,12 @@ def _coordinates(spacing: object, shape: tuple[int, ...]) -> list[Float]:
     steps: list[object]
     if isinstance(spacing, Real):
         steps = [spacing] * len(shape)
-    elif not isinstance(spacing, Sequence | np.ndarray):
+    elif not isinstance(spacing, Sequence | np.ndarray) or getattr(spacing, "ndim", 1) == 0:
         raise TypeError(f"spacing: expected a number, or one entry per axis, got {type(spacing).__name__}")
     else:
+        if len(spacing) != len(shape):
+            raise ValueError(f"spacing: expected one entry per axis ({len(shape)}), got {len(spacing)}")
         steps = list(spacing)
-        if len(steps) != len(shape):
-            raise ValueError(f"spacing: expected one entry per axis ({len(shape)}), got {len(steps)}")
     coordinates: list[Float] = []
     for axis, (step, length) in enumerate(zip(steps, shape, strict=True)):
         name = f"spacing[{axis}]"
@@ -375,14 +372,8 @@ def emd_1d(
     >>> fd.emd_1d([0.0, 1.0], [1.0, 3.0])
     1.5
     """
-    for name, sample in (("x", x), ("y", y)):
-        if np.ndim(sample) == 2:
-            raise ValueError(
-                f"{name}: expected shape (n,), numbers on a line, got {np.shape(sample)}: points are "
-                "for emd, masses on a grid for emd_grid"
-            )
-    x = _checks.float_array(x, "x", ("n",))
-    y = _checks.float_array(y, "y", ("m",))
+    x = _checks.float_array(x, "x", ("n",), hint=FOR_MORE_AXES)
+    y = _checks.float_array(y, "y", ("m",), hint=FOR_MORE_AXES)
     for name, sample in (("x", x), ("y", y)):
         if sample.size == 0:
             raise ValueError(f"{name}: expected at least one number, got none")
@@ -390,8 +381,8 @@ def emd_1d(
     if a is None and b is None:  # masses counted in integers, which is exact
         common = math.gcd(x.size, y.size)
         a, b = np.full(x.size, y.size / common), np.full(y.size, x.size / common)
-        return _finite(emd_sorted(np.sort(x), np.sort(y), a, b, p) / x.size * common / y.size)
-    a = np.ones(x.size) if a is None else _checks.masses(a, "a", (x.size,))
-    b = np.ones(y.size) if b is None else _checks.masses(b, "b", (y.size,))
+        return finite_value(emd_sorted(np.sort(x), np.sort(y), a, b, p) / x.size * common / y.size, POWERS)
+    a = np.ones(x.size) if a is None else _checks.masses(a, "a", (x.size,), hint=": one for each number of x")
+    b = np.ones(y.size) if b is None else _checks.masses(b, "b", (y.size,), hint=": one for each number of y")
     order_x, order_y = np.argsort(x), np.argsort(y)
-    return _finite(emd_sorted(x[order_x], y[order_y], a[order_x] / a.sum(), b[order_y] / b.sum(), p))
+    return finite_value(emd_sorted(x[order_x], y[order_y], a[order_x] / a.sum(), b[order_y] / b.sum(), p), POWERS)

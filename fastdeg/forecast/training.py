@@ -163,7 +163,7 @@ class TrainingForecast(BaseEstimator):
         _checks.progress(progress)
         pieces = pieces_of(self._gray(clean_images), self.scale)
         draws = [groups.draw(self.bins, k) for k in range(groups.n_groups)]
-        seed = _checks.integer(self.random_state, "random_state", 0)
+        seed = _checks.integer(self.random_state, "random_state", 0, any_size=True)
         moments = accumulate(pieces, draws, corrupt, self.scale, seed, threads=threads, progress=progress)
         self._set(moments, groups, len(clean_images))
         return self
@@ -198,6 +198,8 @@ class TrainingForecast(BaseEstimator):
         prior: BinnedDistribution | None = None,
     ) -> list[Gain]:
         """Return `gain` for each of several distributions; training on the prior is forecast once."""
+        if not isinstance(distributions, Sequence):
+            raise TypeError(f"distributions: expected a sequence of them, got {_checks.shown(distributions)}")
         broad = BinnedDistribution.uniform(self.bins) if prior is None else prior
         weights = np.stack([self._pmf(target, "target"), self._pmf(broad, "prior")])
         accuracy = self._psnr(np.stack([weights[1], *(self._pmf(p, "p") for p in distributions)]))

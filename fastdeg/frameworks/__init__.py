@@ -6,10 +6,10 @@ One table of dialects, one file each in `fastdeg.frameworks.dialects`; `register
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from fastdeg._checks import choice
+from fastdeg._files import path_of
 from fastdeg.degradations import History, as_history
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.frameworks.comparison import Audit, compare
@@ -65,6 +65,8 @@ def register(dialect: Dialect) -> Dialect:
 
 def unregister(dialect: Dialect) -> None:
     """Take out a dialect that `register` added."""
+    if not any(dialect is one for one in _added):
+        raise ValueError("dialect: expected one that register added")
     _added.remove(dialect)
 
 
@@ -118,7 +120,7 @@ def read(path: str | os.PathLike[str], *, framework: str | None = None) -> Optio
     array([0.5, 0.5, 0. , 0. , 0. ])
     """
     table = dialects()
-    path = Path(path)
+    path = path_of(path)
     if framework is not None:
         choice(framework, "framework", tuple(table))
     own = {dialect.suffix for dialect in table.values()} - PARSED  # of dialects that parse their files themselves

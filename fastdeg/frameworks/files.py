@@ -36,12 +36,16 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def read_text(path: Path) -> str:
     """Return the text of a file of moderate size."""
+    if path.is_dir():
+        raise ValueError(f"{path}: expected a file of options, got a folder")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of options")
     if (size := path.stat().st_size) > MOST_BYTES:
         raise ValueError(f"{path}: expected a file of options of at most {MOST_BYTES:,} bytes, got {size:,}")
     try:
         return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: expected a text file of options, got other bytes") from None
 

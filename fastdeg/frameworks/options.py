@@ -118,6 +118,7 @@ class Options(ByValue):
         """Return n draws of the composed effects over the axes of the bins' space, shape (n, d); not clipped to it."""
         space = registry.space_of(bins, "bins", own_pipeline=False)
         n, rng = _checks.integer(n, "n", 1), _checks.generator(rng)
+        _checks.memory(16.0 * n * space.ndim, "n")
         if self.products is not None:
             return _columns(_draw_products(self.products, space.names, n, rng), space, n)
         return _columns(chains.draw(self.chain, n, rng), space, n)

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdeg._checks import array_of, memory, shown
 from fastdeg._threads import ordered_map
 from fastdeg._types import ByValue
 from fastdeg.degradations.pixels import check_image
@@ -53,6 +54,9 @@ class DescribedImages(ByValue):
 
     def of(self, which: NDArray[np.bool_]) -> DescribedImages:
         """Return some of the images, described."""
+        which = array_of(which, "which")
+        if which.dtype != np.bool_ or which.shape != (self.n_images,):
+            raise ValueError(f"which: expected {self.n_images} of True and False, got {shown(which)}")
         rows, number = which[self.owners], np.cumsum(which) - 1
         return DescribedImages(self.features[rows], number[self.owners[rows]], int(which.sum()), self.described_by)
 
@@ -125,6 +129,8 @@ def image_list(images: Any, name: str) -> list[Any]:
         raise TypeError(
             f"{name}: expected a sequence of images, got the path {str(images)!r}; read_images reads folders"
         )
+    if isinstance(images, np.ndarray):
+        memory(4.0 * images.size, name)  # of what is broadcast
     try:
         pictures = list(images)
     except TypeError:

@@ -145,7 +145,7 @@ class DegradationEstimator(FittedLikelihood):
         images = checked_clean_images(
             image_list(clean_images, "clean_images"), recipe.strongest_downsampling(self._space)
         )
-        seeds = np.random.SeedSequence(integer(self.random_state, "random_state", 0)).spawn(2)
+        seeds = np.random.SeedSequence(integer(self.random_state, "random_state", 0, any_size=True)).spawn(2)
         synthetic = synthesize(
             images, partial(drawn_over, self._space), recipe, integer(self.n_samples, "n_samples", 50), seeds[0],
             threads=threads, progress=progress,
@@ -267,7 +267,7 @@ class DegradationEstimator(FittedLikelihood):
         """Return how wide the intervals would be with other numbers of reference images like these."""
         summaries = self._with_a_say(images, keep_outside)
         return uncertainty.reference_counts(
-            self._with_shared_errors(summaries), self.bins, self._prior(), [integer(c, "counts", 1) for c in counts],
+            self._with_shared_errors(summaries), self.bins, self._prior(), counts,
             integer(n_resamples, "n_resamples", 2), number(level, "level", 0, 1), self._rng(random_state),
         )  # fmt: skip
 

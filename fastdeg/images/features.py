@@ -9,12 +9,14 @@ detail is around each place, from the smoothest on, tells the one from the other
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdeg._checks import integer, shown
 from fastdeg._types import Float
 from fastdeg.degradations.pixels import check_image, to_float, to_uint8
 from fastdeg.images.structure import N_STATISTICS as N_STRUCTURE_STATISTICS
@@ -96,7 +98,10 @@ def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArr
     >>> dct_features(np.zeros((64, 48), dtype=np.uint8)).shape
     (976,)
     """
-    return luma_features(luma(image)[None], offset)[0]
+    if not isinstance(offset, Sequence | np.ndarray) or getattr(offset, "ndim", 1) != 1 or len(offset) != 2:
+        raise TypeError(f"offset: expected two integers from 0 to 7, got {shown(offset)}")
+    top, left = (integer(start, "offset", 0, BLOCK - 1) for start in offset)
+    return luma_features(luma(image)[None], (top, left))[0]
 
 
 def luma(image: ArrayLike, name: str = "image") -> NDArray[np.float32]:

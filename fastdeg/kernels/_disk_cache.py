@@ -1,7 +1,11 @@
-"""Numba's cache on disk, whose troubles never end a computation: one note, and on without it."""
+"""Numba's cache on disk, whose troubles never end a computation: one note, and on without it.
+
+Where it does not have a kernel yet, a line of the log ``fastdeg`` tells what the wait is for.
+"""
 
 from __future__ import annotations
 
+import logging
 import warnings
 from contextlib import suppress
 from types import FunctionType
@@ -10,19 +14,23 @@ from typing import Any
 from numba.core.caching import FunctionCache
 
 _told = False
+_announced = False
 
 
 class _ForgivingCache(FunctionCache):
     """What cannot be read is replaced, what cannot be written is left."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        loaded = None
         try:
-            return super().load_overload(sig, target_context)
+            loaded = super().load_overload(sig, target_context)
         except Exception as error:  # whatever a damaged file makes of pickle and LLVM, or a folder of its permissions
             _tell(error, str(self.cache_path))
             with suppress(Exception):
                 self.flush()  # an empty index: the kernel is compiled and saved anew
-            return None
+        if loaded is None:
+            _announce(str(self.cache_path))
+        return loaded
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:
@@ -39,6 +47,23 @@ def keep_on_disk(compiled: Any, function: FunctionType) -> None:
         compiled._cache = _ForgivingCache(function)
     except Exception as error:  # no folder can be written, say
         _tell(error, "NUMBA_CACHE_DIR is a folder that can be written")
+
+
+def expect_compiling() -> None:
+    """Leave the line of the log out from now on: who calls says it in other words, or was asked to compile."""
+    global _announced
+    _announced = True
+
+
+def _announce(folder: str) -> None:
+    """Tell once in a process that a kernel is compiled."""
+    if not _announced:
+        expect_compiling()
+        logging.getLogger("fastdeg").warning(
+            "fastdeg compiles what is called for the first time: seconds, for crafting up to a minute; "
+            "fd.warmup() does so ahead of time, and the result is kept in %s",
+            folder,
+        )
 
 
 def _tell(error: Exception, where: str) -> None:

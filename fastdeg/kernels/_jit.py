@@ -19,6 +19,7 @@ import numpy as np
 
 from fastdeg import __version__
 from fastdeg._threads import numba_threads, thread_count
+from fastdeg.kernels._disk_cache import expect_compiling as expect_compiling
 from fastdeg.kernels._disk_cache import keep_on_disk
 
 # Accuracy-neutral subset of fastmath for reductions: NaN and infinity keep their meaning.

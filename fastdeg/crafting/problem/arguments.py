@@ -157,7 +157,7 @@ def _bounds(lower: ArrayLike | None, upper: ArrayLike | None, prior: Float) -> t
 
 
 def _bound(value: ArrayLike, name: str, n_bins: int) -> Float:
-    array = _checks.unmasked(value, name)
+    array = _checks.array_of(value, name)
     if array.ndim == 0:
         return np.full(n_bins, _checks.number(array.item(), name))
     return _checks.float_array(array, name, (n_bins,))

@@ -44,7 +44,7 @@ def low_size(shape: tuple[int, ...], settings: Settings) -> tuple[int, int]:
     height, width = (int(side / factor) for side in shape[:2])
     if min(height, width) < 1:
         size = f"{shape[1]} × {shape[0]}"
-        raise ValueError(f"image: expected sides of at least {factor:g} pixels to shrink by {factor:g}, got {size}")
+        raise ValueError(f"image: expected sides of at least {factor:g} pixels, the downsampling factor, got {size}")
     return height, width
 
 

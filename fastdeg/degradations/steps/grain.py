@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from fastdeg.degradations.pixels import Image
 from fastdeg.degradations.step import Parameter, Settings, Stage, Step
-from fastdeg.degradations.steps.noise import correlated, cut
+from fastdeg.degradations.steps.noise import STRONGEST, correlated, cut
 
-SIGMA = Parameter("grain_sigma", "standard deviation of a grain that is the same in all channels", unit="of 255")
+MEANING = "standard deviation of a grain that is the same in all channels"
+SIGMA = Parameter("grain_sigma", MEANING, 0, STRONGEST, "of 255")
 SIZE = Parameter("grain_size", "standard deviation of the blur that makes it of white noise", 0.1, 20, "px", 1.0)
 
 

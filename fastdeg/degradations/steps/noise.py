@@ -10,8 +10,10 @@ from fastdeg._checks import generator
 from fastdeg.degradations.pixels import Image, to_float
 from fastdeg.degradations.step import Option, Parameter, Settings, Stage, Step
 
-SCALE = Parameter("poisson_scale", "shot noise of variance `poisson_scale · level`", unit="levels")
-SIGMA = Parameter("noise_sigma", "standard deviation of Gaussian noise", unit="of 255")
+STRONGEST = 1e4  # grey levels: nothing is left of an image
+FAINTEST = 1e-12  # whose noise float32 does not see
+SCALE = Parameter("poisson_scale", "shot noise of variance `poisson_scale · level`", 0, STRONGEST, "levels")
+SIGMA = Parameter("noise_sigma", "standard deviation of Gaussian noise", 0, STRONGEST, "of 255")
 SIGNAL_MEANING = "share of its variance that grows with the level, as if it were Poisson's; the same at level 128"
 SIGNAL = Parameter("noise_signal", SIGNAL_MEANING, 0, 1)
 GRAIN = Parameter("noise_grain", "standard deviation of a blur of the noise, which keeps its strength", 0, 20, "px")
@@ -62,7 +64,7 @@ def correlated(sample: Image, sigma: float) -> Image:
 
 def _poisson(x: Image, settings: Settings, rng: np.random.Generator) -> Image:
     scale, noise = SCALE.check(settings["poisson_scale"]), NOISE.of(settings)
-    if scale == 0:
+    if scale < FAINTEST:
         return x
     level = x @ LUMA if noise == "gray" and x.ndim == 3 else x
     level = np.maximum(level, 0)

@@ -21,7 +21,9 @@ from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from fastdeg._checks import integer
+from fastdeg._checks import flag, integer, iterable
+from fastdeg._checks import progress as check_progress
+from fastdeg._files import path_of
 from fastdeg._types import ByValue, Progress
 
 PathLike = str | os.PathLike[str]
@@ -39,6 +41,7 @@ FORMATS: dict[str, tuple[tuple[bytes, ...], Any, tuple[str, ...]]] = {
     "PNM": ((b"P5", b"P6"), PpmImageFile, (".ppm", ".pgm", ".pnm")),
 }
 IMAGE_SUFFIXES = frozenset(suffix for _, _, suffixes in FORMATS.values() for suffix in suffixes)
+OF_SYSTEMS = ("thumbs.db", "desktop.ini")  # files that nobody misses
 
 ORIENTATION = 0x0112  # tag of EXIF
 TURNS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {  # by the tag's value; 1 is upright
@@ -89,10 +92,13 @@ class ImageCollection(ByValue):
     files : tuple of ImageFile
     skipped : tuple of ImageError
         Files that could not be used (only where ``skip_bad``).
+    left_out : str
+        How many sub-folders and files that are no images lie beside them, in words; "" where there are none.
     """
 
     files: tuple[ImageFile, ...]
     skipped: tuple[ImageError, ...] = ()
+    left_out: str = ""
 
     @property
     def images(self) -> list[NDArray[np.uint8]]:
@@ -112,9 +118,10 @@ class ImageCollection(ByValue):
 
     @property
     def notes(self) -> list[str]:
-        """One line per file that was converted, and per file that was skipped."""
+        """One line per file that was converted, per file that was skipped, and on what lies beside them."""
         converted = [f"{file.path}: {note}" for file in self.files for note in file.notes]
-        return converted + [f"skipped {error}" for error in self.skipped]
+        skipped = [f"skipped {error}" for error in self.skipped]
+        return converted + skipped + [self.left_out] * bool(self.left_out)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -136,7 +143,8 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = 
     ImageError (a ValueError)
         Where it is no usable image; the message names the file and the reason.
     """
-    path = Path(path)
+    path = path_of(path)
+    max_pixels, min_side = integer(max_pixels, "max_pixels", 1), integer(min_side, "min_side", 1)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir():
@@ -151,7 +159,7 @@ def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = 
     if name is None:
         raise ImageError(path, f"is no {', '.join(FORMATS)} image")
     try:
-        return _read(path, data, name, max_pixels, integer(min_side, "min_side", 1))
+        return _read(path, data, name, max_pixels, min_side)
     except ImageError:
         raise
     except Exception as error:  # the decoders raise many kinds
@@ -227,7 +235,7 @@ def list_images(folder: PathLike) -> list[Path]:
     NotADirectoryError
         Where it is a file.
     """
-    folder = Path(folder)
+    folder = path_of(folder, "folder")
     if not folder.exists():
         raise FileNotFoundError(f"{folder}: no such folder")
     if not folder.is_dir():
@@ -279,11 +287,15 @@ def read_images(
         ...
     FileNotFoundError: no/such/folder: no such folder
     """
-    paths = list_images(source) if isinstance(source, str | os.PathLike) else [Path(p) for p in source]
+    folder = isinstance(source, str | os.PathLike)
+    files_of = () if folder else iterable(source, "source", "a folder, or paths of files")
+    paths = list_images(source) if folder else [path_of(path, "source") for path in files_of]
     if not paths:
         raise ValueError("source: expected at least one image file, got an empty list")
     if max_images is not None and len(paths) > integer(max_images, "max_images", 1):
         paths = [paths[i] for i in np.linspace(0, len(paths) - 1, max_images).round().astype(int)]
+    flag(skip_bad, "skip_bad")
+    check_progress(progress)
     files: list[ImageFile] = []
     bad: list[ImageError] = []
     for i, path in enumerate(paths):
@@ -299,7 +311,17 @@ def read_images(
             progress((i + 1) / len(paths), "reading images")
     if bad and (not skip_bad or not files):
         raise ImageError(bad[0].path, bad[0].reason + _others(bad, bool(files)))
-    return ImageCollection(tuple(files), tuple(bad))
+    return ImageCollection(tuple(files), tuple(bad), _left_out(path_of(source, "source")) if folder else "")
+
+
+def _left_out(folder: Path) -> str:
+    """Return what of a folder is not looked at, in words."""
+    entries = [p for p in folder.iterdir() if not p.name.startswith(".") and p.name.lower() not in OF_SYSTEMS]
+    n_folders = sum(p.is_dir() for p in entries)
+    n_others = sum(p.suffix.lower() not in IMAGE_SUFFIXES for p in entries if not p.is_dir())
+    counts = {"sub-folders": n_folders, "files that are no images": n_others}
+    told = " and ".join(f"{what} ({n})" for what, n in counts.items() if n)
+    return f"{folder}: left out {told}" if told else ""
 
 
 def _others(bad: Sequence[ImageError], some_good: bool) -> str:

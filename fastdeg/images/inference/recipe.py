@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg._checks import choice, integer, number
+from fastdeg._checks import choice, integer, memory, number
 from fastdeg.bins import Bins
 from fastdeg.degradations.chain import Degradation, checked_history, fixed_parameters
 from fastdeg.degradations.history import Drawn, History
@@ -91,6 +91,7 @@ def recipe_of(
         factor = DEFAULT_FACTOR
     fixed = fixed_parameters(names, factor, degrade)
     size = integer(patch_size, "patch_size", 16) // 8 * 8
+    memory(48.0 * size**2, "patch_size")  # of the noise that is cut from
     best = None
     if "jpeg_quality" in names and degrade is None and features is None:
         best = space.axes[names.index("jpeg_quality")].high

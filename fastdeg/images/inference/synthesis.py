@@ -11,13 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._checks import memory
 from fastdeg._threads import ordered_map
 from fastdeg._types import Float, Progress
 from fastdeg.degradations.chain import corrupt, with_size
 from fastdeg.degradations.fast import corrupted_variants, in_tones, noise_pool, shrink_at_once, shrink_by_area
 from fastdeg.degradations.pixels import check_image, to_float, to_uint8
 from fastdeg.degradations.registry import halves
-from fastdeg.images.features import MANY_IMAGES, further_features, luma, luma_features, luma_plane
+from fastdeg.images.features import MANY_IMAGES, N_FEATURES, further_features, luma, luma_features, luma_plane
 from fastdeg.images.inference.photo_priors import PARTLY, out_of_focus
 from fastdeg.images.inference.recipe import Embedding, Recipe
 from fastdeg.space import DegradationSpace
@@ -78,6 +79,7 @@ def synthesize(
 
     The result does not depend on the number of threads: each piece of work has its own seed.
     """
+    memory(8.0 * N_FEATURES * n_samples, "n_samples")  # of features, of which there are two copies
     pieces = pieces_of(images)
     variants = VARIANTS if recipe.degrade is None and not _after_downsampling().isdisjoint(recipe.names) else 1
     # of few photographs this made the blur, and the test of what is outside, worse

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 from scipy.special import ndtr
 from scipy.stats import binom, false_discovery_control
 
+from fastdeg._checks import flag, index_array, integer, memory
 from fastdeg._types import Float
 from fastdeg.bins import Bins, GridBins
 from fastdeg.images.inference.bin_nodes import BinNodes
@@ -50,7 +51,7 @@ def with_a_say(p_values: Float, level: float, keep_outside: bool) -> NDArray[np.
     nothing.
     """
     outside = (p_values <= level) & (false_discovery_control(p_values) <= FALSE_DISCOVERIES)
-    return ~outside | keep_outside | outside.all()
+    return ~outside | flag(keep_outside, "keep_outside") | outside.all()
 
 
 def bootstrap(
@@ -79,15 +80,18 @@ def reference_counts(
     log_likelihoods: Sequence[Callable[[], Float]],
     bins: Bins,
     prior: Float,
-    counts: Sequence[int],
+    counts: ArrayLike,
     n_resamples: int,
     level: float,
     rng: np.random.Generator,
 ) -> ReferenceCounts:
     """Return the mean interval width of each axis' marginal, for resamples of each size; see `bootstrap`."""
-    replicates = _replicates(log_likelihoods, counts, bins, prior, n_resamples, rng)
+    sizes = index_array(counts, "counts", ("k",))
+    if sizes.min(initial=1) < 1:
+        raise ValueError(f"counts: expected numbers of images >= 1, got {sizes.min()}")
+    replicates = _replicates(log_likelihoods, sizes.tolist(), bins, prior, n_resamples, rng)
     widths = [[(high - low).mean() for low, high in _intervals(weights, bins, level)] for weights in replicates]
-    return ReferenceCounts(np.asarray(counts), np.array(widths).reshape(len(counts), len(bins.names)), bins.names)
+    return ReferenceCounts(sizes, np.array(widths).reshape(len(sizes), len(bins.names)), bins.names)
 
 
 def _replicates(
@@ -99,6 +103,7 @@ def _replicates(
     rng: np.random.Generator,
 ) -> list[Float]:
     """Return the mixture weights of resamples of each size, (n_resamples, N); None: as many as there are images."""
+    memory(8.0 * n_resamples * bins.n_bins * len(sizes), "n_resamples")
     drawn: list[Float] = []
     weights = [np.empty((n_resamples, bins.n_bins)) for _ in sizes]
     for k, log_likelihood in enumerate(log_likelihoods[:n_resamples]):
@@ -123,6 +128,7 @@ def identifiability(
 
     points: of the whole space, from which one photo's parameters are predicted.
     """
+    max_pairs = integer(max_pairs, "max_pairs", 0)
     assert bins.space is not None
     centers = bins.standardized_centers()
     mean = nodes.means(likelihood.mean(nodes.points))

@@ -151,6 +151,16 @@ def _centre(column, count, shares):
     return shift, residual
 
 
+@kernel
+def _drop_negative(scatter):
+    """Where rounding left less than nothing of a variance, nothing varies along the axis."""
+    for j in range(scatter.shape[0]):
+        if scatter[j, j] < 0.0:
+            for k in range(scatter.shape[0]):
+                scatter[j, k] = 0.0
+                scatter[k, j] = 0.0
+
+
 @kernel(inline="always")
 def _range_moments(x, weights, begin, end, mean, residual, scatter):
     """Moments of the rows begin..end, block after block; returns their weight."""
@@ -184,7 +194,7 @@ def _range_moments(x, weights, begin, end, mean, residual, scatter):
         for j in range(n_axes):
             for k in range(j + 1):
                 block_scatter[j, k] -= block_total * block_residual[j] * block_residual[k]
-            block_scatter[j, j] = max(block_scatter[j, j], 0.0)
+        _drop_negative(block_scatter)
         total = merge_into(total, mean, residual, scatter, block_total, block_mean, block_residual, block_scatter)
     return total
 
@@ -306,6 +316,7 @@ def label_moments(x, weights, labels, label_weights, means, residuals, scatters)
                 scatters[label, j, k] = value
                 scatters[label, k, j] = value
                 position += 1
+        _drop_negative(scatters[label])
         if weight > 0.0:
             for j in range(n_axes):
                 residuals[label, j] = products[0, label, j] / weight
