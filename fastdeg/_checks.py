@@ -271,7 +271,7 @@ def iterable(value: Any, name: str, of: str) -> Iterable[Any]:
     try:
         iter(value)
     except TypeError:
-        raise TypeError(f"{name}: expected {of}, got {type(value).__name__}") from None
+        raise TypeError(f"{name}: expected {of}, got {shown(value)}") from None
     return value
 
 

@@ -77,7 +77,7 @@ def test_axes_cannot_be_edited_behind_the_spaces_back():
 
 
 def test_one_axis_has_to_be_in_a_list():
-    with pytest.raises(TypeError, match="axes: expected a sequence of Axis objects, got NoneType"):
+    with pytest.raises(TypeError, match="axes: expected a sequence of Axis objects, got None"):
         fd.DegradationSpace(None)
     with pytest.raises(TypeError, match="axes: expected a sequence of Axis objects, got a single Axis"):
         fd.DegradationSpace(fd.Axis.regular("noise_sigma", 0, 50, 5))

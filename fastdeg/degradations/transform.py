@@ -160,7 +160,7 @@ class DegradationTransform:
         """
         if index is not None:
             epoch = self.epoch if epoch is None else integer(epoch, "epoch", 0, MOST_EPOCHS)
-            rng = self._streams.of_item(epoch, integer(index, "index", 0))
+            rng = self._streams.of_item(epoch, integer(index, "index", 0, any_size=True))
         elif epoch is not None:
             raise ValueError(f"epoch: expected an index beside it, got {epoch} alone; set_epoch sets it for all calls")
         else:

@@ -20,6 +20,7 @@ from fastdeg.distribution import BinnedDistribution
 from fastdeg.transport.metrics import find
 
 LARGEST_MOMENT = 1e75  # its fourth power is a number still
+LARGEST_WEIGHT = 1e100  # of a term of the objective
 FORBIDDEN = 1e4  # cost of a forbidden pair, over the largest cost of the others
 
 
@@ -81,8 +82,8 @@ def build(
         raise TypeError(f"prior: expected a BinnedDistribution or None, got {type(prior).__name__}")
     if prior.bins != target.bins:
         raise ValueError("prior: expected the bins of the target, got other ones")
-    wasserstein_weight = _checks.number(wasserstein_weight, "wasserstein_weight", 0)
-    frechet_weight = _checks.number(frechet_weight, "frechet_weight", 0)
+    wasserstein_weight = _checks.number(wasserstein_weight, "wasserstein_weight", 0, LARGEST_WEIGHT)
+    frechet_weight = _checks.number(frechet_weight, "frechet_weight", 0, LARGEST_WEIGHT)
     low, high = _bounds(lower, upper, prior.pmf)
     forbidden = np.inf
     if cost is not None:

@@ -224,7 +224,7 @@ def checked_clean_images(images: Sequence[Any], factor: float) -> list[NDArray[A
     for i, image in enumerate(checked):
         if min(image.shape[:2]) < least:
             raise ValueError(
-                f"clean_images[{i}]: expected sides of at least {least} pixels to downsample by {factor:g}, "
+                f"clean_images[{i}]: expected sides of at least {least:.12g} pixels for a downsampling by {factor:g}, "
                 f"got {image.shape[1]} × {image.shape[0]}"
             )
     return checked
