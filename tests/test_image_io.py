@@ -196,7 +196,7 @@ def test_folders(tmp_path, photo):
     assert [p.name for p in list_images(tmp_path)] == ["a.PNG", "b.png"]
     read = read_images(tmp_path)
     assert [image.shape for image in read.images] == [(20, 60, 3), (40, 60, 3)]
-    assert read.notes == []
+    assert read.notes == [f"{tmp_path}: left out sub-folders (1) and files that are no images (1)"]
     with pytest.raises(NotADirectoryError, match="expected a folder"):
         read_images(tmp_path / "b.png")
     with pytest.raises(FileNotFoundError, match=r"c\.png: no such file"):
