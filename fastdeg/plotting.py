@@ -9,7 +9,6 @@ import base64
 import html
 import io
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,7 +126,7 @@ def _chosen_axes(bins: Bins, axis: Any) -> list[int]:
     found = []
     for name in names:
         position = list(bins.names).index(name) if isinstance(name, str) and name in bins.names else name
-        if not isinstance(position, Integral) or isinstance(position, bool) or not 0 <= position < bins.ndim:
+        if not isinstance(position, int | np.integer) or isinstance(position, bool) or not 0 <= position < bins.ndim:
             raise ValueError(f"axis: expected names of {bins.names} or their positions, got {shown(name)}")
         found.append(int(position))
     if not found or len(set(found)) < len(found):

@@ -287,9 +287,11 @@ def read_images(
         ...
     FileNotFoundError: no/such/folder: no such folder
     """
-    folder = isinstance(source, str | os.PathLike)
-    files_of = () if folder else iterable(source, "source", "a folder, or paths of files")
-    paths = list_images(source) if folder else [path_of(path, "source") for path in files_of]
+    if isinstance(source, str | os.PathLike):
+        paths, left_out = list_images(source), _left_out(path_of(source, "source"))
+    else:
+        files_of = iterable(source, "source", "a folder, or paths of files")
+        paths, left_out = [path_of(path, "source") for path in files_of], ""
     if not paths:
         raise ValueError("source: expected at least one image file, got an empty list")
     if max_images is not None and len(paths) > integer(max_images, "max_images", 1):
@@ -311,7 +313,7 @@ def read_images(
             progress((i + 1) / len(paths), "reading images")
     if bad and (not skip_bad or not files):
         raise ImageError(bad[0].path, bad[0].reason + _others(bad, bool(files)))
-    return ImageCollection(tuple(files), tuple(bad), _left_out(path_of(source, "source")) if folder else "")
+    return ImageCollection(tuple(files), tuple(bad), left_out)
 
 
 def _left_out(folder: Path) -> str:
