@@ -1,5 +1,6 @@
 """The one jit decorator: twins, threads, forks, and a disk cache that never serves stale code."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import numba
 import numpy as np
 import pytest
 from numba import prange
+from numba.core import event
 
 from fastdeg._threads import thread_count
 from fastdeg.kernels._jit import kernel, parallel_kernel
@@ -47,6 +49,40 @@ def test_threads_are_restored_to_the_callers_setting():
         assert numba.get_num_threads() == 1
     finally:
         numba.set_num_threads(before)
+
+
+class CollectorSeen(event.Listener):
+    """Whether the garbage collector was on at each step of a compilation."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_start(self, told):
+        self.seen.append(gc.isenabled())
+
+    def on_end(self, told):
+        self.seen.append(gc.isenabled())
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+@pytest.mark.parametrize("package", ["fastdeg", "users"])
+def test_the_garbage_collector_waits_while_our_kernels_are_compiled(package, was_on, monkeypatch):
+    def added(x):
+        return x + 1
+
+    monkeypatch.setenv("FASTDEG_NO_CACHE", "1")
+    added.__module__ = f"{package}.added"
+    looking = CollectorSeen()
+    event.register("numba:run_pass", looking)
+    try:
+        if not was_on:
+            gc.disable()
+        assert kernel(added)(1) == 2
+        assert gc.isenabled() == was_on
+    finally:
+        gc.enable()
+        event.unregister("numba:run_pass", looking)
+    assert set(looking.seen) == {was_on and package == "users"}
 
 
 def test_an_error_in_the_kernel_restores_the_threads():

@@ -17,6 +17,7 @@ import numba
 import numba.extending
 import numpy as np
 
+import fastdeg.kernels._collector  # noqa: F401 - looks after the garbage collector from now on
 from fastdeg import __version__
 from fastdeg._threads import numba_threads, thread_count
 from fastdeg.kernels._disk_cache import expect_compiling as expect_compiling
