@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg._checks import array_of, memory, shown
 from fastdeg._threads import ordered_map
-from fastdeg._types import ByValue
+from fastdeg._types import ByValue, Float
 from fastdeg.degradations.pixels import check_image
 from fastdeg.images.features import (
     at_least_smallest,
@@ -22,7 +22,7 @@ from fastdeg.images.features import (
     luma_features,
     luma_plane,
 )
-from fastdeg.images.files.read import read_image
+from fastdeg.images.files.read import ImageFile, read_image
 from fastdeg.images.inference.recipe import Embedding, Recipe
 from fastdeg.images.inference.synthesis import Described, embedded, patches_of
 
@@ -39,15 +39,18 @@ class DescribedImages(ByValue):
         Which image each patch is of.
     n_images : int
     described_by : tuple
-        Side of the patches, whether they lie on the JPEG grid of each image, whether directions, and what a
+        Side of the patches, whether they lie on the JPEG grid of each image, upright, whether directions, and what a
         history needs, are described too, and the embedding, None for the built-in one: estimators that agree in these
         share descriptions.
+    qualities : ndarray, shape (n_images,)
+        The JPEG quality that each image's file tells of itself, NaN where it tells none.
     """
 
     features: NDArray[np.float32]
     owners: NDArray[np.int64]
     n_images: int
-    described_by: tuple[int, bool, bool, bool, Embedding | None]
+    described_by: tuple[int, bool, bool, bool, bool, Embedding | None]
+    qualities: Float
 
     def __len__(self) -> int:
         return self.n_images
@@ -58,7 +61,8 @@ class DescribedImages(ByValue):
         if which.dtype != np.bool_ or which.shape != (self.n_images,):
             raise ValueError(f"which: expected {self.n_images} of True and False, got {shown(which)}")
         rows, number = which[self.owners], np.cumsum(which) - 1
-        return DescribedImages(self.features[rows], number[self.owners[rows]], int(which.sum()), self.described_by)
+        owners, qualities = number[self.owners[rows]], self.qualities[which]
+        return DescribedImages(self.features[rows], owners, int(which.sum()), self.described_by, qualities)
 
     def __repr__(self) -> str:
         return f"DescribedImages({self.n_images} images, {len(self.owners)} patches)"
@@ -66,7 +70,7 @@ class DescribedImages(ByValue):
 
 PIECE = 500  # images of which the features of all patches are held at a time, where summaries are all that is wanted
 
-Images: TypeAlias = Sequence[ArrayLike | str | os.PathLike[str]] | DescribedImages
+Images: TypeAlias = Iterable[ArrayLike | str | os.PathLike[str]] | DescribedImages
 
 
 def in_pieces(images: Images, recipe: Recipe) -> Iterator[DescribedImages]:
@@ -84,7 +88,8 @@ def described(images: Images, recipe: Recipe, first: int = 0) -> DescribedImages
 
     Paths are read where they are described, one by one. Messages call the first image by the number given.
     """
-    by = (recipe.patch_size, "jpeg_quality" in recipe.names, recipe.directions, bool(recipe.history), recipe.embed)
+    axes = "jpeg_quality" in recipe.names, recipe.upright, recipe.directions
+    by = (recipe.patch_size, *axes, bool(recipe.history), recipe.embed)
     if isinstance(images, DescribedImages):
         if images.described_by != by:
             raise ValueError("images: described by an estimator with another patch_size, features or JPEG axis")
@@ -92,31 +97,38 @@ def described(images: Images, recipe: Recipe, first: int = 0) -> DescribedImages
     pictures = image_list(images, "images")
     parts: list[Any] = []
     owners: list[int] = []
-    for i, own in enumerate(ordered_map(_described_image, enumerate(pictures, first), recipe)):
+    qualities = np.full(len(pictures), np.nan)
+    for i, (own, quality) in enumerate(ordered_map(_described_image, enumerate(pictures, first), recipe)):
         parts += list(own) if recipe.embed is not None else [own]
         owners += [i] * len(own)
+        qualities[i] = np.nan if quality is None else quality
     features = embedded(recipe.embed, parts) if recipe.embed is not None else np.concatenate(parts)
-    return DescribedImages(features, np.array(owners), len(pictures), by)
+    return DescribedImages(features, np.array(owners), len(pictures), by, qualities)
 
 
-def _described_image(numbered: tuple[int, Any], recipe: Recipe) -> Described:
-    """Return the patches of one image to be embedded, or their features."""
+def _described_image(numbered: tuple[int, Any], recipe: Recipe) -> tuple[Described, int | None]:
+    """Return the patches of one image to be embedded, or their features and the JPEG quality that its file tells."""
     i, image = numbered
     if isinstance(image, str | os.PathLike):
-        image = read_image(image).pixels
-    x = check_image(image, f"images[{i}]")
+        image = read_image(image)
     if recipe.embed is not None:
-        return patches_of(x, recipe.patch_size)
+        return patches_of(check_image(image, f"images[{i}]"), recipe.patch_size), None
+    quality, searched = None, "jpeg_quality" in recipe.names
+    if isinstance(image, ImageFile) and image.jpeg is not None:
+        quality = image.jpeg.quality
+        if image.orientation == 1 or not recipe.upright:  # in a turned picture grid and tables are turned too
+            image, searched = image.stored_pixels, searched and quality is None
+    x = check_image(image, f"images[{i}]")
     pixels = at_least_smallest(eight_bits(x, f"images[{i}]"))
     plane = luma_plane(pixels)
-    top, left = jpeg_grid_offset(plane) if "jpeg_quality" in recipe.names else (0, 0)
+    top, left = jpeg_grid_offset(plane) if searched else (0, 0)
     patches = patches_of(plane[top:, left:], recipe.patch_size)
     features = np.concatenate([luma_features(p[None], directions=recipe.directions) for p in patches])
     if not recipe.history:
-        return features
+        return features, quality
     coloured = patches_of(pixels[top:, left:], recipe.patch_size)
     further = [further_features(c[None], p[None], "RGB") for c, p in zip(coloured, patches, strict=True)]
-    return np.hstack([features, np.concatenate(further)])
+    return np.hstack([features, np.concatenate(further)]), quality
 
 
 def image_list(images: Any, name: str) -> list[Any]:

@@ -228,7 +228,7 @@ class DegradationEstimator(FittedLikelihood):
             outside=outside,
             outside_p_values=p_values,
             all_inside_p_value=uncertainty.excess_p_value(int(outside.sum()), len(outside), outside_level),
-            without_comb=~summaries.quantized & (self.model_.jpeg_summarizer is not None),
+            without_comb=~summaries.quantized & np.isnan(summaries.known) & (self.model_.jpeg_summarizer is not None),
             outside_reasons=reasons(outside, *why),
             with_a_say=with_a_say,
         )

@@ -35,6 +35,9 @@ GRID_SEARCH = 136  # side of the part of the image that the search for the JPEG 
 GRID_ODDS_RATIO = 1.8  # excess of zeros that makes a grid believed; without compression chance gives up to 1.4
 N_FEATURES = 2 * 63 * N_STATISTICS + N_EDGE_STATISTICS + N_DETAIL_STATISTICS + 2
 JPEG_QUALITY, JPEG_EVIDENCE = N_FEATURES - 2, N_FEATURES - 1  # places of the quality and of the evidence for it
+NEAR_QUALITY = 1.5  # between the quality that a comb tells and that of the file, where they agree
+AGREEING = 3.0  # least evidence of a comb that tells the same quality; by chance it would be about 2
+FINEST = 94  # quality from which on no comb need show: steps are as small as the rounding of pixels
 MANY_IMAGES = 8  # from this number on, clean images show what photographs can be
 JPEG_WEIGHT = 20.0  # of the one number that JPEG's quantisation gives: more exact than all others
 EDGE_WEIGHT = 2.0  # of the few edge statistics beside the many of the DCT, where components are sought
@@ -75,6 +78,17 @@ def jpeg_qualities(features: NDArray[np.float32], owners: NDArray[np.int64], n: 
     qualities = np.bincount(owners, evidence * features[:, JPEG_QUALITY], minlength=n) / np.maximum(totals, 1e-300)
     counts = np.bincount(owners, minlength=n)
     return totals >= VISIBLE * np.maximum(counts, 1), qualities
+
+
+def known_qualities(features: NDArray[np.float32], owners: NDArray[np.int64], n: int, told: Float) -> Float:
+    """Return the JPEG qualities that are known of n images: those told by their files, where the pixels agree, else NaN.
+
+    A file that was compressed twice tells of the second time only, whereas its comb may be that of the first.
+    """
+    visible, qualities = jpeg_qualities(features, owners, n)
+    evidence = np.bincount(owners, features[:, JPEG_EVIDENCE], minlength=n) / np.bincount(owners, minlength=n)
+    agree = (np.abs(qualities - told) <= NEAR_QUALITY) & (evidence >= AGREEING)
+    return np.where(agree | ~visible & (told >= FINEST), told, np.nan)
 
 
 def dct_features(image: ArrayLike, *, offset: tuple[int, int] = (0, 0)) -> NDArray[np.float32]:

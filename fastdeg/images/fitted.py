@@ -12,8 +12,9 @@ from sklearn.exceptions import NotFittedError
 
 from fastdeg._checks import generator
 from fastdeg._types import Float
-from fastdeg.bins import Bins
+from fastdeg.bins import Bins, GridBins
 from fastdeg.degradations.chain import Degradation
+from fastdeg.degradations.steps.jpeg import QUALITY
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images.description import Images, in_pieces
 from fastdeg.images.inference import uncertainty
@@ -27,6 +28,7 @@ from fastdeg.space import DegradationSpace
 
 OF_FIT = ("n_samples", "random_state")  # arguments that say how much is learned from, not of what
 OUTSIDE_LEVEL = 0.01  # share of the images from inside the space that may be called outside
+ROUNDING = 12**-0.5  # standard deviation of what is rounded to a whole number
 
 
 class FittedLikelihood(BaseEstimator):
@@ -89,9 +91,13 @@ class FittedLikelihood(BaseEstimator):
         return fit, BinnedDistribution(self.bins, weights, n_samples=len(log_likelihood))
 
     def _bin_log_likelihood(self, summaries: Summaries, shared_error: Float | float = 0.0) -> Float:
-        own_pipeline = self.degrade is not None  # what its axes mean is the user's
-        space = None if own_pipeline else self._space
-        return self.model_.bin_log_likelihood(summaries, self._nodes(), space, shared_error)
+        """Return log p(image | bin), (n, N): of no bin without the JPEG quality that an image is known to have."""
+        space = None if self.degrade is not None else self._space  # what the axes of an own pipeline mean is the user's
+        out = self.model_.bin_log_likelihood(summaries, self._nodes(), space, shared_error)
+        known = np.isfinite(summaries.known)
+        if space is not None and QUALITY.name in space.names and known.any():
+            out[known] += quality_log_likelihood(summaries.known[known], self.bins, space)
+        return out
 
     def _with_shared_errors(self, summaries: Summaries) -> list[Callable[[], Float]]:
         """Return log-likelihoods of the bins, to be computed, with each of the errors that all images may share."""
@@ -99,4 +105,31 @@ class FittedLikelihood(BaseEstimator):
 
     def _parameters(self, summaries: Summaries) -> tuple[Float, Float]:
         values, errors = self.model_.parameters(summaries)
-        return self._space.unstandardize(values), errors * self._space.scales()
+        values, errors = self._space.unstandardize(values), errors * self._space.scales()
+        if self.degrade is None and QUALITY.name in self._space.names:
+            column = self._space.axis_index(QUALITY.name)
+            axis, known = self._space.axes[column], np.isfinite(summaries.known)
+            values[known, column] = np.clip(summaries.known[known], axis.low, axis.high)
+            errors[known, column] = ROUNDING
+        return values, errors
+
+
+def quality_log_likelihood(qualities: Float, bins: Bins, space: DegradationSpace) -> Float:
+    """Return the logarithm of how probable files of these JPEG qualities are in each bin, (n, N), up to a constant.
+
+    A file's quality is a whole number, to which those of half a step around it were rounded. What is beyond the axis
+    counts as its end. Bins without cells have normal distributions.
+    """
+    column = space.axis_index(QUALITY.name)
+    axis = space.axes[column]
+    value = np.clip(qualities, axis.low, axis.high)[:, None]
+    if isinstance(bins, GridBins):
+        low, high = axis.boundaries[:-1], axis.boundaries[1:]
+        shared = np.minimum(high, value + 0.5) - np.maximum(low, value - 0.5)
+        with np.errstate(divide="ignore"):
+            by_cell = np.log(np.maximum(shared, 0) / (high - low))
+        return np.asarray(by_cell[:, axis.assign(bins.centers[:, column])])
+    # as far as neighbouring bins are apart, where those of one axis make a grid
+    spacing = (axis.high - axis.low) / bins.n_bins ** (1 / bins.ndim)
+    variance = bins.covariances[:, column, column] + spacing**2 / 12 + ROUNDING**2
+    return np.asarray(-0.5 * ((value - bins.centers[:, column]) ** 2 / variance + np.log(variance)))

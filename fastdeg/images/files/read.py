@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -25,6 +25,7 @@ from fastdeg._checks import flag, integer, iterable
 from fastdeg._checks import progress as check_progress
 from fastdeg._files import path_of
 from fastdeg._types import ByValue, Progress
+from fastdeg.images.files.jpeg import JpegTables
 
 PathLike = str | os.PathLike[str]
 
@@ -68,7 +69,7 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class ImageFile(ByValue):
-    """One image read from a file.
+    """One image read from a file; wherever an array is expected, its pixels.
 
     Attributes
     ----------
@@ -76,16 +77,31 @@ class ImageFile(ByValue):
     pixels : uint8 array of shape (H, W, 3), RGB, or (H, W)
     notes : tuple of str
         What was converted, for instance "transparent: laid over black".
+    jpeg : JpegTables or None
+        How a JPEG file was compressed last, by its own tables; None for other files, and CMYK.
+    orientation : int
+        EXIF's tag, 1 to 8, as which the pixels were turned: 1 is upright.
     """
 
     path: Path
     pixels: NDArray[np.uint8]
     notes: tuple[str, ...] = ()
+    jpeg: JpegTables | None = None
+    orientation: int = 1
+
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.pixels, dtype, copy=copy)
+
+    @property
+    def stored_pixels(self) -> NDArray[np.uint8]:
+        """The pixels as they lie in the file, before they were turned: the grid of a JPEG starts at their corner."""
+        back = {6: 8, 8: 6}.get(self.orientation, self.orientation)  # all other turns undo themselves
+        return np.ascontiguousarray(TURNS[back](self.pixels)) if back in TURNS else self.pixels
 
 
 @dataclass(frozen=True, eq=False)
 class ImageCollection(ByValue):
-    """Images read from a folder or a list of files.
+    """Images read from a folder or a list of files, one after the other.
 
     Attributes
     ----------
@@ -106,10 +122,15 @@ class ImageCollection(ByValue):
         return [file.pixels for file in self.files]
 
     @property
-    def by_name(self) -> dict[str, NDArray[np.uint8]]:
-        """The pixels by the files' names; where several have one name, by their paths."""
+    def names(self) -> list[str]:
+        """The files' names; where several have one name, their paths."""
         often = Counter(file.path.name for file in self.files)
-        return {file.path.name if often[file.path.name] == 1 else str(file.path): file.pixels for file in self.files}
+        return [file.path.name if often[file.path.name] == 1 else str(file.path) for file in self.files]
+
+    @property
+    def by_name(self) -> dict[str, NDArray[np.uint8]]:
+        """The pixels by `names`."""
+        return dict(zip(self.names, self.images, strict=True))
 
     @property
     def paths(self) -> list[Path]:
@@ -125,6 +146,9 @@ class ImageCollection(ByValue):
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def __iter__(self) -> Iterator[ImageFile]:
+        return iter(self.files)
 
 
 def read_image(path: PathLike, *, max_pixels: int = MAX_PIXELS, min_side: int = 1) -> ImageFile:
@@ -201,11 +225,13 @@ def _read(path: Path, data: bytes, name: str, max_pixels: int, min_side: int) ->
         if alpha.min() < 255:
             pixels = np.rint(pixels * (alpha / np.float32(255))).astype(np.uint8)
             notes.append("transparent: laid over black")
+    jpeg = JpegTables.of(image) if name == "JPEG" and image.mode != "CMYK" else None
     orientation = image.getexif().get(ORIENTATION, 1)
-    if orientation in TURNS:
+    orientation = orientation if orientation in TURNS else 1
+    if orientation != 1:
         pixels = TURNS[orientation](pixels)
         notes.append("turned as its orientation tag says")
-    return ImageFile(path, np.ascontiguousarray(pixels), tuple(notes))
+    return ImageFile(path, np.ascontiguousarray(pixels), tuple(notes), jpeg, orientation)
 
 
 def _pixels(image: Any) -> NDArray[Any]:

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from fastdeg._types import Float
 from fastdeg.images.description import DescribedImages
-from fastdeg.images.features import JPEG_QUALITY, MANY_IMAGES, feature_weights, jpeg_qualities
+from fastdeg.images.features import (
+    FINEST,
+    JPEG_QUALITY,
+    MANY_IMAGES,
+    feature_weights,
+    jpeg_qualities,
+    known_qualities,
+)
 from fastdeg.images.inference.arrays import Arrays
 from fastdeg.images.inference.bin_nodes import BinNodes
 from fastdeg.images.inference.conformal import OutsideTest
@@ -126,15 +133,20 @@ class DegradationModel(Arrays):
         features, owners, n = images.features, images.owners, len(images)
         s = self.summarizer(features)
         values, quantized = self.summarizer.likelihood.summaries(s, owners, n), np.zeros(n, dtype=bool)
+        known = np.full(n, np.nan)
+        if np.isfinite(images.qualities).any():
+            known = known_qualities(features, owners, n, images.qualities)
         if self.jpeg_summarizer is not None:
             quantized, qualities = jpeg_qualities(features, owners, n)
+            quantized |= known < FINEST
+            qualities = np.where(np.isnan(known), qualities, known)
             own = quantized[owners]
             if own.any():
                 some = features[own]
                 some[:, JPEG_QUALITY] = qualities[owners[own]]
                 s[own] = self.jpeg_summarizer(some)
                 values[quantized] = self.jpeg_summarizer.likelihood.summaries(s[own], owners[own], n)[quantized]
-        return Summaries(values, np.bincount(owners, minlength=n), quantized), s
+        return Summaries(values, np.bincount(owners, minlength=n), quantized, known), s
 
     def _likelihoods(self, summaries: Summaries) -> list[tuple[NDArray[np.bool_], Likelihood]]:
         """Return which photographs are summarised each way, and the likelihood of their summaries."""

@@ -23,6 +23,7 @@ from fastdeg.space import DegradationSpace
 
 Embedding = Callable[[Sequence[NDArray[Any]]], NDArray[Any]]
 NOTHING = History()
+OF_DIRECTIONS = ("_x", "_y", "_angle", "_ratio")  # ends of the names of parameters that turn with the picture
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Recipe:
         before, after = self._halves
         shared = before.draw(rng)
         return [shared + after.draw(rng) for _ in range(n)]
+
+    @property
+    def upright(self) -> bool:
+        """Whether photos have to be described as they are looked at, not as they may lie in their files."""
+        return self.degrade is not None or any(name.endswith(OF_DIRECTIONS) for name in self.names)
 
     def factor(self, parameters: dict[str, float]) -> float:
         """Return how many clean pixels make one degraded pixel, 1 where only the user's pipeline knows."""

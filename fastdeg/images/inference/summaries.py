@@ -69,6 +69,7 @@ class Summaries:
     values: Float  # (n, m), of each one's patches together
     n_patches: NDArray[np.int64]
     quantized: NDArray[np.bool_]  # those that show the JPEG quality by which they were quantised, which was used too
+    known: Float  # (n,), JPEG quality that the file tells and the pixels bear out, NaN where none is
 
     def pieces(self) -> Iterator[Summaries]:
         """Return those of a few photographs at a time: what is computed of each and all bins takes much room."""
@@ -82,4 +83,4 @@ class Summaries:
 
     def of(self, which: NDArray[np.bool_] | slice) -> Summaries:
         """Return those of some of the photographs."""
-        return Summaries(self.values[which], self.n_patches[which], self.quantized[which])
+        return Summaries(*(getattr(self, field.name)[which] for field in fields(self)))
