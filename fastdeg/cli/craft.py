@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fastdeg.cli import console, forecasting
 from fastdeg.cli.ahead import crafting_compiled
 from fastdeg.cli.annotations import craft_from_annotations
 from fastdeg.cli.inputs import refuse
-from fastdeg.cli.photos import craft_from_photos, earlier_estimator, fit_estimator
+from fastdeg.cli.photos import craft_from_photos, earlier_estimator, fit_estimator, some_clean_images
 from fastdeg.cli.prior import read_prior
-from fastdeg.images import DegradationEstimator, read_images
+from fastdeg.images import DegradationEstimator
 from fastdeg.runs import folder as runs
 from fastdeg.runs.answers import answers
-from fastdeg.runs.samples import MOST
 from fastdeg.runs.workflow import CraftingRun, save_run, summarize
 
 
@@ -47,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
     summary = summarize(
         crafted, "craft", inputs, generalization_auto=generalization == "auto", command=options.command, **found
     )
-    clean = _clean_images(inputs)
+    clean = some_clean_images(inputs)
     save_run(options.output, crafted, summary, estimator=estimator, clean=clean, force=options.force)
     console.print_run(summary, options.output, as_json=options.json)
 
@@ -71,14 +65,6 @@ def _craft_from_photos(
             estimator, references, options, progress, generalization=generalization, notes=notes, forecast=forecast
         )
     return estimator, crafted, inputs
-
-
-def _clean_images(inputs: Mapping[str, Any]) -> list[NDArray[np.uint8]]:
-    """Return some of the clean images, to draw samples on; none where they are not there any more."""
-    folder = Path(inputs.get("clean", ""))
-    if "clean" not in inputs or not folder.is_dir():
-        return []
-    return read_images(folder, skip_bad=True, max_images=MOST).images
 
 
 def _generalization(text: str) -> float | str | dict[str, float]:

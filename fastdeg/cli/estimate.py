@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from fastdeg.cli import console
-from fastdeg.cli.photos import LEVEL, fit_estimator, frechet_of, marginal_rows, photo_notes
+from fastdeg.cli.photos import LEVEL, fit_estimator, frechet_of, marginal_rows, photo_notes, some_clean_images
 from fastdeg.images.inference.results import Inference
 from fastdeg.runs import folder as runs
 from fastdeg.runs import report
+from fastdeg.runs.samples import write_samples
 from fastdeg.runs.workflow import QUANTILES, bin_rows
 
 COUNTS = (5, 10, 20, 40, 80)  # numbers of references for which the intervals' width is foretold
@@ -27,6 +28,7 @@ def run(options: argparse.Namespace) -> None:
     names, photos = list(references), estimator.describe(list(references.values()))
     kept = {"keep_outside": options.keep_outside}
     inference = estimator.infer(photos, **kept)
+    inside = ~inference.outside | inference.outside.all()
     counts = estimator.reference_counts(photos, COUNTS, level=LEVEL, **kept)
     identifiability = estimator.identifiability()
     q = inference.distribution
@@ -45,7 +47,7 @@ def run(options: argparse.Namespace) -> None:
         "quantiles": {"target": q.quantiles(QUANTILES)},
         "n_outside": int(inference.outside.sum()),
         "all_inside_p_value": inference.all_inside_p_value,
-        "frechet": frechet_of(estimator, photos.of(~inference.outside | inference.outside.all()), q),
+        "frechet": frechet_of(estimator, photos.of(inside), q),
         "marginals": marginal_rows(q, estimator.bootstrap(photos, level=LEVEL, **kept)),
         "images": _image_rows(names, inference, bins.names),
         "interval_widths": [
@@ -77,6 +79,9 @@ def run(options: argparse.Namespace) -> None:
             runs.write_csv(folder / "images.csv", summary["images"])
             runs.write_csv(folder / "bins.csv", bin_rows(bins, {"target": q}))
             runs.write_json(folder / runs.RUN_FILE, summary)
+            if clean := some_clean_images(inputs):
+                shown = {name: references[name] for name, told in zip(names, inside, strict=True) if told}
+                write_samples(folder, clean, shown, of="target")
             report.write_report(folder, folder / "report.html")
     if options.json:
         console.print_json(summary)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import fastdeg as fd
 from fastdeg import baselines
@@ -22,17 +22,19 @@ from fastdeg.degradations.history_nodes import located
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.forecast import TrainingForecast
-from fastdeg.images import DegradationEstimator, DescribedImages, read_images
+from fastdeg.images import DegradationEstimator, DescribedImages, ImageFile, read_images
 from fastdeg.images.inference.results import Bootstrap, Inference
 from fastdeg.runs import folder as runs
 from fastdeg.runs.handover import load_estimator, pipeline
+from fastdeg.runs.samples import MOST
 from fastdeg.runs.workflow import Candidates, CraftingRun, craft_run
 from fastdeg.space import DegradationSpace
 
 LEVEL = 0.9  # of the intervals
 N_UNIFORM = 20_000  # points that stand for the uniform distribution over another space
 MOST_NAMED = 20  # photos that a note names
-Fitted = tuple[DegradationEstimator, dict[str, NDArray[Any]], list[str], dict[str, Any]]
+DEFAULT_HISTORY = "photo"  # reads real photos better than "plain": docs/histories.md has the figures
+Fitted = tuple[DegradationEstimator, dict[str, ImageFile], list[str], dict[str, Any]]
 
 
 def fit_estimator(options: argparse.Namespace) -> Fitted:
@@ -64,20 +66,26 @@ def fit_estimator(options: argparse.Namespace) -> Fitted:
         "degrade": options.degrade,
         "history": None if history is None else history.to_dict(),
     }
-    return estimator, references.by_name, [*references.notes, *clean.notes], inputs
+    return estimator, dict(zip(references.names, references, strict=True)), [*references.notes, *clean.notes], inputs
 
 
 def _history(options: argparse.Namespace, names: Sequence[str]) -> History | None:
-    """Return what else may have happened to the photos, as the options say; None for nothing."""
-    if options.history is not None:
+    """Return what else may have happened to the photos, as the options or the space's file say; None for nothing.
+
+    Where they do not, it is the default one, but for what is an axis, or an option, or an own pipeline's to say.
+    """
+    named = getattr(options, "history", None)
+    if named is not None:
         refuse(options, ("degrade",), "the built-in chain, not with --history")
         with located("--history"):
-            history = as_history(options.history)
+            history = as_history(named)
             history.check(names)
         return history or None
-    if options.degrade is None and options.space == "photo":
-        return History.preset("photo")
-    return read_history(options.space, names)
+    found = read_history(options.space, names)
+    if found is None and options.degrade is None:
+        said = (*names, "noise") if options.noise is not None else names
+        return History.preset(DEFAULT_HISTORY).without(said)
+    return found or None
 
 
 def earlier_estimator(options: argparse.Namespace) -> Fitted:
@@ -94,11 +102,12 @@ def earlier_estimator(options: argparse.Namespace) -> Fitted:
     with console.progress_bar() as progress:
         references = read_images(folder, skip_bad=options.skip_bad, progress=progress)
     then = {row["file"] for row in summary["images"]}
-    if then != (now := references.by_name.keys()):
+    if then != (now := set(references.names)):
         changed = ", ".join(sorted(then ^ now)[:3])
         raise ValueError(f"{folder}: expected the {len(then)} photos of {options.estimate}, got others ({changed} …)")
     inputs |= {"references": str(folder)} | ({} if options.clean is None else {"clean": str(options.clean)})
-    return load_estimator(options.estimate), references.by_name, references.notes, inputs
+    photos = dict(zip(references.names, references, strict=True))
+    return load_estimator(options.estimate), photos, references.notes, inputs
 
 
 def photo_notes(inference: Inference, names: Sequence[str], *, keep_outside: bool = False) -> list[str]:
@@ -162,7 +171,7 @@ def photo_candidates(
     estimator: DegradationEstimator,
     inference: Inference,
     described: DescribedImages,
-    photos: Mapping[str, NDArray[Any]],
+    photos: Mapping[str, ArrayLike],
 ) -> Candidates:
     """Return the photos inside the space as candidates for references: in the bins of what was inferred of each."""
     inside = np.flatnonzero(~inference.outside)
@@ -171,7 +180,7 @@ def photo_candidates(
     names, images = list(photos), list(photos.values())
     return Candidates(
         tuple(names[i] for i in inside), estimator.embed(described)[inside], parameters, labels,
-        [images[i] for i in inside],
+        [np.asarray(images[i]) for i in inside],
     )  # fmt: skip
 
 
@@ -196,7 +205,7 @@ def marginal_rows(q: BinnedDistribution, bootstrap: Bootstrap) -> dict[str, list
 
 def craft_from_photos(
     estimator: DegradationEstimator,
-    references: Mapping[str, NDArray[Any]],
+    references: Mapping[str, ArrayLike],
     options: argparse.Namespace,
     progress: Progress | None,
     *,
@@ -228,3 +237,11 @@ def craft_from_photos(
         forecast=forecast,
         progress=progress,
     )
+
+
+def some_clean_images(inputs: Mapping[str, Any]) -> list[NDArray[np.uint8]]:
+    """Return some of a run's clean images, to draw samples on; none where they are not there any more."""
+    folder = Path(inputs.get("clean", ""))
+    if "clean" not in inputs or not folder.is_dir():
+        return []
+    return read_images(folder, skip_bad=True, max_images=MOST).images

@@ -26,9 +26,9 @@ def run(options: argparse.Namespace) -> None:
         photos = read_images(options.images, skip_bad=options.skip_bad, progress=progress)
     _check_number(options.n_references, len(photos), f"the images of {options.images}")
     console.announce_compilation()
-    described = estimator.describe(photos.images)
+    described = estimator.describe(photos)
     inference = estimator.infer(described)
-    candidates = photo_candidates(estimator, inference, described, photos.by_name)
+    candidates = photo_candidates(estimator, inference, described, dict(zip(photos.names, photos, strict=True)))
     _check_number(options.n_references, len(candidates.names), f"the images of {options.images} inside the space")
     selection = fd.select_references(
         candidates.embeddings, candidates.labels, target, crafted=crafted, n_references=options.n_references,
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
         "inputs": {"run": str(options.RUN), "images": str(options.images), "n_images": len(photos)},
         "selection": selection_summary(selection),
         "references": rows,
-        "notes": [*photos.notes, *photo_notes(inference, list(photos.by_name))],
+        "notes": [*photos.notes, *photo_notes(inference, photos.names)],
     }
     if options.output is not None:
         runs.write_csv(options.output, rows)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
+from fastdeg._checks import choice
 from fastdeg.degradations.chain import Degradation
 from fastdeg.degradations.history import History
 from fastdeg.degradations.streams import Seed
@@ -19,14 +20,16 @@ from fastdeg.runs import folder as runs
 
 
 def load_transform(
-    run: str | os.PathLike[str], *, downsampling: float | None = None, seed: Seed | None = None
+    run: str | os.PathLike[str], *, of: str = "crafted", downsampling: float | None = None, seed: Seed | None = None
 ) -> DegradationTransform:
-    """Return the transform that draws from a run's crafted p, with the history or the pipeline of the run.
+    """Return the transform that draws from a run's crafted p, or its q, with the history or the pipeline of the run.
 
     Parameters
     ----------
     run : path
-        Folder that ``fastdeg craft`` or ``demo`` wrote.
+        Folder that ``fastdeg craft``, ``demo`` or ``estimate`` wrote.
+    of : {"crafted", "target"}
+        p, or q, which a run of ``estimate`` has too.
     downsampling : float, optional
         Factor, by default the run's; see `fastdeg.DegradationTransform`.
     seed : int or numpy.random.SeedSequence, optional
@@ -38,9 +41,9 @@ def load_transform(
     """
     folder = Path(run)
     inputs = runs.read_summary(folder)["inputs"]
-    if not (folder / "crafted.npz").is_file():
-        raise ValueError(f"{folder}: expected a run of craft or demo, got one without crafted.npz")
-    distribution = BinnedDistribution.load(folder / "crafted.npz")
+    if not (folder / f"{choice(of, 'of', ('crafted', 'target'))}.npz").is_file():
+        raise ValueError(f"{folder}: expected a run of craft or demo, got one without {of}.npz")
+    distribution = BinnedDistribution.load(folder / f"{of}.npz")
     axes = distribution.bins.space.names if distribution.bins.space else ()
     if downsampling is None and "downsampling" not in axes:
         downsampling = inputs.get("downsampling")

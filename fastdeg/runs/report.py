@@ -70,6 +70,7 @@ def _template() -> Any:
 def _estimate_sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section]:
     target = BinnedDistribution.load(run / "target.npz")
     yield Section("What was found", tables.estimate_sentences(summary))
+    yield from _samples(run, "q")
     if target.bins.space is not None:
         yield Section("Marginals", figures=_drawn(figures.marginals({"target": target}), "Probability along "))
     for title, header, rows in tables.estimate_tables(summary):
@@ -87,12 +88,7 @@ def _crafted_sections(run: Path, summary: Mapping[str, Any]) -> Iterator[Section
         if intervals := summary.get("marginals"):
             cells = tables.interval_tables(intervals, summary["level"])
             yield Section("Photos: probability of each cell", tables=cells)
-    if drawn := [_sample(run, row) for row in sample_rows(run)]:
-        yield Section(
-            "Samples drawn from p, beside photos",
-            ["Clean images degraded with parameters drawn from p, and photos; pixel for pixel, parts of 160 × 160."],
-            pictures=drawn,
-        )
+    yield from _samples(run, "p")
     yield Section(
         "Accuracy against generalisation",
         ["Each point is certified: the wider the training distribution, the farther it lies from the target."],
@@ -135,8 +131,11 @@ def _references(run: Path, summary: Mapping[str, Any]) -> Section:
     return Section("Selected references", [tables.selection_text(summary)], pictures=pictures)
 
 
-def _sample(run: Path, row: Mapping[str, str]) -> tuple[str, str]:
-    return _source(run / row["file"]), row["caption"]
+def _samples(run: Path, drawn_from: str) -> Iterator[Section]:
+    """Yield the strip of samples beside photos, of runs that have one."""
+    if pictures := [(_source(run / row["file"]), row["caption"]) for row in sample_rows(run)]:
+        text = f"Clean images degraded with parameters drawn from {drawn_from}, and photos; pixel for pixel, 160 × 160."
+        yield Section(f"Samples drawn from {drawn_from}, beside photos", [text], pictures=pictures)
 
 
 def _source(file: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastdeg.runs import folder as runs
 from fastdeg.runs.handover import load_transform
@@ -20,10 +20,11 @@ MOST = 6
 
 
 def write_samples(
-    folder: Path, clean: Sequence[NDArray[np.uint8]], photos: Mapping[str, NDArray[np.uint8]], *, seed: int = 0
+    folder: Path, clean: Sequence[NDArray[np.uint8]], photos: Mapping[str, ArrayLike], *, of: str = "crafted", seed: int = 0
 ) -> None:
-    """Write parts of degraded clean images and of photos into a run folder, and a table of what they are."""
-    transform = load_transform(folder, seed=seed)
+    """Write parts of clean images, degraded as p or q ("crafted", "target") says, and of photos into a run folder, and a
+    table of what they are."""
+    transform = load_transform(folder, of=of, seed=seed)
     pictures: list[tuple[str, NDArray[np.uint8]]] = []
     for index, image in enumerate(clean[:MOST]):
         low, parameters = transform(_middle(image, 8 * SIDE), index=index)
@@ -32,7 +33,7 @@ def write_samples(
             for name, value in parameters.items()
         )
         pictures.append((f"drawn: {said}", _middle(low, SIDE)))
-    pictures += [(f"photo: {name}", _middle(image, SIDE)) for name, image in list(photos.items())[:MOST]]
+    pictures += [(f"photo: {name}", _middle(np.asarray(image), SIDE)) for name, image in list(photos.items())[:MOST]]
     (folder / SAMPLES).mkdir()
     rows = []
     for number, (caption, pixels) in enumerate(pictures, start=1):
