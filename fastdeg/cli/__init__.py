@@ -40,6 +40,11 @@ VERBS = {
         "--references --clean",
         "--space --history --downsampling --noise --degrade --keep-outside --skip-bad --output --force --dask",
     ),
+    "space": (
+        "propose the least space and history that explain reference photos",
+        "--references --clean --output",
+        "--downsampling --skip-bad --force",
+    ),
     "select": (
         "select representative and diverse references among the images of a folder",
         "RUN --images",
@@ -96,7 +101,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--history": {
         "metavar": "NAME",
         "help": "plain, photo or realesrgan: what else may have happened to the photos "
-        "(default: that of the space's file; photo with --space photo; else plain)",
+        "(default: that of the space's file, else photo)",
     },
     "--keep-outside": {"action": "store_true", "help": "let photos outside of the space have a say in q"},
     "--noise": {"choices": ("gray", "color"), "help": "kind of noise (default gray)"},
@@ -119,9 +124,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--output": {
         "type": Path,
         "metavar": "PATH",
-        "help": "run folder to write (demo: the next of fastdeg-runs/), folder of pairs, or CSV",
+        "help": "run folder to write (demo: the next of fastdeg-runs/), folder of pairs, CSV, or YAML of a space",
     },
-    "--force": {"action": "store_true", "help": "replace an earlier run or table there"},
+    "--force": {"action": "store_true", "help": "replace an earlier run or file there"},
     "--rooms": {
         "nargs": "+",
         "choices": ("measuring", "transport", "crafting", "images"),
