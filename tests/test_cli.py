@@ -315,6 +315,7 @@ def test_photos_to_an_estimate(photo_folders, tmp_path, capsys):
     ):  # fmt: skip
         assert text in shown, text
         assert text in page, text
+    assert "Samples drawn from q, beside photos" in page
     assert main(["report", str(tmp_path / "run"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == summary
     choice = ["--images", str(photo_folders / "references"), "--n-references", "4", "--json"]

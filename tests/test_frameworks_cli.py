@@ -113,6 +113,7 @@ def test_several_boxes_are_several_files(run, tmp_path, capsys):
         (["audit", "OPTIONS", "--noise", "color"], "--noise: goes with --references"),
         (["audit", "OPTIONS", "--simulate", "3"], "--simulate: expected"),
         (["audit", "OPTIONS", "--references", "RUN"], "--clean: expected a folder of clean images"),
+        (["audit", "OPTIONS", "--references", "NONE", "--clean", "NONE"], "no such folder"),
     ],
 )
 def test_bad_arguments_end_with_two_and_one_sentence(run, options, tmp_path, arguments, message, capsys):

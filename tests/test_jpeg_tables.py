@@ -8,7 +8,7 @@ import pytest
 from problems_images import photographs, portrait
 
 import fastdeg as fd
-from fastdeg.images import read_image, read_images
+from fastdeg.images import ImageFile, read_image, read_images
 from fastdeg.images.fitted import quality_log_likelihood
 
 pil = pytest.importorskip("PIL.Image")
@@ -104,7 +104,7 @@ def test_the_quality_of_files_is_known(estimator, folder):
 
 def test_not_where_the_pixels_are_others(estimator, folder, tmp_path):
     files = [file for file in read_images(folder) if file.jpeg.quality <= 80]
-    smooth = [replace(file, pixels=cv2.GaussianBlur(file.pixels, (0, 0), 1)) for file in files]
+    smooth = [ImageFile(file.path, cv2.GaussianBlur(file.pixels, (0, 0), 1), (), file.jpeg) for file in files]
     np.testing.assert_array_equal(estimator.predict(smooth), estimator.predict([file.pixels for file in smooth]))
     again = [save(tmp_path / f"{k}.jpg", file.pixels, quality=95) for k, file in enumerate(files[:4])]  # on one grid
     first = estimator.predict(again)[:, 1]

@@ -70,7 +70,7 @@ def test_steps_of_the_users_are_thought_of():
     finally:
         unregister(step)
     assert "motion blur" not in typical_steps(frozenset({"motion_length"}), 4)
-    with pytest.raises(ValueError, match="steps: expected one of .*median.*got 'fading'"):
+    with pytest.raises(ValueError, match=r"steps: expected one of .*median.*got 'fading'"):
         StepClassifier(3, steps=["fading"])
 
 

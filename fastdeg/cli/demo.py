@@ -90,7 +90,10 @@ def run(options: argparse.Namespace) -> None:
         with crafting_compiled():
             application = play_application(rng)
             estimator = fd.DegradationEstimator(
-                application.truth.bins, downsampling=DOWNSAMPLING, history="plain", n_samples=8_000,
+                application.truth.bins,
+                downsampling=DOWNSAMPLING,
+                history="plain",
+                n_samples=8_000,
                 random_state=options.seed,
             ).fit(list(application.clean.values()), progress=progress)
         forecast = None

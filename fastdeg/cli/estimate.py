@@ -28,7 +28,6 @@ def run(options: argparse.Namespace) -> None:
     names, photos = list(references), estimator.describe(list(references.values()))
     kept = {"keep_outside": options.keep_outside}
     inference = estimator.infer(photos, **kept)
-    inside = ~inference.outside | inference.outside.all()
     counts = estimator.reference_counts(photos, COUNTS, level=LEVEL, **kept)
     identifiability = estimator.identifiability()
     q = inference.distribution
@@ -47,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
         "quantiles": {"target": q.quantiles(QUANTILES)},
         "n_outside": int(inference.outside.sum()),
         "all_inside_p_value": inference.all_inside_p_value,
-        "frechet": frechet_of(estimator, photos.of(inside), q),
+        "frechet": frechet_of(estimator, photos.of(inference.with_a_say), q),
         "marginals": marginal_rows(q, estimator.bootstrap(photos, level=LEVEL, **kept)),
         "images": _image_rows(names, inference, bins.names),
         "interval_widths": [
@@ -80,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
             runs.write_csv(folder / "bins.csv", bin_rows(bins, {"target": q}))
             runs.write_json(folder / runs.RUN_FILE, summary)
             if clean := some_clean_images(inputs):
-                shown = {name: references[name] for name, told in zip(names, inside, strict=True) if told}
+                shown = {name: references[name] for name, told in zip(names, inference.with_a_say, strict=True) if told}
                 write_samples(folder, clean, shown, of="target")
             report.write_report(folder, folder / "report.html")
     if options.json:

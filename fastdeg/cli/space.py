@@ -62,7 +62,8 @@ def _summary(options: argparse.Namespace, found: Proposal, n: int) -> dict[str, 
 
 def _print(found: Proposal, n: int) -> None:
     axes: Mapping[str, str] = {
-        CRAFTED[axis.name]: f"{axis.name} {axis.low:g} – {axis.high:g} {axis.unit}".rstrip() for axis in found.space.axes
+        CRAFTED[axis.name]: f"{axis.name} {axis.low:g} – {axis.high:g} {axis.unit}".rstrip()
+        for axis in found.space.axes
     }
     rows = [
         [

@@ -58,7 +58,9 @@ def typical_steps(crafted: frozenset[str], factor: float) -> dict[str, dict[str,
             parameters = scaled | OF_ANGLE.get(step.name, {})
         elif step.name in AFTER:
             parameters = AFTER[step.name]
-        elif step in registry.BUILT_IN or not all(math.isfinite(p.low) and math.isfinite(p.high) for p in step.parameters):
+        elif step in registry.BUILT_IN or not all(
+            math.isfinite(p.low) and math.isfinite(p.high) for p in step.parameters
+        ):
             continue
         else:
             parameters = {p.name: [p.low, p.high] for p in step.parameters}

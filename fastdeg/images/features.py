@@ -81,7 +81,7 @@ def jpeg_qualities(features: NDArray[np.float32], owners: NDArray[np.int64], n: 
 
 
 def known_qualities(features: NDArray[np.float32], owners: NDArray[np.int64], n: int, told: Float) -> Float:
-    """Return the JPEG qualities that are known of n images: those told by their files, where the pixels agree, else NaN.
+    """Return the JPEG qualities that are known of n images, (n,): those that files tell and pixels bear out, else NaN.
 
     A file that was compressed twice tells of the second time only, whereas its comb may be that of the first.
     """

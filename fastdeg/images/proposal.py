@@ -49,7 +49,7 @@ class Proposal(ByValue):
 def propose(
     classifier: StepClassifier,
     photos: Iterable[ArrayLike],
-    clean_images: Sequence[ArrayLike],
+    clean_images: Sequence[ArrayLike | ImageFile],
     *,
     n_samples: int = N_SAMPLES,
     progress: Progress | None = None,
@@ -98,8 +98,8 @@ def propose(
         taken.append(addition.step)
         n_outside[addition.step] = int(found.outside.sum())
     report(1.0, "proposed")
-    inside = ~found.outside | found.outside.all()
-    axes = zip(bins.space.axes, found.parameters[inside].T, found.parameter_errors[inside].T, strict=True)
+    told = found.with_a_say
+    axes = zip(bins.space.axes, found.parameters[told].T, found.parameter_errors[told].T, strict=True)
     space = DegradationSpace([_narrowed(axis, values - errors, values + errors) for axis, values, errors in axes])
     kept = {*taken, *CRAFTED.values()}
     return Proposal(space, History(steps), tuple(a for a in additions if a.step in kept), n_outside)

@@ -1,7 +1,7 @@
 """Which step made a photo: what each step of the table makes of clean images, told apart by a classifier.
 
-Clean patches are degraded by one step of the table each, or none, beside blur, noise and compression that happen to half
-of them. What a classifier says of photos, p(step | photo) over the step's share of the patches, is a ratio of
+Clean patches are degraded by one step of the table each, or none, beside blur, noise and compression that happen to
+half of them. What a classifier says of photos, p(step | photo) over the step's share of the patches, is a ratio of
 likelihoods (Sugiyama et al., Density Ratio Estimation in Machine Learning, 2012), so that photos are a mixture of what
 the steps make. Steps are added one by one, each time the one whose mixture is most likely to have made photos that its
 weights were not fitted on.
@@ -29,6 +29,7 @@ from fastdeg.degradations.history import History
 from fastdeg.degradations.typical import typical_steps
 from fastdeg.images.description import DescribedImages, Images, described, image_list
 from fastdeg.images.features import JPEG_EVIDENCE, JPEG_QUALITY, MANY_IMAGES, feature_weights
+from fastdeg.images.files.read import ImageFile
 from fastdeg.images.inference.mixture import fit_mixture
 from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.recipe import Recipe, recipe_of
@@ -47,6 +48,7 @@ OTHER_WEIGHT = 4.0  # of the comb and of the statistics of structure, each besid
 LARGEST = 5.0  # standardised features beyond are clipped
 LEAST_GAIN = 2.0  # of log-likelihood, all photos together, for which a step is worth its place
 MOST_FOLDS = 10  # of photos
+LEAST_WEIGHT = 0.05  # of what weights start from, in those that photos held out are told by
 # how steps of the axes act, whatever else happened
 MANNERS: tuple[dict[str, Any], ...] = (
     {"step": "downsampling", "interpolation": {"choice": ["area", "linear", "cubic"]}},
@@ -97,7 +99,10 @@ class StepClassifier:
         n_per_step: int = N_PER_STEP,
         random_state: int = 0,
     ) -> None:
-        self.downsampling, self.n_per_step = number(downsampling, "downsampling", 1), integer(n_per_step, "n_per_step", 1)
+        self.downsampling, self.n_per_step = (
+            number(downsampling, "downsampling", 1),
+            integer(n_per_step, "n_per_step", 1),
+        )
         self.random_state = integer(random_state, "random_state", 0)
         known = typical_steps(frozenset(CRAFTED), self.downsampling)
         wanted = known if steps is None else [choice(step, "steps", tuple(known)) for step in steps]
@@ -110,7 +115,11 @@ class StepClassifier:
         return least_side(self.downsampling)
 
     def fit(
-        self, clean_images: Sequence[ArrayLike], *, threads: int | None = None, progress: Progress | None = None
+        self,
+        clean_images: Sequence[ArrayLike | ImageFile],
+        *,
+        threads: int | None = None,
+        progress: Progress | None = None,
     ) -> StepClassifier:
         """Degrade clean images by each step, and learn to tell them apart."""
         images = checked_clean_images(image_list(clean_images, "clean_images"), self.downsampling)
@@ -118,7 +127,9 @@ class StepClassifier:
         seeds = np.random.SeedSequence(self.random_state).spawn(len(ways))
         features, parameters = [], []
         for k, (way, seed) in enumerate(zip(ways, seeds, strict=True)):
-            made = synthesize(images, partial(_drawn, self._bins.space), self._recipe(way), self.n_per_step, seed, threads=threads)
+            made = synthesize(
+                images, partial(_drawn, self._bins.space), self._recipe(way), self.n_per_step, seed, threads=threads
+            )
             features.append(made.features)
             parameters.append(made.parameters)
             if progress is not None:
@@ -129,7 +140,9 @@ class StepClassifier:
         weights[weights == 0] = OTHER_WEIGHT
         with single_blas_thread():
             self._components = make_pipeline(
-                FunctionTransformer(_logarithmic), StandardScaler(), FunctionTransformer(_weighted, kw_args={"weights": weights}),
+                FunctionTransformer(_logarithmic),
+                StandardScaler(),
+                FunctionTransformer(_weighted, kw_args={"weights": weights}),
                 PCA(min(N_COMPONENTS, *x.shape), whiten=True, svd_solver="randomized", random_state=self.random_state),
             ).fit(x)
             components = self._components.transform(x)
@@ -141,7 +154,13 @@ class StepClassifier:
 
     def _network(self) -> MLPClassifier:
         return MLPClassifier(
-            HIDDEN, alpha=PENALTY, max_iter=EPOCHS, learning_rate_init=3e-3, tol=0, random_state=self.random_state
+            HIDDEN,
+            alpha=PENALTY,
+            learning_rate_init=3e-3,
+            random_state=self.random_state,
+            tol=1e9,
+            n_iter_no_change=EPOCHS,
+            max_iter=2 * EPOCHS,  # so many epochs, whatever they gain
         )
 
     def _recipe(self, steps: Sequence[Mapping[str, Any]] = ()) -> Recipe:
@@ -160,31 +179,27 @@ class StepClassifier:
             of_step = self._of_step.predict_log_proba(components) - self._shares[0]
             of_axes = np.clip(self._of_axes.predict_proba(components), 1e-6, 1 - 1e-6)
         share = self._shares[1]
-        both = np.hstack([of_step[:, 1:] - of_step[:, :1], np.log(of_axes / (1 - of_axes)) - np.log(share / (1 - share))])
+        both = np.hstack(
+            [of_step[:, 1:] - of_step[:, :1], np.log(of_axes / (1 - of_axes)) - np.log(share / (1 - share))]
+        )
         by_image = group_means(both, x.owners, len(x))  # patches of one image do not count as several
         return dict(zip([*self.candidates, *CRAFTED.values()], by_image.T, strict=True))
 
     def additions(self, images: Images) -> list[Addition]:
         """Return the steps that explain images, those that explain most first."""
         ratios = self.log_ratios(images)
-        found = [
-            Addition(step, gain, share)
-            for step in CRAFTED.values()
-            for gain, share in [_bought(ratios[step][:, None], None)]
-        ]
-        chosen: list[str] = []
-        while len(chosen) < len(self.candidates):
-            before = np.stack([ratios[step] for step in chosen], axis=1) if chosen else None
-            tried = {
-                step: _bought(np.stack([ratios[name] for name in (*chosen, step)], axis=1), before)
-                for step in self.candidates
-                if step not in chosen
-            }
+        found = [Addition(step, *_held_out([ratios[step]])) for step in CRAFTED.values()]
+        chosen: list[Float] = []
+        before, left = 0.0, set(self.candidates)
+        while left:
+            tried = {step: _held_out([*chosen, ratios[step]]) for step in sorted(left)}
             best = max(tried, key=lambda step: tried[step][0])
-            if tried[best][0] * len(ratios[best]) < LEAST_GAIN:
+            after, share = tried[best]
+            if (after - before) * len(ratios[best]) < LEAST_GAIN:
                 break
-            chosen.append(best)
-            found.append(Addition(best, *tried[best]))
+            found.append(Addition(best, after - before, share))
+            chosen, before = [*chosen, ratios[best]], after
+            left.remove(best)
         worth = [addition for addition in found if addition.gain * len(ratios[addition.step]) >= LEAST_GAIN]
         return sorted(worth, key=lambda addition: -addition.gain)
 
@@ -212,25 +227,19 @@ def _weighted(x: NDArray[Any], weights: Float) -> NDArray[Any]:
     return np.asarray(np.clip(x, -LARGEST, LARGEST) * weights)
 
 
-def _bought(ratios: Float, before: Float | None) -> tuple[float, float]:
-    """Return what the last column of log-ratios (n, k) adds per photo held out to those before, and its share.
+def _held_out(log_ratios: Sequence[Float]) -> tuple[float, float]:
+    """Return the log-likelihood per photo of a mixture of nothing and of steps, of which log-ratios (n,) to nothing are
+    given, and the share of the last step.
 
     The photos of each fold are told by the mixture that was fitted on the others.
     """
-    n = len(ratios)
-    folds = np.arange(n) % min(n, MOST_FOLDS)
-
-    def told(columns: Float) -> tuple[float, float]:
-        log_likelihood = np.hstack([np.zeros((n, 1)), columns])
-        prior = np.full(log_likelihood.shape[1], 0.5 / columns.shape[1])
-        prior[0] = 0.5
-        total = 0.0
-        for fold in np.unique(folds):
-            others = log_likelihood[folds != fold]
-            weights = fit_mixture(others, prior).weights if len(others) else prior
-            weights = 0.95 * weights + 0.05 * prior
-            total += float(np.logaddexp.reduce(log_likelihood[folds == fold] + np.log(weights), axis=1).sum())
-        return total / n, float(fit_mixture(log_likelihood, prior).weights[-1])
-
-    after, share = told(ratios)
-    return after - (told(before)[0] if before is not None else 0.0), share
+    log_likelihood = np.stack([np.zeros(len(log_ratios[0])), *log_ratios], axis=1)
+    prior = np.array([0.5, *np.full(len(log_ratios), 0.5 / len(log_ratios))])
+    folds = np.arange(len(log_likelihood)) % min(len(log_likelihood), MOST_FOLDS)
+    total = 0.0
+    for fold in np.unique(folds):
+        others, own = log_likelihood[folds != fold], log_likelihood[folds == fold]
+        weights = fit_mixture(others, prior).weights if len(others) else prior
+        weights = (1 - LEAST_WEIGHT) * weights + LEAST_WEIGHT * prior
+        total += float(np.logaddexp.reduce(own + np.log(weights), axis=1).sum())
+    return total / len(log_likelihood), float(fit_mixture(log_likelihood, prior).weights[-1])

@@ -20,10 +20,17 @@ MOST = 6
 
 
 def write_samples(
-    folder: Path, clean: Sequence[NDArray[np.uint8]], photos: Mapping[str, ArrayLike], *, of: str = "crafted", seed: int = 0
+    folder: Path,
+    clean: Sequence[NDArray[np.uint8]],
+    photos: Mapping[str, ArrayLike],
+    *,
+    of: str = "crafted",
+    seed: int = 0,
 ) -> None:
-    """Write parts of clean images, degraded as p or q ("crafted", "target") says, and of photos into a run folder, and a
-    table of what they are."""
+    """Write parts of clean images, degraded as p or q ("crafted", "target") says, and of photos into a run folder.
+
+    A table beside them tells what they are.
+    """
     transform = load_transform(folder, of=of, seed=seed)
     pictures: list[tuple[str, NDArray[np.uint8]]] = []
     for index, image in enumerate(clean[:MOST]):
