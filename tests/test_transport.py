@@ -22,6 +22,7 @@ from fastdeg.kernels.transport.network.simplex import FAR, OPTIMAL, search
 from fastdeg.kernels.transport.network.tree import ROOT, build_tree, new_tree, refresh_potentials
 from fastdeg.kernels.transport.spatial import block_points
 from fastdeg.njit import emd_grid, emd_matrix, emd_points, emd_sorted, sinkhorn
+from fastdeg.transport.metrics import ground_costs
 
 
 def check(result, a, b, cost):
@@ -524,3 +525,11 @@ def test_solver_releases_the_lock():
         beats += 1
         time.sleep(0.0001)
     assert beats > 20
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "sqeuclidean", "cityblock", "chebyshev"])
+@pytest.mark.parametrize("n", [1, 30, 200])  # the last beyond what is summed axis by axis
+def test_ground_costs_are_those_of_scipy(metric, n):
+    rng = np.random.default_rng(n)
+    x, y = 1e3 * rng.normal(size=(n, 5)), rng.normal(size=(n + 4, 5))
+    np.testing.assert_allclose(ground_costs(x, y, metric), cdist(x, y, metric), rtol=1e-15)  # the same but for FMA

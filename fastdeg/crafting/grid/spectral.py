@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.fft
 
 from fastdeg._threads import thread_count
 from fastdeg._types import Float
@@ -21,7 +20,9 @@ _WORK = 50  # elementary operations of a cosine transform for each cell
 
 def cosine_transform(x: Float, shape: tuple[int, ...], threads: int | None, inverse: bool = False) -> None:
     """x ← its orthonormal DCT-II on a grid, or the inverse of that."""
-    transform = scipy.fft.idctn if inverse else scipy.fft.dctn
+    from scipy import fft  # a fifth of a second, which problems without transforms are to be spared
+
+    transform = fft.idctn if inverse else fft.dctn
     workers = thread_count(threads, _WORK * x.size)
     x[:] = transform(x.reshape(shape), norm="ortho", overwrite_x=True, workers=workers).ravel()
 
@@ -51,17 +52,19 @@ class GridFeatures(RowQuadratics):
 
     def transform(self, shape: tuple[int, ...]) -> GridFeatures:
         """Compute the transforms; return self."""
+        from scipy import fft
+
         active = np.zeros(shape, np.int8)
         for i in np.indices(shape, sparse=True):
             active += i > 0
         self.support = np.flatnonzero(active <= 2)
         self.images = np.empty((len(self.support), len(self.square)))
         # the transform along the last axis of 1, x, x² first: the rest are transforms of the rows' coefficients
-        basis = scipy.fft.dct(np.stack((np.ones_like(self.x), self.x, self.x2)), norm="ortho", axis=1)
+        basis = fft.dct(np.stack((np.ones_like(self.x), self.x, self.x2)), norm="ortho", axis=1)
         row, last = np.divmod(self.support, shape[-1])
         for f in range(len(self.square)):
             rows = np.stack((self.constant[:, f], self.slope[:, f], np.full(len(self.constant), self.square[f])))
-            rows = scipy.fft.dctn(rows.reshape(3, *shape[:-1]), norm="ortho", axes=range(1, len(shape)))
+            rows = fft.dctn(rows.reshape(3, *shape[:-1]), norm="ortho", axes=range(1, len(shape)))
             rows = rows.reshape(3, -1)[:, row]
             self.images[:, f] = (rows * basis[:, last]).sum(axis=0)
         return self
