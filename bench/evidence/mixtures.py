@@ -36,24 +36,24 @@ def comparisons(forecast: fd.TrainingForecast, setting: int, rng: np.random.Gene
     which loses more or less, how much more is gained on the application and elsewhere.
     """
     truth, uniform = settings.truth(settings.APPLICATIONS[setting]), fd.BinnedDistribution.uniform(settings.bins())
-    weights = np.linspace(0, 1, 21)
+    weights = np.linspace(0, 1, 13)
     found = []
     for n in SAMPLES:
         q = truth if n is None else _resample(truth, n, rng)
         path = fd.tradeoff_path(q, TAUS)
-        mixed = forecast.gains([fd.baselines.mixture(q, uniform, weight) for weight in weights], target=truth)
-        lost = np.array([gain.prior for gain in mixed])
+        crafted = [result.distribution for result in path.results]
+        mixed = [fd.baselines.mixture(q, uniform, weight) for weight in (*weights, *path.mixture_weights)]
+        gains = forecast.gains([*crafted, *mixed], target=truth)
+        same_kl = gains[-len(crafted) :]
+        lost = np.array([gain.prior for gain in gains[len(crafted) : -len(crafted)]])
         order = lost.argsort()
-        for result, same_kl in zip(path.results, path.mixture_weights, strict=True):
-            p = result.distribution
-            loss = forecast.gain(p, target=truth).prior
-            row = {"setting": setting, "samples": n, "tau": result.generalization}
-            if lost[order[0]] <= loss <= lost[order[-1]]:
-                weight = float(np.interp(loss, lost[order], weights[order]))
+        for p, tau, gain, mixture in zip(crafted, TAUS, gains[: len(crafted)], same_kl, strict=True):
+            row = {"setting": setting, "samples": n, "tau": float(tau)}
+            if lost[order[0]] <= gain.prior <= lost[order[-1]]:
+                weight = float(np.interp(gain.prior, lost[order], weights[order]))
                 over = forecast.gain(p, target=truth, prior=fd.baselines.mixture(q, uniform, weight))
                 row |= {"more": over.target, "error": over.target_error}
-            both = forecast.gains([p, fd.baselines.mixture(q, uniform, same_kl)], target=truth)
-            row |= {"kl_more": both[0].target - both[1].target, "kl_more_elsewhere": both[0].prior - both[1].prior}
+            row |= {"kl_more": gain.target - mixture.target, "kl_more_elsewhere": gain.prior - mixture.prior}
             found.append(row)
     return found
 
@@ -117,7 +117,7 @@ def costs(images: list[Any]) -> tuple[fd.TrainingForecast, dict[str, float]]:
     path = [fd.baselines.mixture(q, fd.BinnedDistribution.uniform(q.bins), w) for w in np.linspace(0, 1, 20)]
     for name, work in (("one_more", lambda: forecast.psnr(q)), ("path_of_20", lambda: forecast.gains(path, target=q))):
         times = []
-        for _ in range(7):
+        for _ in range(3):
             started = time.process_time()
             work()
             times.append(time.process_time() - started)
