@@ -94,7 +94,9 @@ def forecast_optimal(
 
     if not isinstance(forecast, TrainingForecast):
         raise TypeError(f"forecast: expected a TrainingForecast, got {type(forecast).__name__}")
-    start = mixture(q, BinnedDistribution.uniform(q.bins) if prior is None else prior, weight)
+    if prior is None and isinstance(q, BinnedDistribution):  # others are refused below
+        prior = BinnedDistribution.uniform(q.bins)
+    start = mixture(q, prior, weight)  # type: ignore[arg-type]
     return maximise(forecast, start, start)
 
 

@@ -552,6 +552,7 @@ TABLE: dict[str, Callable[[], list[tuple[Callable[..., Any], dict[str, Any]]]]] 
     "frameworks.register": lambda: one(register, dialect=DIALECT),
     "frameworks.unregister": lambda: one(unregister, dialect=DIALECT),
     "Options.distribution": lambda: one(options_read().distribution, bins=GRID, n=100, rng=0),
+    "Options.one": lambda: one(options_read().one, bins=GRID, rng=0),
     "Options.sample": lambda: one(options_read().sample, bins=GRID, n=3, rng=0),
     "images.dct_features": lambda: one(fastdeg.images.dct_features, image=photo(16), offset=(0, 1)),
     "images.gaussian_blur": lambda: one(fastdeg.images.gaussian_blur, image=photo(16), sigma=1.0, angle=0.0),

@@ -125,7 +125,7 @@ class Options(ByValue):
 
     def one(self, bins: Bins, rng: np.random.Generator) -> tuple[History, Float]:
         """Return one draw: as a history that leaves nothing to chance, and its composed effects, shape (d,)."""
-        space = registry.space_of(bins, "bins", own_pipeline=False)
+        space, rng = registry.space_of(bins, "bins", own_pipeline=False), _checks.generator(rng)
         if self._products is not None:
             weights = np.array([weight for weight, _ in self._products])
             product = self._products[rng.choice(len(weights), p=weights / weights.sum())][1]
