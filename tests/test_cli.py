@@ -334,8 +334,8 @@ def test_photos_to_a_run(photo_folders, tmp_path, capsys):
     assert "cut.png" in refused(capsys, *command, "-o", tmp_path / "run")
     small = refused(capsys, "estimate", "--references", photo_folders / "references", "--clean", tmp_path / "clean")
     assert "small.png: is 200 × 60: expected sides of at least 96 pixels" in small
-    options = ["--generalization", "0.2", "--n-references", "3", "--skip-bad", "-o", str(tmp_path / "run")]
-    assert main([*command, *options]) == 0
+    options = ["--history", "plain", "--generalization", "0.2", "--n-references", "3", "--skip-bad"]
+    assert main([*command, *options, "-o", str(tmp_path / "run")]) == 0
     captured = capsys.readouterr()
     assert "cut.png" in captured.err
     assert "skipped " in captured.err
@@ -412,7 +412,7 @@ def test_an_empty_csv_file_is_named(tmp_path):
 def test_references_are_selected_among_other_images(photo_folders, tmp_path, capsys):
     images, run = photo_folders / "references", tmp_path / "run"
     folders = ["--references", str(images), "--clean", str(photo_folders / "clean")]
-    assert main(["craft", *folders, "--generalization", "0.2", "-o", str(run)]) == 0
+    assert main(["craft", *folders, "--history", "plain", "--generalization", "0.2", "-o", str(run)]) == 0
     chosen = read_csv(run / "references.csv")
     capsys.readouterr()
     command = ["select", str(run), "--images", str(images)]

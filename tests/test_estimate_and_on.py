@@ -31,7 +31,7 @@ def user(tmp_path_factory):
     checks = np.kron(np.indices((12, 12)).sum(axis=0) % 2, np.ones((10, 10)))
     cv2.imwrite(str(folder / "photos" / "drawing.png"), (255 * checks).astype(np.uint8))
     (folder / "space.yaml").write_text(SPACE)
-    photos = ["--references", str(folder / "photos"), "--clean", str(folder / "clean")]
+    photos = ["--references", str(folder / "photos"), "--clean", str(folder / "clean"), "--history", "plain"]
     assert main(["estimate", *photos, "--space", str(folder / "space.yaml"), "-o", str(folder / "estimate")]) == 0
     return folder
 
