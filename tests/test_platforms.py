@@ -41,12 +41,23 @@ def test_a_cache_that_cannot_be_written_costs_one_note(tmp_path):
     assert out == "1.5"
 
 
-def test_a_damaged_cache_is_replaced(tmp_path):
+def overwritten(content):
+    return b"damaged"
+
+
+def one_bit_flipped(content):
+    """In the middle, where machine code is."""
+    return content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 16]) + content[len(content) // 2 + 1 :]
+
+
+@pytest.mark.parametrize("damaged", [overwritten, one_bit_flipped])
+def test_a_damaged_cache_is_replaced(tmp_path, damaged):
     run(CALL, NUMBA_CACHE_DIR=str(tmp_path))
     files = [*tmp_path.rglob("*.nbi"), *tmp_path.rglob("*.nbc")]
     assert files
     for file in files:
-        file.write_bytes(b"damaged")
+        if damaged is overwritten or file.suffix == ".nbc":
+            file.write_bytes(damaged(file.read_bytes()))
     out, said = run(CALL, NUMBA_CACHE_DIR=str(tmp_path))
     assert out == "1.5"
     assert said.count("numba's cache is out of order") == 1
