@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import pickle
 import re
 import warnings
@@ -11,6 +12,7 @@ import cv2
 import naive_images as naive
 import numpy as np
 import pytest
+from PIL import Image
 from problems_images import SETTINGS, paper_bins, photographs, portrait, references, setting_truth
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -23,7 +25,7 @@ from fastdeg.images.inference.bin_nodes import bin_nodes
 from fastdeg.images.inference.likelihood import Likelihood, Polynomial
 from fastdeg.images.inference.network import Network
 from fastdeg.images.inference.regression import Components, Regression
-from fastdeg.images.inference.synthesis import patches_of
+from fastdeg.images.patches import places_of_patches, without_bars
 
 
 @pytest.fixture(scope="module")
@@ -716,7 +718,7 @@ def test_bin_nodes_averages_within_each_bin(fitted):
 @pytest.mark.parametrize("shape", [(5, 300), (80, 80), (87, 88), (125, 190), (500, 90)])
 def test_patches_cover_the_image_on_the_grid(shape):
     image = np.arange(shape[0] * shape[1]).reshape(shape)
-    patches = patches_of(image, 80)
+    patches = [image[place] for place in places_of_patches(image, 80)]
     seen = np.zeros(shape, bool)
     for patch in patches:
         top, left = np.unravel_index(patch[0, 0], shape)
@@ -744,3 +746,75 @@ def test_a_factor_beside_a_factor_axis_is_refused():
     with pytest.raises(ValueError, match="downsampling: expected None, as the space has an axis of that name, got 2"):
         _ = fd.DegradationEstimator(bins, downsampling=2).least_side
     assert fd.DegradationEstimator(bins).least_side == 24 * 4
+
+
+def cut_out(x):
+    """As a texture with transparent surroundings is read: laid over black."""
+    seen = cv2.ellipse(np.zeros(x.shape[:2], np.uint8), (80, 75), (70, 70), 0, 0, 360, 1, -1)
+    return x * seen[..., None]
+
+
+def with_bars(x, *, top=40, left=0):
+    return cv2.copyMakeBorder(x, top, top, left, left, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+
+
+@pytest.mark.parametrize("laid", [with_bars, lambda x: with_bars(x, top=13, left=21), cut_out])
+def test_areas_of_one_colour_say_nothing(fitted, laid):
+    rng = np.random.default_rng(0)
+    photos = [
+        fd.degrade(portrait()[:600, k : k + 480], downsampling=3, blur_sigma=2, noise_sigma=6, rng=rng)
+        for k in range(0, 32, 4)
+    ]
+    known, found = fitted.infer(photos), fitted.infer([laid(x) for x in photos])
+    assert known.without_comb.all()
+    assert found.without_comb.all()
+    np.testing.assert_allclose(found.parameters.mean(axis=0), known.parameters.mean(axis=0), rtol=0, atol=2)
+
+
+def test_patches_lie_beside_areas_of_one_colour():
+    image = np.random.default_rng(0).integers(0, 256, (230, 310, 3), dtype=np.uint8)
+    usual = places_of_patches(image, 80)
+    small = image.copy()
+    small[50:70, 60:90] = 7  # a spot: no matter
+    assert places_of_patches(small, 80) == usual
+    image[100:150, 120:] = (9, 8, 7)
+    places = places_of_patches(image, 80)
+    assert len(places) >= 6
+    for place in places:
+        assert image[place].shape[:2] == (80, 80)
+        assert not (image[place] == (9, 8, 7)).all(axis=2).any()
+        assert all(side.start % 8 == 0 for side in place)
+    image[:, 40:] = 0
+    assert {s[1].stop - s[1].start for s in places_of_patches(image, 80)} == {35}
+    image[:] = 1
+    assert places_of_patches(image, 80) == usual
+    np.testing.assert_array_equal(without_bars(image), image)
+    framed = with_bars(np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8), top=12)
+    inner = without_bars(framed)
+    np.testing.assert_array_equal(inner, framed[24:64])  # on the grid, with a margin
+
+
+ROBIDOUX = [  # of mozjpeg, at quality 75
+    8, 8, 8, 9, 12, 18, 28, 42, 8, 8, 10, 14, 17, 20, 26, 38,
+    8, 10, 12, 16, 22, 31, 46, 68, 9, 14, 16, 20, 26, 37, 53, 78,
+    12, 17, 22, 26, 34, 47, 66, 94, 18, 20, 31, 37, 47, 62, 84, 119,
+    28, 26, 46, 53, 66, 84, 113, 156, 42, 38, 68, 78, 94, 119, 156, 209,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tables", [[[16] * 64] * 2, [ROBIDOUX] * 2])
+def test_tables_of_other_encoders_are_not_taken_for_a_quality(fitted, tables):
+    def saved(x, **options):
+        file = io.BytesIO()
+        Image.fromarray(x).save(file, "JPEG", **options)
+        return np.asarray(Image.open(file))
+
+    rng = np.random.default_rng(0)
+    photos = [
+        fd.degrade(portrait()[k : k + 400, k : k + 400], downsampling=4, blur_sigma=1, noise_sigma=8, rng=rng)
+        for k in range(0, 96, 8)
+    ]
+    assert not fitted.infer([saved(x, quality=60) for x in photos]).without_comb.any()
+    found = fitted.infer([saved(x, qtables=tables) for x in photos])
+    assert found.without_comb.all()
+    assert found.outside.all()

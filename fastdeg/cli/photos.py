@@ -136,7 +136,7 @@ def photo_notes(inference: Inference, names: Sequence[str], *, keep_outside: boo
             f"{len(without_comb)} of {len(names)} photos show no quantisation by JPEG (never compressed, or resized or "
             "filtered since), which counts as the best quality of the space: " + _some(without_comb)
         )
-    return notes
+    return [*notes, *inference.at_ends]
 
 
 def _some(names: Sequence[str]) -> str:

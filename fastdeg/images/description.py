@@ -24,7 +24,8 @@ from fastdeg.images.features import (
 )
 from fastdeg.images.files.read import ImageFile, read_image
 from fastdeg.images.inference.recipe import Embedding, Recipe
-from fastdeg.images.inference.synthesis import Described, embedded, patches_of
+from fastdeg.images.inference.synthesis import Described, embedded
+from fastdeg.images.patches import places_of_patches, without_bars
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,22 +113,23 @@ def _described_image(numbered: tuple[int, Any], recipe: Recipe) -> tuple[Describ
     if isinstance(image, str | os.PathLike):
         image = read_image(image)
     if recipe.embed is not None:
-        return patches_of(check_image(image, f"images[{i}]"), recipe.patch_size), None
+        x = without_bars(check_image(image, f"images[{i}]"))
+        return [x[place] for place in places_of_patches(x, recipe.patch_size)], None
     quality, searched = None, "jpeg_quality" in recipe.names
     if isinstance(image, ImageFile) and image.jpeg is not None:
         quality = image.jpeg.quality
         if image.orientation == 1 or not recipe.upright:  # in a turned picture grid and tables are turned too
             image, searched = image.stored_pixels, searched and quality is None
-    x = check_image(image, f"images[{i}]")
+    x = without_bars(check_image(image, f"images[{i}]"))
     pixels = at_least_smallest(eight_bits(x, f"images[{i}]"))
     plane = luma_plane(pixels)
     top, left = jpeg_grid_offset(plane) if searched else (0, 0)
-    patches = patches_of(plane[top:, left:], recipe.patch_size)
-    features = np.concatenate([luma_features(p[None], directions=recipe.directions) for p in patches])
+    pixels, plane = pixels[top:, left:], plane[top:, left:]
+    places = places_of_patches(pixels, recipe.patch_size)
+    features = np.concatenate([luma_features(plane[place][None], directions=recipe.directions) for place in places])
     if not recipe.history:
         return features, quality
-    coloured = patches_of(pixels[top:, left:], recipe.patch_size)
-    further = [further_features(c[None], p[None], "RGB") for c, p in zip(coloured, patches, strict=True)]
+    further = [further_features(pixels[place][None], plane[place][None], "RGB") for place in places]
     return np.hstack([features, np.concatenate(further)]), quality
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Self
@@ -29,7 +30,7 @@ from fastdeg.images.inference.pooling import group_means, group_moments
 from fastdeg.images.inference.recipe import Embedding
 from fastdeg.images.inference.results import Bootstrap, Identifiability, Inference, ReferenceCounts
 from fastdeg.images.inference.synthesis import SHARE_OF_FIT, checked_clean_images, drawn_over, least_side, synthesize
-from fastdeg.images.reasons import reasons
+from fastdeg.images.reasons import at_ends, reasons
 
 
 class DegradationEstimator(FittedLikelihood):
@@ -200,7 +201,11 @@ class DegradationEstimator(FittedLikelihood):
         summaries, p_values, _ = self._tested(images)
         uncertainty.warn_of_outside(p_values, OUTSIDE_LEVEL)
         with_a_say = uncertainty.with_a_say(p_values, OUTSIDE_LEVEL, keep_outside)
-        return self._mixture(self._bin_log_likelihood(summaries.of(with_a_say)))[1]
+        some = summaries.of(with_a_say)
+        distribution = self._mixture(self._bin_log_likelihood(some))[1]
+        for text in at_ends(self.bins, distribution.pmf, *self._parameters(some)):
+            warnings.warn(text, stacklevel=2)
+        return distribution
 
     def infer(self, images: Images, *, outside_level: float = OUTSIDE_LEVEL, keep_outside: bool = False) -> Inference:
         """Return the inferred distribution with all that was found on the way to it.
@@ -231,6 +236,7 @@ class DegradationEstimator(FittedLikelihood):
             without_comb=~summaries.quantized & np.isnan(summaries.known) & (self.model_.jpeg_summarizer is not None),
             outside_reasons=reasons(outside, *why),
             with_a_say=with_a_say,
+            at_ends=at_ends(self.bins, distribution.pmf, parameters[with_a_say], errors[with_a_say]),
         )
 
     def bootstrap(

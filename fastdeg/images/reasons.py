@@ -6,13 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdeg._types import Float
+from fastdeg.bins import Bins
+from fastdeg.degradations.registry import parameters as known_parameters
 from fastdeg.images.features import N_FEATURES
 from fastdeg.images.structure import REASONS
 from fastdeg.kernels.images.detail import N_STATISTICS as N_DETAIL_STATISTICS
 from fastdeg.kernels.images.edges import N_LEVELS
 from fastdeg.kernels.images.edges import N_STATISTICS as N_EDGE_STATISTICS
 
-NO_COMB = "no quantisation by JPEG shows, though the space always compresses: let jpeg_quality end above 100?"
+NO_COMB = (
+    "no quantisation by JPEG shows, or one by other tables than libjpeg's, though the space always compresses: let "
+    "jpeg_quality end above 100?"
+)
 BEYOND = "what is read lies beyond the ranges of the space: widen them?"
 SHARPER = "edges are sharper than the space makes: sharpened?"
 SMOOTHER = "detail is smoother than the space makes: smoothed (median, bilateral, denoised) or enlarged?"
@@ -46,3 +51,28 @@ def _reason(measure: int, left: Float) -> str:
     if detail < -NOTICEABLE or sharp < -NOTICEABLE:
         return SMOOTHER
     return ROUGHER if detail > NOTICEABLE else UNLIKE
+
+
+def at_ends(bins: Bins, pmf: Float, parameters: Float, errors: Float) -> tuple[str, ...]:
+    """Say at which ends of axes most of the mass lies, with most photographs read at the very end: as what lies beyond
+    is read. An end that no degradation is beyond, a blur of zero say, is none.
+
+    parameters, errors: of the photographs, (n, d).
+    """
+    assert bins.space is not None
+    known, told = known_parameters(), []
+    for k, axis in enumerate(bins.space.axes):
+        parameter = known.get(axis.name)
+        if axis.discrete or (parameter is not None and parameter.unit == "°"):
+            continue
+        low, high = (0.0, np.inf) if parameter is None else (parameter.low, parameter.high)
+        marginal, widths = bins.marginal(pmf, k), np.diff(axis.boundaries)
+        ends = ((0, axis.low, low < axis.low), (-1, axis.high, axis.high < high))
+        for place, end, goes_on in ends:
+            near = np.abs(parameters[:, k] - end) <= np.minimum(1.5 * errors[:, k], 0.75 * widths[place])
+            if goes_on and marginal[place] > 0.5 and near.mean() > 0.5:
+                told.append(
+                    f"{axis.name}: {marginal[place]:.2f} of the distribution lies in the bin that ends at {end:g}, and "
+                    "most images are read at this very end, as are those beyond it: let the axis go farther"
+                )
+    return tuple(told)

@@ -27,6 +27,7 @@ from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.regression import radial
 from fastdeg.images.structure import N_STATISTICS as N_STRUCTURE
 from fastdeg.images.structure import RAW
+from fastdeg.kernels.images.jpeg_quality import VISIBLE
 
 Float32 = NDArray[np.float32]
 
@@ -239,6 +240,8 @@ class OutsideTest(Arrays):
         leading = group_means(components[:, :N_LEADING] @ self.whitening, owners, n) / kept[:, None]
         others = group_means(scores[:, :-1] @ self.content_whitening, owners, n) / kept[:, None]
         evidence = group_means(scores[:, -1:], owners, n) / kept[:, None]
+        if missing is not None and self.structure is None:  # without a history: with one, others' programs may be in it
+            evidence[group_means(features[:, JPEG_EVIDENCE:][:, :1], owners, n) < -VISIBLE] = -np.inf  # another table's
         measures = _measures(leading, others, evidence[:, 0], missing, beyond / kept)
         if self.structure is not None:
             scores = group_means(self.structure(features[:, -N_STRUCTURE:], content), owners, n)
@@ -252,7 +255,7 @@ def _by_content(
 ) -> tuple[Float32, Float]:
     """Return what depends on what a patch shows, and the conditions, what it shows among them."""
     count = min(N_CONTENT, components.shape[1] // 2)
-    evidence = np.zeros(len(given)) if missing is None else np.log1p(features[:, JPEG_EVIDENCE])
+    evidence = np.zeros(len(given)) if missing is None else np.log1p(np.maximum(features[:, JPEG_EVIDENCE], 0))
     others = np.column_stack([components[:, count:], evidence]).astype(np.float32)
     return others, np.hstack([given, np.clip(components[:, :count] / 2, -2, 2)])
 

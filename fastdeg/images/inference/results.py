@@ -139,6 +139,9 @@ class Inference(ByValue):
         account how many were tested.
     outside_reasons : tuple of str
         Of each image that is outside: what is strange about it, and what would explain it; "" for the others.
+    at_ends : tuple of str
+        Where most of the distribution lies in the outermost bin of an axis, with most images read at its very end, as
+        are those beyond it.
     """
 
     distribution: Any
@@ -154,6 +157,7 @@ class Inference(ByValue):
     without_comb: NDArray[np.bool_]
     with_a_say: NDArray[np.bool_]
     outside_reasons: tuple[str, ...] = ()
+    at_ends: tuple[str, ...] = ()
 
     def plot(self, ax: Axes | None = None, *, axis: int | str | Sequence[int | str] | None = None) -> Any:
         """Draw what each photo says of each axis: its estimate and the error of it; hollow where it is outside.

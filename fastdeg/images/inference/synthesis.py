@@ -130,23 +130,6 @@ def embedded(embed: Embedding, images: Sequence[NDArray[Any]]) -> NDArray[np.flo
     return x
 
 
-def patches_of(image: NDArray[Any], size: int) -> list[NDArray[Any]]:
-    """Cut an image into overlapping patches of about size × size pixels, aligned to the 8 × 8 grid."""
-    return [
-        image[top : top + size, left : left + size]
-        for top in _starts(image.shape[0], size)
-        for left in _starts(image.shape[1], size)
-    ]
-
-
-def _starts(length: int, size: int) -> list[int]:
-    if length < size + 8:
-        return [0]
-    last = (length - size) // 8
-    count = -(-(length - size) * 5 // (size * 3)) + 1  # steps of at most 3/5 of the size
-    return sorted({round(k * last / (count - 1)) * 8 for k in range(count)})
-
-
 def _after_downsampling() -> set[str]:
     """Return the parameters that variants of one blurred and downsampled patch may differ in."""
     return {parameter.name for step in halves()[1] for parameter in step.parameters}

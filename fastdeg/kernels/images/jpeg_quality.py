@@ -38,6 +38,7 @@ LOWEST = np.float32(-3)  # what a single coefficient may say against a step
 ENOUGH = np.float32(2)  # what a block has to say before it counts
 MOST_BLOCKS = 128  # that are looked at
 VISIBLE = 12.0  # least evidence of a comb; without one, chance gives a photograph's 100 blocks about 2, seldom 8
+ALIKE = 0.6  # least share of what frequencies say, each for the step that fits it best, that a table of theirs has
 
 
 def steps_of_quality(quality: int) -> Any:
@@ -51,12 +52,15 @@ STEPS = np.stack([steps_of_quality(int(q))[FREQUENCIES] for q in QUALITIES]).ast
 
 @kernel(fastmath=REASSOCIATE)
 def evidence_for_step(coefficients, speaking, step, out):
-    """What one coefficient of each block says for a step."""
+    """What one coefficient of each block says for a step; return the sum."""
     reach = np.float32(math.log(step / (SPREAD * math.sqrt(2 * math.pi))))
     inverse, sharpness = np.float32(1) / step, np.float32(0.5 / SPREAD**2)
+    total = np.float32(0)
     for k in range(coefficients.shape[0]):
         error = coefficients[k] - np.rint(coefficients[k] * inverse) * step
         out[k] = speaking[k] * max(reach - sharpness * error * error, LOWEST)
+        total += out[k]
+    return total
 
 
 @kernel(fastmath=REASSOCIATE)
@@ -71,7 +75,7 @@ def sum_of_positive(values):
 @kernel(inline="always")
 def expected_quality(magnitudes, frequencies, steps, qualities):
     """The mean of the qualities, weighted by the evidence for them in the magnitudes (64, n) of blocks' DCT, and the
-    evidence for the best one."""
+    evidence for the best one: negative where it speaks for a table that is none of theirs."""
     n = magnitudes.shape[1]
     count = min(n, MOST_BLOCKS)
     coefficients = np.empty((frequencies.shape[0], count), np.float32)
@@ -88,13 +92,27 @@ def expected_quality(magnitudes, frequencies, steps, qualities):
             if q == 0 or steps[q, f] != steps[q - 1, f]:
                 evidence_for_step(coefficients[f], speaking[f], steps[q, f], said)
             add(totals[q], said, np.float32(1))
-    evidence, most = np.empty(qualities.shape[0]), 0.0
+    evidence, most, best = np.empty(qualities.shape[0]), 0.0, 0
     for q in range(qualities.shape[0]):
         evidence[q] = sum_of_positive(totals[q])
-        most = max(most, evidence[q])
+        if evidence[q] > most:
+            most, best = evidence[q], q
     total, weighted = 0.0, 0.0
     for q in range(qualities.shape[0]):
         weight = math.exp(evidence[q] - most)
         total += weight
         weighted += weight * qualities[q]
-    return weighted / total, most
+    of_table, of_frequencies = 0.0, 0.0  # what the blocks that speak for the best say for its steps, and for the best
+    for f in range(frequencies.shape[0]):
+        for k in range(count):
+            speaking[f, k] *= np.float32(totals[best, k] > 0)
+        own, largest, spoken = 0.0, 0.0, 0.0
+        for q in range(qualities.shape[0]):
+            if q == 0 or steps[q, f] != steps[q - 1, f]:
+                spoken = evidence_for_step(coefficients[f], speaking[f], steps[q, f], said)
+                largest = max(largest, spoken)
+            if q == best:
+                own = spoken
+        of_table += own
+        of_frequencies += largest
+    return weighted / total, most if of_table >= ALIKE * of_frequencies else -most
