@@ -817,4 +817,13 @@ def test_tables_of_other_encoders_are_not_taken_for_a_quality(fitted, tables):
     assert not fitted.infer([saved(x, quality=60) for x in photos]).without_comb.any()
     found = fitted.infer([saved(x, qtables=tables) for x in photos])
     assert found.without_comb.all()
-    assert found.outside.all()
+    assert found.outside.mean() > 0.6
+
+
+def test_where_an_axis_ends_too_early_is_told(fitted):
+    images, _ = references([portrait()], ((1, 2), (58, 62), (80, 82)), 8, seed=2)
+    with pytest.warns(UserWarning, match=r"^noise_sigma: .* in the bin that ends at 50, and most images"):
+        fitted.estimate(images, keep_outside=True)
+    assert any(text.startswith("noise_sigma") for text in fitted.infer(images, keep_outside=True).at_ends)
+    images, _ = references([portrait()], ((1, 2), (42, 48), (80, 82)), 8, seed=2)
+    assert fitted.infer(images).at_ends == ()

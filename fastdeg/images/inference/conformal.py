@@ -41,6 +41,7 @@ PENALTY = 1e-5
 LARGEST_RESIDUAL = 6.0  # of a feature: others are clipped
 LARGEST_SCORE = 8.0  # of a component
 LARGEST_LEVERAGE = 0.9
+OTHER_TABLE = 1000.0  # more than evidence can be lacking
 LEAST_STRUCTURE = 0.02  # of a statistic of structure: smaller differences mean nothing
 SHRINKAGE = 0.02  # of the covariances, towards a multiple of the identity
 SHARED = 0.5  # share of the variance that the mean over a photograph's patches keeps, however many they are
@@ -195,7 +196,10 @@ class OutsideTest(Arrays):
         content_trend, left = Trend.fit(x, content, folds, rng)
         content_spread, scores = Spread.fit(left, content)
         others, content_whitening = whitened(scores[:, :-1], folds)
-        measures = _measures(leading, others, scores[:, -1], missing, beyond)
+        evidence = scores[:, -1]
+        if missing is not None and not structure:
+            evidence = _or_other_table(evidence, features[:, JPEG_EVIDENCE])
+        measures = _measures(leading, others, evidence, missing, beyond)
         own = None
         if structure:
             own, more = StructureTest.fit(features[:, -N_STRUCTURE:], content, folds, rng)
@@ -240,8 +244,9 @@ class OutsideTest(Arrays):
         leading = group_means(components[:, :N_LEADING] @ self.whitening, owners, n) / kept[:, None]
         others = group_means(scores[:, :-1] @ self.content_whitening, owners, n) / kept[:, None]
         evidence = group_means(scores[:, -1:], owners, n) / kept[:, None]
-        if missing is not None and self.structure is None:  # without a history: with one, others' programs may be in it
-            evidence[group_means(features[:, JPEG_EVIDENCE:][:, :1], owners, n) < -VISIBLE] = -np.inf  # another table's
+        if missing is not None and self.structure is None:
+            comb = group_means(features[:, JPEG_EVIDENCE, None].astype(np.float64), owners, n)
+            evidence = _or_other_table(evidence, comb)
         measures = _measures(leading, others, evidence[:, 0], missing, beyond / kept)
         if self.structure is not None:
             scores = group_means(self.structure(features[:, -N_STRUCTURE:], content), owners, n)
@@ -258,6 +263,12 @@ def _by_content(
     evidence = np.zeros(len(given)) if missing is None else np.log1p(np.maximum(features[:, JPEG_EVIDENCE], 0))
     others = np.column_stack([components[:, count:], evidence]).astype(np.float32)
     return others, np.hstack([given, np.clip(components[:, :count] / 2, -2, 2)])
+
+
+def _or_other_table(evidence: Float, comb: NDArray[Any]) -> Float:
+    """Return how much evidence of a comb is lacking, and more than ever where there is a comb of another table, whose
+    evidence is negative. A history may end with programs of other makers, so that it says nothing there."""
+    return np.where(comb < -VISIBLE, comb - OTHER_TABLE, evidence)
 
 
 def whitened(x: Float, folds: NDArray[np.int64]) -> tuple[Float, Float]:
