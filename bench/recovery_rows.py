@@ -16,8 +16,8 @@ import fastdeg as fd
 CROP = (400, 600)  # of the photographs before downsampling
 SMALL_CROP = (320, 480)  # the same where many sets of photos are made
 WIDTHS = np.array([1.0, 10.0, 10.0])  # of the boxes in the paper's space that sets of photos are drawn from
-SET_SIZE = 16  # photos of a set
-RESAMPLES = 64
+SET_SIZE = 24  # photos of a set
+RESAMPLES = 48
 TELLING = 0.02  # probability of a cell, true or inferred, from which on its interval has something to hold
 QUARTERS = (22.5, 67.5, 112.5, 157.5)  # degrees, middles of the cells of an angle
 BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 16

@@ -9,6 +9,9 @@ from problems_images import photographs, portrait
 
 import fastdeg as fd
 from fastdeg.cli import main
+from fastdeg.images import jpeg_compress
+from fastdeg.images.features import luma
+from fastdeg.images.structure import REASONS, structure_statistics
 
 SPACE = fd.DegradationSpace([fd.Axis.regular("blur_sigma", 0, 3, 3), fd.Axis.regular("noise_sigma", 0, 30, 3)])
 HISTORY = fd.History(
@@ -49,6 +52,10 @@ def interlaced(x):
     return x
 
 
+def posterised(x):
+    return (np.round(x / 255 * 7) * 255 / 7).astype(np.uint8)
+
+
 def test_what_the_history_makes_is_inside_and_read(estimator):
     found = estimator.infer(photos(24))
     assert found.outside.mean() <= 0.05
@@ -68,7 +75,8 @@ def test_noise_of_each_channel_is_read_by_its_colours(estimator):
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"), [("impulses", "stand out"), ("interlaced", "interlaced"), ("halftone", "repeats")]
+    ("kind", "reason"),
+    [("impulses", "stand out"), ("interlaced", "interlaced"), ("halftone", "repeats"), ("posterised", "posterised")],
 )
 def test_what_the_history_does_not_make_is_outside_with_its_reason(estimator, kind, reason):
     rng = np.random.default_rng(2)
@@ -78,11 +86,23 @@ def test_what_the_history_does_not_make_is_outside_with_its_reason(estimator, ki
         "impulses": [with_impulses(x, rng) for x in small],
         "interlaced": [interlaced(x) for x in small],
         "halftone": [np.clip(x + stripes, 0, 255).astype(np.uint8) for x in small],
+        "posterised": [posterised(x) for x in small],
     }[kind]
     found = estimator.infer(strange)
     assert found.outside.mean() > 0.7
     assert np.mean([reason in why for why in found.outside_reasons]) > 0.5
     assert all(bool(why) == out for why, out in zip(found.outside_reasons, found.outside, strict=True))
+
+
+def test_few_levels_show_through_a_compression():
+    """Flat areas of posterised pictures that were saved as JPEG since are near one of a few evenly spaced levels."""
+    small = [fd.degrade(x, downsampling=2) for x in crops(6, 9)]
+    values = {}
+    for name, pictures in (("plain", small), ("posterised", [posterised(x) for x in small])):
+        saved = [jpeg_compress(x, 85) for x in pictures]
+        statistics = [structure_statistics(luma(x), np.ascontiguousarray(x[..., 1])) for x in saved]
+        values[name] = np.array(statistics)[:, ["evenly" in why for why in REASONS]]
+    assert values["posterised"].min() > 0.1 + values["plain"].max()
 
 
 def test_photos_outside_have_no_say_unless_told(estimator):

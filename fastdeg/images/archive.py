@@ -16,7 +16,7 @@ from fastdeg.degradations.history import History, as_history
 from fastdeg.images.inference.model import DegradationModel
 
 FORMAT = "DegradationEstimator"
-VERSION = 2  # changes with what the features say: what was learned from others is of no use
+VERSION = 3  # changes with what the features say: what was learned from others is of no use
 SAVED = ("downsampling", "noise", "interpolation", "n_samples", "patch_size", "random_state")  # beside the bins
 OLDER_NAMES = {"reading": "summarizer", "comb_reading": "jpeg_summarizer"}  # of 0.1.0, before the first dot
 OWN = ("degrade", "features")  # callables, which are not saved

@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 # what is strange where a statistic is large, and the step, if any, that would explain it
 REASONS = (
@@ -18,7 +17,7 @@ REASONS = (
     "a pattern repeats every few pixels: halftone, screentone or dither?",
     "every second row or column is out of place: interlaced?",
     "grey levels are few, with gaps between them: posterised or a palette?",
-    "flat areas are of few grey levels: posterised or a palette?",
+    "flat areas are of few, evenly spaced grey levels: posterised?",
     "flat areas meet at hard steps with nothing in between: posterised, or drawn?",
     "noise is stronger than any of the space: widen noise_sigma?",
     "blocks of 8 × 8 pixels are coarser than any of the space: widen jpeg_quality?",
@@ -28,14 +27,22 @@ RAW = np.arange(N_STATISTICS) >= N_STATISTICS - 2  # beyond all that the space m
 WINDOW = 64  # largest side of the part whose spectrum is taken
 AROUND = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 PEAK_SURROUNDINGS = 11  # side, in frequencies, of what a peak of the spectrum is compared with
-NARROW, WIDE = 1.5, 12.0  # grey levels: standard deviations by which histograms are smoothed
-FLAT = 6  # grey levels: largest differences within 3 × 3 pixels of flat areas
+ALONE, APART = 1, 12  # grey levels: reach of a level, and of the gap around it where levels are few
+MOSTLY = 0.9  # share of the pixels within the gap that are within reach
+LEAST_SHARE = 0.02  # of pixels: smaller ones mean nothing
+FLAT = 10  # grey levels: largest differences within 3 × 3 pixels of flat areas
+FEW = range(4, 13)  # numbers of evenly spaced levels that are sought
+REACH = 5  # grey levels from one of them: what compression leaves of them
+MANY_PIXELS = 400  # of flat areas: what fewer say counts by half and less
 SMALL_STEP, LARGE_STEP = 3, 18  # grey levels
 BLOCK = 8
 MIDDLE_LEVELS = 30.0  # grey levels around the middle where strong noise is hardly clipped
 LEAST_WINDOWS = 8  # windows or blocks that must tell
 LEAST_COEFFICIENT = 20.0  # grey levels: smaller ones count as zero
 LEAST = 10  # per cent of the coefficients that are not zero
+LEVELS = np.arange(256)
+IN_STEP = np.array([np.abs(LEVELS[:, None] - np.linspace(0, 255, n)).min(axis=1) <= REACH for n in FEW], np.float64)
+BY_CHANCE = IN_STEP.mean(axis=1)
 LOWEST = np.cos(np.pi * (2 * np.arange(BLOCK) + 1) / (2 * BLOCK)) / 2, np.full(BLOCK, 1 / np.sqrt(BLOCK))
 
 
@@ -46,7 +53,7 @@ def structure_statistics(plane: NDArray[np.float32], green: NDArray[np.uint8]) -
     return np.array(
         [
             _impulses(plane), _repetition(plane), max(_out_of_place(plane), _out_of_place(plane.T)),
-            _gaps(green), _gaps(green[_flat(green)]), _hard_steps(across, down),
+            _levels_apart(green), _levels_in_step(green[_flat(green)]), _hard_steps(across, down),
             _noise(plane), _coarseness(plane),
         ],
         np.float32,
@@ -89,11 +96,30 @@ def _flat(plane: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray(cv2.dilate(plane, window) - cv2.erode(plane, window)) <= FLAT
 
 
-def _gaps(values: NDArray[np.uint8]) -> float:
-    """How much more concentrated the histogram is than its smoothed self."""
-    counts = np.bincount(values.ravel(), minlength=256)[1:-1].astype(np.float64)  # but what is clipped
-    narrow, wide = (gaussian_filter1d(counts, sigma, mode="constant") for sigma in (NARROW, WIDE))
-    return float(np.log((np.square(narrow).sum() + 20) / (np.square(wide).sum() + 20)))
+def _levels_apart(values: NDArray[np.uint8]) -> float:
+    """How many pixels are of levels with a gap around, but for the most frequent one: logarithm of their share."""
+    counts = _counts(values)
+    own, around = (np.convolve(counts, np.ones(2 * reach + 1), "same") for reach in (ALONE, APART))
+    apart = (own >= MOSTLY * around) & (np.abs(LEVELS - own.argmax()) > APART)
+    return float(np.log(counts[apart].sum() / max(values.size, 1) + LEAST_SHARE))
+
+
+def _levels_in_step(values: NDArray[np.uint8]) -> float:
+    """How much more often than by chance pixels are near one of a few evenly spaced levels, as many as fit best.
+
+    Frequent levels count by the root of their number: a single flat area says nothing.
+    """
+    counts = _counts(values)
+    weights = np.sqrt(counts)
+    excess = (IN_STEP @ weights / max(weights.sum(), 1) - BY_CHANCE) / (1 - BY_CHANCE)
+    return float(excess.max() * counts.sum() / (counts.sum() + MANY_PIXELS))
+
+
+def _counts(values: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return how many pixels are of each level, but for those that are clipped."""
+    counts = np.bincount(values.ravel(), minlength=256).astype(np.float64)
+    counts[[0, -1]] = 0
+    return counts
 
 
 def _hard_steps(across: NDArray[np.float32], down: NDArray[np.float32]) -> float:

@@ -63,9 +63,10 @@ def common_deviations(
 def possible_errors(m: int) -> Float:
     """Return errors that stand for those that a set may have in m targets, in standard deviations, (N_ERRORS, m).
 
-    Quantiles of Student's distribution, as many groups as there are tell its width, in an order of its own for each
-    target: a Latin hypercube.
+    Quantiles of Student's distribution, of whose width as many groups tell as there are, brought to its variance, in an
+    order of its own for each target: a Latin hypercube.
     """
     quantiles = stdtrit(N_GROUPS, (np.arange(N_ERRORS) + 0.5) / N_ERRORS)
+    quantiles *= np.sqrt(N_GROUPS / (N_GROUPS - 2) / np.square(quantiles).mean())
     rng = np.random.default_rng(0)
     return np.stack([rng.permutation(quantiles) for _ in range(m)], axis=1)
