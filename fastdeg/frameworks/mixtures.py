@@ -15,8 +15,6 @@ from fastdeg.frameworks.boxes import Box, WeightedBox, bounding, slices, volume
 
 MOST_SWEEPS = 20
 MOST_CELLS = 3000  # of a grid on which weights are found by transport
-MOST_POLISHED = 600  # cells of a grid on which boxes are, too
-MOST_TRIED = 6  # changes of a box between two steps of that
 BEST_TRIALS = 4
 SCALES = (0.05, 0.2, 0.8)  # of the kernel, in shares of an axis
 
@@ -44,10 +42,8 @@ def several(mass: Float, volumes: list[Float], places: list[Float], count: int) 
         best = trials[0]
     _, boxes, weights = best
     if mass.size <= MOST_CELLS:
-        ends = [(*fit.transported(boxes)[:2], boxes) for _, boxes, _ in trials[:BEST_TRIALS]]
+        ends = [(*fit.transported(boxes), boxes) for _, boxes, _ in trials[:BEST_TRIALS]]
         _, weights, boxes = min(ends, key=lambda end: end[0])
-        if mass.size <= MOST_POLISHED:
-            boxes, weights = fit.polished(boxes)
     return [WeightedBox(float(w), box) for w, box in zip(weights / weights.sum(), boxes, strict=True) if w > 0]
 
 
@@ -133,45 +129,10 @@ class _Fit:
         root = np.sqrt(np.maximum(values, values[-1] * 1e-12))
         return nnls(root[:, None] * vectors.T, (vectors.T @ inner) / root)[0]
 
-    def polished(self, boxes: list[Box]) -> tuple[list[Box], Float]:
-        """Move boxes along axes, one at a time, while the earth mover's distance falls; return boxes and weights.
+    def transported(self, boxes: list[Box]) -> tuple[float, Float]:
+        """Return the least earth mover's distance of a mixture of boxes, city-block along the axes, and its weights.
 
-        The distance is convex in the mixture, and its potential is its gradient: only a box over which the potential is
-        below zero on average can take it down. The most promising ones are tried in place of one that is there.
-        """
-        least, weights, potential = self.transported(boxes)
-        improved = True
-        while improved:
-            improved = False
-            for promise, i, box in self._promising(boxes, weights, potential)[:MOST_TRIED]:
-                if promise > -1e-9:
-                    break
-                changed = [*boxes[:i], box, *boxes[i + 1 :]]
-                trial = self.transported(changed)
-                if trial[0] < least * (1 - 1e-6):
-                    boxes, (least, weights, potential), improved = changed, trial, True
-                    break
-        return boxes, weights
-
-    def _promising(self, boxes: list[Box], weights: Float, potential: Float) -> list[tuple[float, int, Box]]:
-        """Return changes of one box along one axis, best first: gain to first order, which box, what becomes of it."""
-        found = []
-        for i, axis in itertools.product(range(len(boxes)), range(self.mass.ndim)):
-            along = potential
-            for k in reversed(range(self.mass.ndim)):
-                if k != axis:
-                    along = np.tensordot(along, self._uniform(boxes[i], k), (k, 0))
-            values = _of_runs(along * self.volumes[axis], self.runs[axis]) / self.lengths[axis]
-            for best in np.argsort(values)[:2]:
-                first, end = self.runs[axis][best]
-                box = (*boxes[i][:axis], (int(first), int(end)), *boxes[i][axis + 1 :])
-                found.append((float(values[best] * max(weights[i], 1e-3)), i, box))
-        return sorted(found)
-
-    def transported(self, boxes: list[Box]) -> tuple[float, Float, Float]:
-        """Return the least earth mover's distance of a mixture of boxes, their weights, and the potential of each cell.
-
-        City-block along the axes. A linear program: flows between neighbouring cells take the mixture to the mass.
+        A linear program: flows between neighbouring cells take the mixture to the mass.
         """
         cells = np.arange(self.mass.size).reshape(self.mass.shape)
         pairs, costs = [], []
@@ -190,9 +151,7 @@ class _Fit:
         found = linprog(
             np.concatenate((cost, np.zeros(len(boxes)))), A_eq=hstack([flow, -boxed]), b_eq=-self.mass.ravel()
         )
-        return (
-            float(found.fun), np.maximum(found.x[len(cost) :], 0), found.eqlin.marginals.reshape(self.mass.shape)
-        )  # fmt: skip
+        return float(found.fun), np.maximum(found.x[len(cost) :], 0)
 
     def _residual(self, boxes: list[Box], weights: Float) -> Float:
         return self.mass - sum(w * self.density(box) for w, box in zip(weights, boxes, strict=True))
