@@ -130,15 +130,10 @@ class Options(ByValue):
             weights = np.array([weight for weight, _ in self._products])
             product = self._products[rng.choice(len(weights), p=weights / weights.sum())][1]
             drawn = {name: fixed(float(values.draw(1, rng)[0])) for name, values in product.items()}
-            found: list[tuple[float, Product]] | None = [(1.0, dict(drawn))]
-            history = History(block_steps(dict(drawn)))
-        else:
-            chain = chains.one(self.chain, rng)
-            history = history_of(chain, self.scale)
-            found = chains.products(chain) if self.products is not None else None
-        if found is None:
-            return history, _columns(chains.draw(chain, 1, rng), space, 1)[0]
-        return history, _columns(_draw_products(found, space.names, 1, rng), space, 1)[0]
+            effects = _draw_products([(1.0, dict(drawn))], space.names, 1, rng)
+            return History(block_steps(dict(drawn))), _columns(effects, space, 1)[0]
+        chain = chains.one(self.chain, rng)
+        return history_of(chain, self.scale), _columns(chains.draw(chain, 1, rng), space, 1)[0]
 
     def __repr__(self) -> str:
         kind = "ranges" if self.products is not None else f"chain of {len(self.chain)} steps"
