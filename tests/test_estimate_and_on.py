@@ -123,18 +123,3 @@ def test_a_pipeline_of_the_users_own_from_the_photos_to_the_transform(user, tmp_
     assert low.shape == (16, 16, 3)
     assert set(parameters) == {"noise", "last_quality"}
     assert main(["select", "run", "--images", str(user / "photos"), "--n-references", "2"]) == 0
-
-
-def test_an_audit_s_composed_effects_are_those_that_the_estimator_reads(user, tmp_path, capsys):
-    """Colour noise, which counts for its luma, and JPEG, of draws of a file's chain on the clean images."""
-    file = tmp_path / "today.yml"
-    file.write_text(
-        "blur_sigma: [0.1, 0.2]\ndownsample_range: [4, 4]\nnoise_range: [8, 40]\njpeg_range: [45, 85]\n"
-        "kernel_list: [iso]\nkernel_prob: [1]\nblur_kernel_size: 41\n"
-    )
-    found = ["audit", str(file), "--run", str(user / "estimate"), "--clean", str(user / "clean"), "--simulate", "16"]
-    assert main([*found, "--json"]) == 0
-    simulated = json.loads(capsys.readouterr().out)["simulated"]
-    for name, bound in (("noise_sigma", 2), ("jpeg_quality", 3)):
-        read, composed = simulated[name]
-        assert read == pytest.approx(composed, abs=bound), name
