@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
-from functools import partial, reduce
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -94,7 +94,7 @@ class Accumulator:
         named = _checks.by_name(samples, "samples", bins.names) if bins.space else samples
         if is_collection(named):
             of_chunk = partial(_of_chunk, bins, outside=outside, threads=threads or 1)
-            return self.merge(fold(of_chunk, _merged, {"samples": named, "weights": weights}))
+            return self._add(*fold(of_chunk, _merged, {"samples": named, "weights": weights}))
         _checks.choice(outside, "outside", ("raise", "clip", "drop"))
         x = _checks.float_array(named, "samples", ("n", bins.ndim), finite=False, keep_float32=True)
         hint = ": one for each of samples"
@@ -189,9 +189,11 @@ class Accumulator:
         return f"Accumulator({self.bins!r}, weight {self.weight:.6g})"
 
 
-def _of_chunk(bins: Bins, samples: Any, weights: Any, **options: Any) -> Accumulator:
-    return Accumulator(bins).update(samples, weights, **options)
+def _of_chunk(bins: Bins, samples: Any, weights: Any, **options: Any) -> tuple[Masses, Moments]:
+    whole = Accumulator(bins).update(samples, weights, **options)
+    return whole._masses, whole._moments  # the bins need not be moved
 
 
-def _merged(*parts: Accumulator) -> Accumulator:
-    return reduce(Accumulator.merge, parts, Accumulator(parts[0].bins))
+def _merged(*parts: tuple[Masses, Moments]) -> tuple[Masses, Moments]:
+    masses, moments = zip(*parts, strict=True)
+    return merge_masses(*masses), merge(*moments)

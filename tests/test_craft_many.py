@@ -85,13 +85,16 @@ def test_an_error_names_the_problem_after_the_results_before_it(problems, thread
 
 
 def test_warnings_come_from_processes_too(problems):
-    extreme = [problems[0], (problems[1][0], {"generalization": 1e3})]
+    q = problems[1][0]
+    extreme = [problems[0], (q, {"generalization": 1e3}), (q, {"generalization": 0.1, "max_iter": 1})]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         list(fd.craft_many(extreme, threads=2))
-    told = [str(w.message) for w in caught if w.category is UserWarning]
-    assert len(told) == 1
-    assert told[0].startswith("problem 1: the crafted distribution is all but the prior")
+    told = [(w.category, str(w.message).partition(" after")[0].partition(" (")[0]) for w in caught]
+    assert told == [
+        (UserWarning, "problem 1: the crafted distribution is all but the prior"),
+        (RuntimeWarning, "problem 2: not converged:"),
+    ]
 
 
 def test_what_is_refused(problems):

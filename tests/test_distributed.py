@@ -95,6 +95,16 @@ def test_data_frames_and_parquet(client, bins, chunks, tmp_path):
         fd.BinnedDistribution.from_samples(bins, stored[["w"]])
 
 
+def test_zarr(client, bins, chunks, tmp_path):
+    pytest.importorskip("zarr", reason="Dask writes and reads Zarr through zarr")
+    samples = np.concatenate(chunks)
+    da.from_array(samples, chunks=(300, 2)).to_zarr(str(tmp_path / "samples.zarr"))
+    stored = da.from_zarr(str(tmp_path / "samples.zarr"))
+    expected = in_order(bins, np.split(samples, range(300, len(samples), 300)))
+    assert fd.Accumulator(bins).update(stored) == expected
+    assert_array_equal(bins.assign(stored).compute(), bins.assign(samples))
+
+
 def test_an_error_names_chunk_and_row_and_leaves_the_cluster_usable(client, bins, chunks):
     samples = np.concatenate(chunks)
     samples[320, 1], outside = np.nan, samples.copy()

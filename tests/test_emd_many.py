@@ -45,6 +45,26 @@ def test_costs_that_are_no_metric(rng):
     assert_allclose(ours, [[fd.emd(a, b, cost=symmetric).value for b in p] for a in p], rtol=1e-12)
 
 
+@pytest.mark.parametrize("large", [1e6, 1e12, 1e15, np.inf])
+def test_forbidden_pairs_and_costs_of_many_orders(rng, large):
+    cost, p = rng.random((12, 12)), rng.dirichlet(np.ones(12), 4)
+    cost[(cost > 0.85) & (np.eye(12) == 0)] = large
+    ours = fd.emd_many(p, cost=cost)
+    assert_allclose(ours, [[fd.emd(a, b, cost=cost).value for b in p] for a in p], rtol=1e-12)
+    symmetric = np.minimum(cost, cost.T)
+    ours = fd.emd_many(p, cost=symmetric)
+    assert_allclose(ours, [[fd.emd(a, b, cost=symmetric).value for b in p] for a in p], rtol=1e-12)
+    assert_array_equal(ours, ours.T)
+
+
+def test_totals_agree_within_the_precision_they_are_given_in(rng):
+    x, p = rng.random((40, 2)), rng.dirichlet(np.ones(40), 9).astype(np.float32)
+    assert np.ptp(p.astype(float).sum(axis=1)) > 1e-8
+    assert_allclose(fd.emd_many(p, x=x), [[fd.emd(a, b, x).value for b in p] for a in p], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"P\[\d\]: expected the same total mass as P\[0\]"):
+        fd.emd_many(p.astype(float), x=x)
+
+
 def test_threads_change_no_bit(rng):
     x, p = rng.random((40, 2)), rng.dirichlet(np.ones(40), 30)
     assert_array_equal(fd.emd_many(p, x=x, threads=1), fd.emd_many(p, x=x, threads=2))
@@ -70,6 +90,7 @@ def test_metrics_of_the_table(rng):
 
 def test_what_is_refused(rng):
     x, p = rng.random((5, 2)), np.full((3, 5), 0.2)
+    split = np.where(np.arange(5)[:, None] == np.arange(5), 1.0, np.inf)
     negative, empty, heavy = p.copy(), p.copy(), p.copy()
     negative[2, 1], empty[1], heavy[2] = -1, 0, 1
     for call, message in (
@@ -84,6 +105,11 @@ def test_what_is_refused(rng):
         (lambda: fd.emd_many(p, x=x[1:]), r"x: expected shape \(5, d\)"),
         (lambda: fd.emd_many(p, cost=np.full((5, 5), 1e200)), "cost: expected costs up to 1e"),
         (lambda: fd.emd_many(p, x=1e100 * x, metric="sqeuclidean"), "x: expected costs up to 1e"),
+        (
+            lambda: fd.emd_many(p, [[0.4, 0.1, 0.1, 0.2, 0.2]], cost=split),
+            r"P\[0\], Q\[0\]: cost: .* a plan .*, got none",
+        ),
+        (lambda: fd.emd_many(1e300 * p, 1e300 * np.eye(5)[:1], 1e100 * x), "got a distance above 1.8e308"),
         (lambda: fd.emd_many(p[0], x=x), r"P: expected shape \(K, N\)"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 import struct
 
 import cv2
@@ -232,6 +233,24 @@ def test_all_bad_files_are_named_dangling_links_too(tmp_path, photo):
     read = read_images(tmp_path, skip_bad=True)
     assert [p.name for p in read.paths] == ["good.png"]
     assert "link" in read.skipped[-1].reason
+
+
+@pytest.mark.parametrize("max_bytes", [0, 3 * 40 * 60 * 3])
+def test_pixels_beyond_so_many_bytes_are_read_where_they_are_used(tmp_path, photo, max_bytes):
+    for k in range(5):
+        _save(tmp_path / f"{k}.jpg", photo[:, ::-1] if k % 2 else photo)
+    (tmp_path / "0.jpg").rename(tmp_path / "0.png")
+    (tmp_path / "bad.png").write_bytes(b"")
+    whole = read_images(tmp_path, skip_bad=True)
+    listed = read_images(tmp_path, skip_bad=True, max_bytes=max_bytes)
+    assert [file.kept for file in listed.files] == [k * photo.nbytes < max_bytes for k in range(5)]
+    assert listed.notes == whole.notes
+    assert len(listed.notes) == 2
+    assert listed.skipped[0].path == tmp_path / "bad.png"
+    for name, pixels in whole.by_name.items():
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(listed.files_by_name[name])).pixels, pixels)
+    with pytest.raises(ImageError, match=r"bad.png: is empty \(0 bytes\)"):
+        read_images(tmp_path, max_bytes=max_bytes)
 
 
 def test_at_most_so_many_and_progress(tmp_path, photo):

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastdeg as fd
 from fastdeg.cli import main
-from fastdeg.images import list_images
+from fastdeg.images import list_images, read_images
 from fastdeg.runs.folder import summary_head, write_json
 
 PATIENCE = 120  # seconds, for what takes some
@@ -37,25 +37,34 @@ def reading(space):
     return read(space)
 
 
-def read(space, images=None, **options):
+def read(space, images=None, clean=None, **options):
     estimator = fd.DegradationEstimator(fd.GridBins(space), downsampling=2, n_samples=200, patch_size=32)
-    estimator.fit(photos(3, 120, 0), **options)
+    estimator.fit(photos(3, 120, 0) if clean is None else clean, **options)
     return estimator.log_likelihood(photos(5, 60, 1) if images is None else images)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("photos")
-    for i, picture in enumerate(photos(5, 60, 1)):
+    return written(photos(5, 60, 1), tmp_path_factory.mktemp("photos"))
+
+
+def written(pictures, path):
+    for i, picture in enumerate(pictures):
         cv2.imwrite(str(path / f"{i}.png"), picture[..., ::-1])
     return path
 
 
-def test_threads_and_files(space, reading, folder):
+def test_threads_and_files(space, reading, folder, tmp_path):
     assert_array_equal(read(space, threads=1), reading)
     with joblib.parallel_config("threading", n_jobs=3):
         assert_array_equal(read(space), reading)
-    assert_array_equal(read(space, list_images(folder)), reading)
+    clean = written(photos(3, 120, 0), tmp_path)
+    assert_array_equal(read(space, list_images(folder), list_images(clean)), reading)
+    some_kept = read_images(clean, max_bytes=120 * 120 * 3).files
+    assert [file.kept for file in some_kept] == [True, False, False]
+    assert_array_equal(read(space, read_images(folder).files, some_kept), reading)
+    with pytest.raises(ValueError, match=r"0\.png: is 60 × 60: expected sides of at least 120 pixels"):
+        fd.DegradationEstimator(fd.GridBins(space), downsampling=5, n_samples=50).fit(list_images(folder))
 
 
 def test_processes(space, reading):
@@ -86,6 +95,16 @@ def test_pieces_say_what_all_images_at_once_say(space, folder, monkeypatch):
     assert_allclose(pieces.outside_p_values, whole.outside_p_values, rtol=1e-12)
     assert_allclose(pieces.posterior, whole.posterior, rtol=1e-5, atol=1e-9)
     assert_array_equal(pieces.outside, whole.outside)
+    summarized = estimator.summarize(list_images(folder))
+    assert estimator.infer(summarized, outside_level=0.2) == pieces
+    assert_array_equal(estimator.predict(summarized), pieces.parameters)
+    kept = np.arange(5) != 2
+    for method in (estimator.embed, *(lambda x, k=k: estimator.feature_moments(x)[k] for k in range(2))):
+        some = [path for path, keep in zip(list_images(folder), kept, strict=True) if keep]
+        assert_allclose(method(summarized.of(kept)), method(some), rtol=1e-5, atol=1e-6)
+    estimator.fit(photos(3, 120, 2))
+    with pytest.raises(ValueError, match="images: summarized by another estimator"):
+        estimator.predict(summarized)
 
 
 def test_a_file_that_is_no_image_is_named(space, reading, folder, tmp_path):
@@ -118,14 +137,14 @@ def test_the_command_line_on_a_cluster_of_its_own(run, folder, tmp_path, capfd):
     assert "no scheduler answers" in capfd.readouterr().err
 
 
-@pytest.mark.slow
-def test_an_interrupt_on_a_cluster_ends_it(run, folder, tmp_path):
+@pytest.fixture
+def degrading(run, tmp_path):
+    """The verb at work on many images on a cluster of its own: its process, those of its workers, and how many."""
     pytest.importorskip("distributed")
-    many = tmp_path / "many"
+    many, n = tmp_path / "many", 1_500
     many.mkdir()
-    picture = photos(1, 400, 0)[0]
-    for i in range(3_000):
-        (many / f"{i}.png").hardlink_to(many / "0.png") if i else cv2.imwrite(str(many / "0.png"), picture)
+    for i in range(n):
+        (many / f"{i}.png").hardlink_to(many / "0.png") if i else cv2.imwrite(str(many / "0.png"), photos(1, 400, 0)[0])
     command = [sys.executable, "-m", "fastdeg.cli", "degrade", str(many), "--run", str(run), "--downsampling", "2"]
     command += ["-o", str(tmp_path / "pairs"), "--dask", "local", "--threads", "2"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
@@ -134,11 +153,53 @@ def test_an_interrupt_on_a_cluster_ends_it(run, folder, tmp_path):
             assert process.poll() is None
             assert time.monotonic() < begun + PATIENCE
             time.sleep(0.1)
-        workers = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=PATIENCE)
+        yield process, psutil.Process(process.pid).children(recursive=True), n
+
+
+@pytest.mark.slow
+def test_an_interrupt_on_a_cluster_ends_it(degrading):
+    process, workers, _ = degrading
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1].startswith("fastdeg: interrupted")
     assert "Traceback" not in errors
     assert workers
     assert not psutil.wait_procs(workers, timeout=PATIENCE)[1]
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced(degrading, tmp_path):
+    process, workers, n = degrading
+    next(w for w in workers if "spawn_main" in " ".join(w.cmdline()) and w.children() == []).kill()
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert len(list((tmp_path / "pairs/lq").glob("*.png"))) == len(list((tmp_path / "pairs/hq").glob("*.png"))) == n
+    assert len((tmp_path / "pairs/parameters.csv").read_text().splitlines()) == n + 1
+
+
+ESTIMATE = """
+import sys
+from fastdeg.cli import main
+assert main(sys.argv[1:]) == 0
+print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.slow
+def test_a_folder_of_any_size_is_estimated_in_the_same_memory(tmp_path):
+    clean = written(photos(8, 160, 0), tmp_path)
+    peaks = []
+    for n in (1_000, 6_000):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        low = [
+            fd.degrade(x, downsampling=2, noise_sigma=20.0, jpeg_quality=80, rng=i)
+            for i, x in enumerate(photos(20, 192, 1))
+        ]
+        for i in range(n):
+            cv2.imwrite(str(folder / f"{i}.jpg"), low[i % 20])
+        arguments = ["estimate", "--references", str(folder), "--clean", str(clean), "--downsampling", "2", "--quiet"]
+        done = subprocess.run([sys.executable, "-c", ESTIMATE, *arguments], capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout.split()[-2]) / 1024)
+    assert peaks[1] < peaks[0] + 100  # megabytes

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import atexit
+import tempfile
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace as Workload
 
 import numpy as np
@@ -11,8 +13,12 @@ from scipy.spatial.distance import cdist
 
 import fastdeg as fd
 from bench.case import OURS, Case, Curve, FirstCall, Rival
+from fastdeg.images import list_images, read_images
+from fastdeg.runs.pairs import write_pairs
 
 CHUNK = 2_000_000  # samples
+BINS = fd.GridBins(fd.DegradationSpace.preset("dense"))
+LOW, HIGH = ([axis.boundaries[end] for axis in BINS.space.axes] for end in (0, -1))
 
 
 @cache
@@ -64,6 +70,10 @@ def problems_workload():
     return problems
 
 
+def problems_on_cluster(n_workers):
+    return lambda w: list(fd.craft_many(w, client=client(n_workers)))
+
+
 def same_bits(w, answers):
     for results in answers.values():
         for ours, theirs in zip(answers[OURS], results, strict=True):
@@ -75,41 +85,44 @@ def same_bits(w, answers):
 # --- samples in chunks
 
 
-def chunk(seed):
-    axes = fd.DegradationSpace.preset("dense").axes
-    low, high = [axis.boundaries[0] for axis in axes], [axis.boundaries[-1] for axis in axes]
-    return np.random.default_rng(seed).uniform(low, high, (CHUNK, 3))
+def chunk(seed, size=CHUNK):
+    return np.random.default_rng(seed).uniform(LOW, HIGH, (size, 3))
 
 
-def chunks_workload(n):
+def chunked(n_chunks, size=CHUNK):
+    """So many chunks as an array of Dask."""
     import dask.array as da
     from dask import delayed
 
-    w = Workload(bins=fd.GridBins(fd.DegradationSpace.preset("dense")), n_chunks=n // CHUNK)
-    blocks = [da.from_delayed(delayed(chunk)(i), (CHUNK, 3), np.float64) for i in range(w.n_chunks)]
-    w.samples = da.concatenate(blocks)
-    client(1), client(2)
+    return da.concatenate([da.from_delayed(delayed(chunk)(i, size), (size, 3), np.float64) for i in range(n_chunks)])
+
+
+def accumulated(seeds, size=CHUNK):
+    """The same chunks, one after the other."""
+    whole = fd.Accumulator(BINS)
+    for i in seeds:
+        whole.merge(fd.Accumulator(BINS).update(chunk(i, size), threads=1))
+    return whole
+
+
+def chunks_workload(n):
+    size = min(n // 2, CHUNK)
+    w = Workload(n_chunks=n // size, size=size, samples=chunked(n // size, size))
+    for n_workers in (1, 2, 4):
+        client(n_workers)
     return w
 
 
 def on_cluster(n_workers):
     def run(w):
         with client(n_workers).as_current():
-            return fd.Accumulator(w.bins).update(w.samples)
+            return fd.Accumulator(BINS).update(w.samples)
 
     return run
 
 
 def in_one_process(w):
-    whole = fd.Accumulator(w.bins)
-    for i in range(w.n_chunks):
-        whole.merge(fd.Accumulator(w.bins).update(chunk(i), threads=1))
-    return whole
-
-
-def same_accumulators(w, answers):
-    for answer in answers.values():
-        assert answer == answers[OURS]
+    return accumulated(range(w.n_chunks), w.size)
 
 
 # --- photographs
@@ -121,7 +134,10 @@ def photos_workload():
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (440, 256, 256, 3), dtype=np.uint8)
     images = [cv2.GaussianBlur(picture, (0, 0), 1.5) for picture in noise]
-    return Workload(clean=images[400:], photos=images[:400])
+    folder = tempfile.TemporaryDirectory()
+    for i, image in enumerate(images[:400]):
+        cv2.imwrite(f"{folder.name}/{i:03d}.jpg", image)
+    return Workload(clean=images[400:], photos=images[:400], folder=folder)
 
 
 def read_photos(backend, n_jobs):
@@ -136,6 +152,32 @@ def read_photos(backend, n_jobs):
     return run
 
 
+def read_folder(backend, n_jobs):
+    def run(w):
+        import joblib
+
+        with joblib.parallel_config(backend, n_jobs=n_jobs):
+            return read_images(w.folder.name, max_bytes=0).files
+
+    return run
+
+
+def pairs(workers):
+    def run(w):
+        q = fd.BinnedDistribution.uniform(fd.GridBins(fd.DegradationSpace.preset("paper")))
+        transform = fd.DegradationTransform(q, downsampling=2, seed=0)
+        with tempfile.TemporaryDirectory() as out:
+            images = list_images(w.folder.name)
+            return write_pairs(images, transform, Path(out) / "pairs", {}, workers=workers).rows
+
+    return run
+
+
+def same_answers(w, answers):
+    for answer in answers.values():
+        assert answer == answers[OURS]
+
+
 def same_numbers(w, answers):
     for answer in answers.values():
         np.testing.assert_array_equal(answer, answers[OURS])
@@ -144,6 +186,7 @@ def same_numbers(w, answers):
 CHUNKS_RIVALS = (
     Rival("one process, without Dask", in_one_process, requires=["distributed"]),
     Rival("one worker", on_cluster(1), target=1.7, requires=["distributed"]),
+    Rival("four workers", on_cluster(4), requires=["distributed"]),
 )
 
 CASES = [
@@ -166,6 +209,8 @@ CASES = [
         [
             Rival("craft(threads=1), in a loop", lambda w: [fd.craft(q, **o, threads=1) for q, o in w], target=1.7),
             Rival("craft, in a loop", lambda w: [fd.craft(q, **o) for q, o in w], target=1),
+            Rival("Dask with two workers", problems_on_cluster(2), requires=["distributed"]),
+            Rival("Dask with four workers", problems_on_cluster(4), requires=["distributed"]),
         ],
         same_bits,
         slow=True,
@@ -187,11 +232,34 @@ CASES = [
         rounds=3,
     ),
     Case(
+        "a folder of 400 JPEG files checked, two threads",
+        photos_workload,
+        read_folder("threading", 2),
+        [
+            Rival("one thread", read_folder("threading", 1), target=1.7),
+            Rival("four threads", read_folder("threading", 4)),
+            Rival("two processes (loky)", read_folder("loky", 2)),
+        ],
+        same_answers,
+        seconds=10,
+        rounds=9,
+    ),
+    Case(
+        "pairs of 400 JPEG files, two threads",
+        photos_workload,
+        pairs(2),
+        [Rival("one thread", pairs(1), target=1.7), Rival("four threads", pairs(4))],
+        same_answers,
+        slow=True,
+        seconds=30,
+        rounds=5,
+    ),
+    Case(
         "distribution and moments of 2·10⁸ samples in 17,850 bins, Dask with two workers",
         lambda: chunks_workload(200_000_000),
         on_cluster(2),
         CHUNKS_RIVALS,
-        same_accumulators,
+        same_answers,
         slow=True,
         seconds=60,
         rounds=3,
@@ -202,7 +270,7 @@ CURVES = [
     Curve(
         "Distribution and moments over n, Dask with two workers",
         "n",
-        [2_000_000, 20_000_000, 200_000_000],
+        [1_000_000, 10_000_000, 200_000_000],
         chunks_workload,
         on_cluster(2),
         CHUNKS_RIVALS,

@@ -12,15 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastdeg as fd
+from fastdeg._threads import ordered_map
 from fastdeg._types import ByValue, Float, Progress
 from fastdeg.bins import Bins
 from fastdeg.cli import console
 from fastdeg.cli.inputs import read_history, read_space, refuse
+from fastdeg.cli.photos import read_photos
 from fastdeg.cli.prior import prior_over
 from fastdeg.cli.tables import Table, read_table
 from fastdeg.degradations.registry import parameters as known_parameters
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.images import dct_features, read_images
+from fastdeg.images import ImageFile, dct_features
 from fastdeg.runs.workflow import Candidates, CraftingRun, craft_run
 from fastdeg.space import Axis, DegradationSpace
 
@@ -259,11 +261,15 @@ def _candidates(
     if not annotations.has_files:
         raise ValueError(f"{options.annotations}: expected a column 'file' beside --images, got none")
     paths = [options.images / name for name in names]
-    photos = read_images(paths, skip_bad=options.skip_bad, progress=progress)
+    photos = read_photos(paths, options, progress)
     unusable = {error.path for error in photos.skipped}
     usable = [i for i, path in enumerate(paths) if path not in unusable]
-    features = np.stack([dct_features(image) for image in photos.images])
+    features = np.stack(list(ordered_map(_features, photos.files)))
     spread = features.std(axis=0)
     embeddings = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1)
     files = tuple(names[i] for i in usable)
-    return Candidates(files, embeddings, rows[usable], labels[usable], photos.images), photos.notes
+    return Candidates(files, embeddings, rows[usable], labels[usable], photos.files), photos.notes
+
+
+def _features(photo: ImageFile) -> NDArray[np.float32]:
+    return dct_features(photo.pixels)

@@ -49,7 +49,9 @@ def run(options: argparse.Namespace) -> None:
     else:
         found = describe(read, GridBins(read_space(options.space or "paper")))
     if options.simulate is not None and estimator is not None:
-        images = read_images(options.clean, skip_bad=options.skip_bad, min_side=estimator.least_side).images
+        images = read_images(
+            options.clean, skip_bad=options.skip_bad, min_side=estimator.least_side, max_images=options.simulate
+        ).images
         found = dataclasses.replace(found, simulated=simulate(read, estimator, images, options.simulate))
     if options.json:
         console.print_json(found.to_dict())

@@ -25,7 +25,9 @@ def run(options: argparse.Namespace) -> None:
     if options.output is not None:
         runs.check_run_folder(options.output, force=options.force)
     estimator, references, notes, inputs = fit_estimator(options)
-    names, photos = list(references), estimator.describe(list(references.values()))
+    names = list(references)
+    with console.progress_bar() as progress:
+        photos = estimator.summarize(list(references.values()), progress=progress)
     kept = {"keep_outside": options.keep_outside}
     inference = estimator.infer(photos, **kept)
     counts = estimator.reference_counts(photos, COUNTS, level=LEVEL, **kept)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 import fastdeg as fd
 from fastdeg import baselines
@@ -22,7 +22,7 @@ from fastdeg.degradations.history_nodes import located
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.forecast import TrainingForecast
-from fastdeg.images import DegradationEstimator, DescribedImages, ImageFile, read_images
+from fastdeg.images import DegradationEstimator, ImageCollection, ImageFile, SummarizedImages, list_images, read_images
 from fastdeg.images.inference.results import Bootstrap, Inference
 from fastdeg.runs import folder as runs
 from fastdeg.runs.handover import load_estimator, pipeline
@@ -34,6 +34,10 @@ LEVEL = 0.9  # of the intervals
 N_UNIFORM = 20_000  # points that stand for the uniform distribution over another space
 MOST_NAMED = 20  # photos that a note names
 DEFAULT_HISTORY = "photo"  # reads real photos better than "plain": docs/histories.md has the figures
+# bytes of pixels in memory; beyond, files are read again where they are used
+KEPT_PHOTOS, KEPT_CLEAN = 64 << 20, 2 << 30
+MOST_CLEAN = 4000  # clean images: a fit takes four of its 16,000 patches from one place of an image
+Photos = Mapping[str, Any]  # files or arrays
 Fitted = tuple[DegradationEstimator, dict[str, ImageFile], list[str], dict[str, Any]]
 
 
@@ -51,11 +55,11 @@ def fit_estimator(options: argparse.Namespace) -> Fitted:
     history = _history(options, space.names)
     estimator = fd.DegradationEstimator(fd.GridBins(space), **given, history=history)
     with console.progress_bar() as progress:
-        references = read_images(options.references, skip_bad=options.skip_bad, progress=progress)
-        clean = read_images(options.clean, skip_bad=options.skip_bad, min_side=estimator.least_side, progress=progress)
+        references = read_photos(options.references, options, progress)
+        clean, clean_notes = read_clean(options, estimator.least_side, progress)
     console.announce_compilation()
     with console.progress_bar() as progress:
-        estimator.fit(clean.images, progress=progress)
+        estimator.fit(clean.files, progress=progress)
     inputs = {
         "references": str(options.references),
         "n_references": len(references),
@@ -66,7 +70,27 @@ def fit_estimator(options: argparse.Namespace) -> Fitted:
         "degrade": options.degrade,
         "history": None if history is None else history.to_dict(),
     }
-    return estimator, dict(zip(references.names, references, strict=True)), [*references.notes, *clean.notes], inputs
+    return estimator, references.files_by_name, [*references.notes, *clean_notes], inputs
+
+
+def read_photos(
+    source: Path | Sequence[Path], options: argparse.Namespace, progress: Progress | None
+) -> ImageCollection:
+    """Return the photos of a folder or a list, all of them checked."""
+    return read_images(source, skip_bad=options.skip_bad, max_bytes=KEPT_PHOTOS, progress=progress)
+
+
+def read_clean(
+    options: argparse.Namespace, least_side: int, progress: Progress | None
+) -> tuple[ImageCollection, list[str]]:
+    """Return the clean images, of very many some, and what is to be said of them."""
+    count = len(list_images(options.clean))
+    clean = read_images(
+        options.clean, skip_bad=options.skip_bad, min_side=least_side, max_images=MOST_CLEAN, max_bytes=KEPT_CLEAN,
+        progress=progress,
+    )  # fmt: skip
+    some = [f"{options.clean}: {MOST_CLEAN:,} of {count:,} clean images, evenly spaced, are enough to learn from"]
+    return clean, [*clean.notes, *(some if count > MOST_CLEAN else [])]
 
 
 def _history(options: argparse.Namespace, names: Sequence[str]) -> History | None:
@@ -100,14 +124,13 @@ def earlier_estimator(options: argparse.Namespace) -> Fitted:
             f"{folder}: no such folder, of the photos of {options.estimate}; --references says where they are now"
         )
     with console.progress_bar() as progress:
-        references = read_images(folder, skip_bad=options.skip_bad, progress=progress)
+        references = read_photos(folder, options, progress)
     then = {row["file"] for row in summary["images"]}
-    if then != (now := set(references.names)):
+    if then != (now := references.files_by_name.keys()):
         changed = ", ".join(sorted(then ^ now)[:3])
         raise ValueError(f"{folder}: expected the {len(then)} photos of {options.estimate}, got others ({changed} …)")
     inputs |= {"references": str(folder)} | ({} if options.clean is None else {"clean": str(options.clean)})
-    photos = dict(zip(references.names, references, strict=True))
-    return load_estimator(options.estimate), photos, references.notes, inputs
+    return load_estimator(options.estimate), references.files_by_name, references.notes, inputs
 
 
 def photo_notes(inference: Inference, names: Sequence[str], *, keep_outside: bool = False) -> list[str]:
@@ -146,7 +169,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def frechet_of(
-    estimator: DegradationEstimator, photos: DescribedImages, q: BinnedDistribution
+    estimator: DegradationEstimator, photos: SummarizedImages, q: BinnedDistribution
 ) -> dict[str, float] | None:
     """Return the Fréchet distances, in features, between photos and what q and the uniform distribution over the preset
     "paper" make of the clean images; None where the space has other axes or the estimator's features are the user's."""
@@ -170,8 +193,8 @@ def frechet_of(
 def photo_candidates(
     estimator: DegradationEstimator,
     inference: Inference,
-    described: DescribedImages,
-    photos: Mapping[str, ArrayLike],
+    read: SummarizedImages,
+    photos: Photos,
 ) -> Candidates:
     """Return the photos inside the space as candidates for references: in the bins of what was inferred of each."""
     inside = np.flatnonzero(~inference.outside)
@@ -179,8 +202,8 @@ def photo_candidates(
     labels = estimator.bins.assign(parameters, outside="clip")
     names, images = list(photos), list(photos.values())
     return Candidates(
-        tuple(names[i] for i in inside), estimator.embed(described)[inside], parameters, labels,
-        [np.asarray(images[i]) for i in inside],
+        tuple(names[i] for i in inside), estimator.embed(read)[inside], parameters, labels,
+        [images[i] for i in inside],
     )  # fmt: skip
 
 
@@ -205,7 +228,7 @@ def marginal_rows(q: BinnedDistribution, bootstrap: Bootstrap) -> dict[str, list
 
 def craft_from_photos(
     estimator: DegradationEstimator,
-    references: Mapping[str, ArrayLike],
+    references: Photos,
     options: argparse.Namespace,
     progress: Progress | None,
     *,
@@ -213,25 +236,25 @@ def craft_from_photos(
     notes: Sequence[str] = (),
     forecast: TrainingForecast | None = None,
 ) -> CraftingRun:
-    described = estimator.describe(list(references.values()))
+    read = estimator.summarize(list(references.values()), progress=progress)
     keep_outside = getattr(options, "keep_outside", False)
-    inference = estimator.infer(described, keep_outside=keep_outside)
+    inference = estimator.infer(read, keep_outside=keep_outside)
     target = inference.distribution
     # on one thread: the version for more compiles for longer than it could ever save here
-    moments = *estimator.bin_feature_moments(), *estimator.feature_moments(described)
+    moments = *estimator.bin_feature_moments(), *estimator.feature_moments(read)
     distances = fd.frechet_distances(*moments, threads=1)
     closed_form = baselines.closed_form_weights(distances)
     prior, prior_notes = prior_over(getattr(options, "prior", None), target.bins, estimator.downsampling)
     return craft_run(
         target,
-        photo_candidates(estimator, inference, described, references),
+        photo_candidates(estimator, inference, read, references),
         generalization=generalization,
         n_references=getattr(options, "n_references", 10),
         n_neighbors=getattr(options, "n_neighbors", 5),
         prior=prior,
         prior_name="uniform" if prior is None else "prior",
         other_baselines={"closed-form weights": BinnedDistribution(target.bins, closed_form)},
-        marginals=marginal_rows(target, estimator.bootstrap(described, level=LEVEL)),
+        marginals=marginal_rows(target, estimator.bootstrap(read, level=LEVEL)),
         level=LEVEL,
         notes=[*notes, *photo_notes(inference, list(references), keep_outside=keep_outside), *prior_notes],
         forecast=forecast,

@@ -8,9 +8,9 @@ from typing import Any
 
 import fastdeg as fd
 from fastdeg.cli import console
-from fastdeg.cli.photos import photo_candidates, photo_notes
+from fastdeg.cli.photos import photo_candidates, photo_notes, read_photos
 from fastdeg.distribution import BinnedDistribution
-from fastdeg.images import DegradationEstimator, read_images
+from fastdeg.images import DegradationEstimator
 from fastdeg.runs import folder as runs
 from fastdeg.runs import tables
 from fastdeg.runs.handover import load_estimator
@@ -23,12 +23,13 @@ def run(options: argparse.Namespace) -> None:
         raise ValueError(f"{options.output}: exists; pass --force to replace it, or choose another file")
     estimator, target, crafted = _read_run(options.RUN)
     with console.progress_bar() as progress:
-        photos = read_images(options.images, skip_bad=options.skip_bad, progress=progress)
+        photos = read_photos(options.images, options, progress)
     _check_number(options.n_references, len(photos), f"the images of {options.images}")
     console.announce_compilation()
-    described = estimator.describe(photos)
-    inference = estimator.infer(described)
-    candidates = photo_candidates(estimator, inference, described, dict(zip(photos.names, photos, strict=True)))
+    with console.progress_bar() as progress:
+        read = estimator.summarize(photos.files, progress=progress)
+    inference = estimator.infer(read)
+    candidates = photo_candidates(estimator, inference, read, photos.files_by_name)
     _check_number(options.n_references, len(candidates.names), f"the images of {options.images} inside the space")
     selection = fd.select_references(
         candidates.embeddings, candidates.labels, target, crafted=crafted, n_references=options.n_references,
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
         "inputs": {"run": str(options.RUN), "images": str(options.images), "n_images": len(photos)},
         "selection": selection_summary(selection),
         "references": rows,
-        "notes": [*photos.notes, *photo_notes(inference, photos.names)],
+        "notes": [*photos.notes, *photo_notes(inference, list(photos.files_by_name))],
     }
     if options.output is not None:
         runs.write_csv(options.output, rows)

@@ -10,14 +10,13 @@ from numpy.typing import ArrayLike
 
 from fastdeg import _checks
 from fastdeg._types import Float
+from fastdeg.kernels.transport.cost_matrix import NEAR_ZERO, OPEN
 from fastdeg.transport.network import Solution
 
 MASS_TOLERANCE = 1e-9
 LARGEST_COST = 1e150
 OF_PAIRS = ": a row for each mass of a, a column for each of b"
 PRODUCTS = "a, b: expected masses and costs whose products are numbers, got a distance above 1.8e308"
-OPEN = 1e-9  # relative gap from which on a result is not called exact
-ROUNDING = 1e-15  # of potentials, in the gap of a value near 0
 
 
 def points_of(a: Float, b: Float, x: ArrayLike | None, y: ArrayLike | None) -> tuple[Float, Float]:
@@ -51,7 +50,21 @@ def common_total(a: Float, b: Float, tolerance: float = MASS_TOLERANCE) -> float
 
 def cost_matrix(cost: ArrayLike, a: Float, b: Float) -> Float:
     """Costs (n, m) of masses a and b, infinite ones for forbidden pairs; refuses masses with forbidden pairs alone."""
-    matrix = _checks.float_array(cost, "cost", (a.size, b.size), finite=False, hint=OF_PAIRS)
+    matrix = costs_of_pairs(cost, (a.size, b.size), OF_PAIRS)
+    if not math.isinf(matrix.max()):
+        return matrix
+    for name, masses, others, costs in (("a", a, b, matrix), ("b", b, a, matrix.T)):
+        alone = np.flatnonzero((masses > 0) & (costs[:, others > 0] == np.inf).all(axis=1))
+        if alone.size:
+            raise ValueError(
+                f"cost: expected a plan over the pairs that are not forbidden (np.inf), got none for {name}[{alone[0]}]"
+            )
+    return matrix
+
+
+def costs_of_pairs(cost: ArrayLike, shape: tuple[int, int], hint: str = "") -> Float:
+    """Costs, infinite ones for forbidden pairs, checked."""
+    matrix = _checks.float_array(cost, "cost", shape, finite=False, hint=hint)
     with np.errstate(invalid="ignore"):
         highest, lowest = float(matrix.max()), float(matrix.min())
     if math.isfinite(highest) and math.isfinite(lowest):
@@ -59,12 +72,6 @@ def cost_matrix(cost: ArrayLike, a: Float, b: Float) -> Float:
     if math.isnan(highest) or lowest == -math.inf:
         _checks.float_array(np.where(matrix == np.inf, 0.0, matrix), "cost")  # names the entry
     check_costs(np.where(matrix == np.inf, 0.0, matrix))
-    for name, masses, others, costs in (("a", a, b, matrix), ("b", b, a, matrix.T)):
-        alone = np.flatnonzero((masses > 0) & (costs[:, others > 0] == np.inf).all(axis=1))
-        if alone.size:
-            raise ValueError(
-                f"cost: expected a plan over the pairs that are not forbidden (np.inf), got none for {name}[{alone[0]}]"
-            )
     return matrix
 
 
@@ -88,7 +95,7 @@ def warn_of_gap(solution: Solution) -> None:
     if solution.gap <= OPEN * abs(solution.value):
         return
     largest = float(np.abs(solution.u).max() + np.abs(solution.v).max())
-    if solution.gap > ROUNDING * largest:
+    if solution.gap > NEAR_ZERO * largest:
         warnings.warn(
             f"the optimum is not reached within rounding: the distance is {solution.value:g}, and at least "
             f"{solution.value - solution.gap:g} (for masses of sum one); do the costs span too many orders?",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,13 +12,12 @@ from numpy.typing import ArrayLike
 from fastdeg import _checks
 from fastdeg._threads import thread_count
 from fastdeg._types import Float
-from fastdeg.distances.arguments import LARGEST_COST, PRODUCTS, finite_value
+from fastdeg.distances.arguments import LARGEST_COST, PRODUCTS, costs_of_pairs, finite_value, mass_tolerance
 from fastdeg.distances.transport import emd
 from fastdeg.kernels.transport.many import pair_values
 from fastdeg.transport.metrics import find, ground_costs
 from fastdeg.transport.network import ALL_ARCS, TOLERANCE
 
-SAME_TOTAL = 1e-9  # relative
 ARCS_AT_ONCE = 4_000_000  # of all pairs between two looks at interrupts: about 0.2 s
 OPERATIONS = 20  # for each arc, about, for the choice of threads
 
@@ -35,7 +36,8 @@ def emd_many(
     Parameters
     ----------
     P : array_like, shape (K, N)
-        Masses, not negative; the totals of all rows must agree within 1e-9 relative. They are not normalised.
+        Masses, not negative; the totals of all rows must agree within 1e-9 relative, or what the precision allows that
+        they are given in. They are not normalised.
     Q : array_like, shape (L, N), optional
         By default the rows of P: all pairs of them, each computed once where the costs are symmetric.
     x : array_like, shape (N, d), optional
@@ -43,7 +45,7 @@ def emd_many(
     metric : {"euclidean", "sqeuclidean", "cityblock", "chebyshev"}
         Cost of moving a unit of mass between two points, or another one of the table in `fastdeg.transport.metrics`.
     cost : array_like, shape (N, N), optional
-        Costs from the points of P's masses to those of Q's.
+        Costs from the points of P's masses to those of Q's; np.inf forbids a pair.
     threads : int, optional
         Number of threads; the result does not depend on it.
 
@@ -55,7 +57,12 @@ def emd_many(
     Raises
     ------
     ValueError
-        As for `emd`; the row is named.
+        As for `emd`; the rows are named.
+
+    Warns
+    -----
+    RuntimeWarning
+        As for `emd`, where the gap is open.
 
     See Also
     --------
@@ -76,39 +83,50 @@ def emd_many(
         raise ValueError(f"Q: expected rows of {n} masses, as those of P, got {q.shape[1]}")
     if not len(p):
         return np.zeros((0, len(q)))
-    totals, q_totals = p.sum(axis=1), q.sum(axis=1)
+    totals, q_totals, tolerance = p.sum(axis=1), q.sum(axis=1), mass_tolerance(P, P if Q is None else Q)
     for name, sums in (("P", totals), ("Q", q_totals)):
-        far = np.flatnonzero(np.abs(sums - totals[:1]) > SAME_TOTAL * np.maximum(sums, totals[:1]))
+        far = np.flatnonzero(np.abs(sums - totals[:1]) > tolerance * np.maximum(sums, totals[:1]))
         if far.size:
             raise ValueError(
-                f"{name}[{far[0]}]: expected the same total mass as P[0], {totals[0]!s}, within 1e-9 relative, "
-                f"got {sums[far[0]]!s}"
+                f"{name}[{far[0]}]: expected the same total mass as P[0], {totals[0]!s}, "
+                f"within {tolerance:.2g} relative, got {sums[far[0]]!s}"
             )
     costs, stays = _costs(x, cost, metric, n)
     symmetric = Q is None and bool(np.array_equal(costs, costs.T))
-    out = np.zeros((len(p), len(q)))
-    if n * n > (4 if stays else 1) * ALL_ARCS:  # each alone, with arcs only where they are needed
-        points = {"x": x, "metric": metric} if cost is None else {"cost": costs}
-        for i, a in enumerate(p):
-            for j in range(i + 1 if symmetric else len(q)):
-                out[i, j] = emd(a, q[j], **points, threads=threads).value  # type: ignore[arg-type]
-                if symmetric:
-                    out[j, i] = out[i, j]
-        return out
     p = p / totals[:, None]
     q = p if Q is None else q / q_totals[:, None]
-    n_pairs = len(p) * (len(p) + 1) // 2 if symmetric else out.size
-    work, step = OPERATIONS * n * n, max(1, ARCS_AT_ONCE // (n * n))
-    for first in range(0, n_pairs, step):
-        pairs = first, min(n_pairs, first + step)
-        count = pairs[1] - first
-        pair_values(p, q, costs, pairs, symmetric, stays, TOLERANCE, out, threads=threads, work=work * count)
-    if np.isnan(out).any():
-        raise FloatingPointError("transport: a cycle without a limiting arc, the costs are beyond floating point")
+    out = np.full((len(p), len(q)), np.nan)
+    if n * n <= (4 if stays else 1) * ALL_ARCS and np.isfinite(costs).all():
+        n_pairs = len(p) * (len(p) + 1) // 2 if symmetric else out.size
+        work, step = OPERATIONS * n * n, max(1, ARCS_AT_ONCE // (n * n))
+        for first in range(0, n_pairs, step):
+            pairs = first, min(n_pairs, first + step)
+            count = pairs[1] - first
+            pair_values(p, q, costs, pairs, symmetric, stays, TOLERANCE, out, threads=threads, work=work * count)
+    # what is large, has forbidden pairs, or is in doubt: each alone, with arcs only where they are needed
+    ground = {"x": x, "metric": metric} if cost is None else {"cost": costs}
+    doubtful = np.isnan(out)
+    for i, j in np.argwhere(np.tril(doubtful) if symmetric else doubtful):
+        out[i, j] = _alone(p[i], q[j], ground, threads, f"P[{i}], {'P' if Q is None else 'Q'}[{j}]")
+        if symmetric:
+            out[j, i] = out[i, j]
     with np.errstate(over="ignore"):  # refused below
         out *= totals[:, None] / 2 + totals / 2 if symmetric else totals[:, None]
     finite_value(float(np.abs(out).max(initial=0.0)), f"P, Q{PRODUCTS[4:]}")
     return out
+
+
+def _alone(a: Float, b: Float, ground: dict[str, Any], threads: int | None, pair: str) -> float:
+    """Return the value that `emd` gives; what it says against it or warns of, with the name of the pair."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            value = emd(a, b, **ground, threads=threads).value
+        except ValueError as error:
+            raise ValueError(f"{pair}: {error}") from None
+    for warning in caught:
+        warnings.warn(f"{pair}: {warning.message}", warning.category, stacklevel=3)
+    return value
 
 
 def _rows(value: ArrayLike, name: str) -> Float:
@@ -133,15 +151,13 @@ def _costs(x: ArrayLike | None, cost: ArrayLike | None, metric: str, n: int) -> 
     if cost is not None:
         if metric != "euclidean":
             raise ValueError("metric: expected either a metric or a cost matrix, got both")
-        costs, name = _checks.float_array(cost, "cost", (n, n)), "cost"
-    else:
-        assert x is not None
-        points, name = _checks.float_array(x, "x", (n, "d")), "x"
-        # squares of very large or very small coordinates are no ordinary numbers
-        exponent = math.frexp(np.abs(points).max(initial=0.0))[1] if row.code is not None else 0
-        scaled = np.ldexp(points, -exponent)
-        with np.errstate(over="ignore"):
-            costs = np.ldexp(ground_costs(scaled, scaled, row.name), row.degree * exponent)
+        return np.ascontiguousarray(costs_of_pairs(cost, (n, n))), False
+    points = _checks.float_array(x, "x", (n, "d"))  # type: ignore[arg-type]
+    # squares of very large or very small coordinates are no ordinary numbers
+    exponent = math.frexp(np.abs(points).max(initial=0.0))[1] if row.code is not None else 0
+    scaled = np.ldexp(points, -exponent)
+    with np.errstate(over="ignore"):
+        costs = np.ldexp(ground_costs(scaled, scaled, row.name), row.degree * exponent)
     if not (largest := float(np.abs(costs).max(initial=0.0))) <= LARGEST_COST:
-        raise ValueError(f"{name}: expected costs up to {LARGEST_COST:g}, got {largest:g}")
-    return np.ascontiguousarray(costs), cost is None and row.is_metric
+        raise ValueError(f"x: expected costs up to {LARGEST_COST:g}, got {largest:g}")
+    return np.ascontiguousarray(costs), row.is_metric

@@ -10,6 +10,7 @@ from fastdeg.images.description import DescribedImages
 from fastdeg.images.estimator import DegradationEstimator
 from fastdeg.images.features import dct_features
 from fastdeg.images.files.read import ImageCollection, ImageError, ImageFile, list_images, read_image, read_images
+from fastdeg.images.inference.summaries import SummarizedImages
 
 __all__ = [
     "DegradationEstimator",
@@ -18,6 +19,7 @@ __all__ = [
     "ImageCollection",
     "ImageError",
     "ImageFile",
+    "SummarizedImages",
     "add_gaussian_noise",
     "add_poisson_noise",
     "dct_features",

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdeg._checks import array_of, memory, shown
 from fastdeg._threads import ordered_map
-from fastdeg._types import ByValue, Float
+from fastdeg._types import ByValue, Float, Progress
 from fastdeg.degradations.pixels import check_image
 from fastdeg.images.features import (
     at_least_smallest,
@@ -24,6 +24,7 @@ from fastdeg.images.features import (
 )
 from fastdeg.images.files.read import ImageFile, read_image
 from fastdeg.images.inference.recipe import Embedding, Recipe
+from fastdeg.images.inference.summaries import SummarizedImages
 from fastdeg.images.inference.synthesis import Described, embedded
 from fastdeg.images.patches import places_of_patches, without_bars
 
@@ -71,16 +72,18 @@ class DescribedImages(ByValue):
 
 PIECE = 500  # images of which the features of all patches are held at a time, where summaries are all that is wanted
 
-Images: TypeAlias = Iterable[ArrayLike | str | os.PathLike[str]] | DescribedImages
+Images: TypeAlias = Iterable[ArrayLike | str | os.PathLike[str] | ImageFile] | DescribedImages | SummarizedImages
 
 
-def in_pieces(images: Images, recipe: Recipe) -> Iterator[DescribedImages]:
+def in_pieces(images: Images, recipe: Recipe, progress: Progress | None = None) -> Iterator[DescribedImages]:
     """Describe so many images at a time, so that the memory needed does not grow with their number."""
     if isinstance(images, DescribedImages):
         yield described(images, recipe)
         return
     pictures = image_list(images, "images")
     for first in range(0, len(pictures), PIECE):
+        if progress is not None:
+            progress(first / len(pictures), "reading what happened to the photos")
         yield described(pictures[first : first + PIECE], recipe, first)
 
 

@@ -21,16 +21,16 @@ from fastdeg.degradations.history import History
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images.archive import read_estimator, write_estimator
 from fastdeg.images.description import DescribedImages, Images, described, image_list
+from fastdeg.images.files.read import ImageFile
 from fastdeg.images.fitted import OUTSIDE_LEVEL, FittedLikelihood
 from fastdeg.images.inference import uncertainty
 from fastdeg.images.inference.mixture import posterior
 from fastdeg.images.inference.model import DegradationModel
 from fastdeg.images.inference.photo_priors import BLUR_AXES
-from fastdeg.images.inference.pooling import group_means, group_moments
 from fastdeg.images.inference.recipe import Embedding
 from fastdeg.images.inference.results import Bootstrap, Identifiability, Inference, ReferenceCounts
 from fastdeg.images.inference.synthesis import SHARE_OF_FIT, checked_clean_images, drawn_over, least_side, synthesize
-from fastdeg.images.reasons import at_ends, reasons
+from fastdeg.images.reasons import at_ends
 
 
 class DegradationEstimator(FittedLikelihood):
@@ -117,7 +117,7 @@ class DegradationEstimator(FittedLikelihood):
 
     def fit(
         self,
-        clean_images: Sequence[ArrayLike],
+        clean_images: Sequence[ArrayLike | str | os.PathLike[str] | ImageFile],
         y: Any = None,
         *,
         threads: int | None = None,
@@ -127,8 +127,9 @@ class DegradationEstimator(FittedLikelihood):
 
         Parameters
         ----------
-        clean_images : sequence of arrays, (H, W, 3) RGB or (H, W)
+        clean_images : sequence of arrays, (H, W, 3) RGB or (H, W), or of files
             High-resolution photographs like those that the degraded ones were made of; more and more varied are better.
+            Files (paths, or what `read_images` did not keep) are read where they are used: for every eight patches.
         y : ignored
         threads : int, optional
             Default: numba's setting. The result does not depend on it.
@@ -168,7 +169,7 @@ class DegradationEstimator(FittedLikelihood):
         return self
 
     def describe(self, images: Images) -> DescribedImages:
-        """Describe images (arrays or paths) once; all methods take the result in place of the images.
+        """Describe images (arrays or paths) once; all methods, of estimators alike too, take the result in their place.
 
         Examples
         --------
@@ -198,10 +199,9 @@ class DegradationEstimator(FittedLikelihood):
         and Hochberg's procedure calls outside by their p-values, so that a false alarm among many moves nothing. Warns
         where images look like none that the space can make; `infer` tells which.
         """
-        summaries, p_values, _ = self._tested(images)
-        uncertainty.warn_of_outside(p_values, OUTSIDE_LEVEL)
-        with_a_say = uncertainty.with_a_say(p_values, OUTSIDE_LEVEL, keep_outside)
-        some = summaries.of(with_a_say)
+        read = self.summarize(images)
+        uncertainty.warn_of_outside(read.p_values, OUTSIDE_LEVEL)
+        some = self._with_a_say(read, keep_outside)
         distribution = self._mixture(self._bin_log_likelihood(some))[1]
         for text in at_ends(self.bins, distribution.pmf, *self._parameters(some)):
             warnings.warn(text, stacklevel=2)
@@ -216,12 +216,12 @@ class DegradationEstimator(FittedLikelihood):
         outside_level = number(outside_level, "outside_level", 0, 1)
         self._check_fitted()
         self.model_.outside.warn_of_too_few(outside_level)
-        summaries, p_values, why = self._tested(images)
-        log_likelihood = self._bin_log_likelihood(summaries)
-        outside = p_values <= outside_level
-        with_a_say = uncertainty.with_a_say(p_values, outside_level, keep_outside)
+        read = self.summarize(images)
+        log_likelihood = self._bin_log_likelihood(read.summaries)
+        outside = read.p_values <= outside_level
+        with_a_say = uncertainty.with_a_say(read.p_values, outside_level, keep_outside)
         fit, distribution = self._mixture(log_likelihood[with_a_say])
-        parameters, errors = self._parameters(summaries)
+        parameters, errors = self._parameters(read.summaries)
         return Inference(
             distribution=distribution,
             log_likelihood=fit.log_likelihood,
@@ -231,10 +231,10 @@ class DegradationEstimator(FittedLikelihood):
             parameters=parameters,
             parameter_errors=errors,
             outside=outside,
-            outside_p_values=p_values,
+            outside_p_values=read.p_values,
             all_inside_p_value=uncertainty.excess_p_value(int(outside.sum()), len(outside), outside_level),
-            without_comb=~summaries.quantized & np.isnan(summaries.known) & (self.model_.jpeg_summarizer is not None),
-            outside_reasons=reasons(outside, *why),
+            without_comb=read.summaries.without_comb & (self.model_.jpeg_summarizer is not None),
+            outside_reasons=tuple(np.where(outside, read.reasons, "")),
             with_a_say=with_a_say,
             at_ends=at_ends(self.bins, distribution.pmf, parameters[with_a_say], errors[with_a_say]),
         )
@@ -295,7 +295,7 @@ class DegradationEstimator(FittedLikelihood):
         level = number(level, "level", 0, 1)
         self._check_fitted()
         self.model_.outside.warn_of_too_few(level)
-        return self._tested(images)[1] <= level
+        return self.summarize(images).p_values <= level
 
     def bin_feature_moments(self) -> tuple[Float, Float]:
         """Return means (N, D) and covariances (N, D, D) of the bins in the discriminant feature space."""
@@ -304,16 +304,11 @@ class DegradationEstimator(FittedLikelihood):
 
     def feature_moments(self, images: Images) -> tuple[Float, Float]:
         """Return mean (D,) and covariance (D, D) of the images' patches in the discriminant feature space."""
-        return group_moments(*self._discriminants(images))
+        return self.summarize(images).moments
 
     def embed(self, images: Images) -> Float:
         """Return one vector per image, (n, D): the mean of its patches in the discriminant feature space."""
-        features, owners = self._discriminants(images)
-        return group_means(features, owners, owners.max() + 1)
-
-    def _discriminants(self, images: Images) -> tuple[Float, NDArray[np.int64]]:
-        x = self._described(images)
-        return self.model_.discriminants(x.features), x.owners
+        return self.summarize(images).means
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted estimator to a ``.npz`` file (no pickles); own callables are not saved."""
@@ -341,7 +336,3 @@ class DegradationEstimator(FittedLikelihood):
         estimator = cls(bins, **parameters, degrade=degrade, features=features)
         estimator.model_, estimator.n_images_, estimator._nodes_cache = model, n_images, None
         return estimator
-
-    def _described(self, images: Images) -> DescribedImages:
-        self._check_fitted()
-        return self.describe(images)

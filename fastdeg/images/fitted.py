@@ -6,12 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from fastdeg._checks import generator
-from fastdeg._types import Float
+from fastdeg._types import Float, Progress
 from fastdeg.bins import Bins, GridBins
 from fastdeg.degradations.chain import Degradation
 from fastdeg.degradations.steps.jpeg import QUALITY
@@ -23,7 +22,7 @@ from fastdeg.images.inference.coordinates import Coordinates, first_descriptions
 from fastdeg.images.inference.mixture import MixtureFit, fit_mixture, grid_shape
 from fastdeg.images.inference.model import DegradationModel
 from fastdeg.images.inference.recipe import Recipe, recipe_of
-from fastdeg.images.inference.summaries import Summaries
+from fastdeg.images.inference.summaries import Summaries, SummarizedImages
 from fastdeg.space import DegradationSpace
 
 OF_FIT = ("n_samples", "random_state")  # arguments that say how much is learned from, not of what
@@ -39,6 +38,16 @@ class FittedLikelihood(BaseEstimator):
     random_state: int
     model_: DegradationModel
     _nodes_cache: BinNodes | None
+
+    def summarize(self, images: Images, *, progress: Progress | None = None) -> SummarizedImages:
+        """Read images (arrays or paths) once, in little memory; all other methods take the result in their place."""
+        self._check_fitted()
+        if not isinstance(images, SummarizedImages):
+            parts = [self.model_.summarized(x) for x in in_pieces(images, self._recipe(), progress)]
+            return SummarizedImages.joined(parts)
+        if images.model is not self.model_:
+            raise ValueError("images: summarized by another estimator")
+        return images
 
     def _recipe(self) -> Recipe:
         return recipe_of(**{name: value for name, value in self.get_params(deep=False).items() if name not in OF_FIT})
@@ -66,18 +75,13 @@ class FittedLikelihood(BaseEstimator):
 
     def _summaries(self, images: Images) -> Summaries:
         self._check_fitted()
+        if isinstance(images, SummarizedImages):
+            return self.summarize(images).summaries
         return Summaries.joined([self.model_.summaries(x)[0] for x in in_pieces(images, self._recipe())])
 
-    def _tested(self, images: Images) -> tuple[Summaries, Float, tuple[NDArray[np.int64], Float]]:
-        """Return the summaries, the p-value of each image inside, and which measure and what features say so."""
-        self._check_fitted()
-        parts = zip(*(self.model_.tested(x) for x in in_pieces(images, self._recipe())), strict=True)
-        summaries, p_values, which, left = map(list, parts)
-        return Summaries.joined(summaries), np.concatenate(p_values), (np.concatenate(which), np.concatenate(left))
-
     def _with_a_say(self, images: Images, keep_outside: bool) -> Summaries:
-        summaries, p_values, _ = self._tested(images)
-        return summaries.of(uncertainty.with_a_say(p_values, OUTSIDE_LEVEL, keep_outside))
+        read = self.summarize(images)
+        return read.summaries.of(uncertainty.with_a_say(read.p_values, OUTSIDE_LEVEL, keep_outside))
 
     def _prior(self) -> Float:
         """Return where mixtures start, (N,): all of the space, each blur that can be told apart by one description."""

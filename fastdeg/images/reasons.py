@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastdeg._types import Float
 from fastdeg.bins import Bins
@@ -27,15 +26,11 @@ NOTICEABLE = 0.7  # standard deviations of features by which a photo differs fro
 DISTANCES, COMB, RANGES = 2, 2, 3  # places of the measures of `inference.conformal`; statistics of structure follow
 
 
-def reasons(outside: NDArray[np.bool_], which: NDArray[np.int64], left: Float) -> tuple[str, ...]:
-    """Return for each photo why it is outside, "" for the others.
+def reason(measure: int, left: Float) -> str:
+    """Return why a photo is as unlike those of a space as it is.
 
-    which: the measure that says so; left: what is left of its features where what is expected of them is taken out.
+    measure: the one that says so; left: of each feature, what is left where what is expected of it is taken out.
     """
-    return tuple(_reason(int(k), row) if out else "" for out, k, row in zip(outside, which, left, strict=True))
-
-
-def _reason(measure: int, left: Float) -> str:
     if measure > RANGES:
         return REASONS[measure - RANGES - 1]
     if measure in (COMB, RANGES):

@@ -24,7 +24,7 @@ from fastdeg.runs import folder as runs
 
 if TYPE_CHECKING:
     from fastdeg.forecast import Gain, TrainingForecast
-    from fastdeg.images import DegradationEstimator
+    from fastdeg.images import DegradationEstimator, ImageFile
 
 
 BEST = "best in the forecast"  # not a training's, but an upper mark
@@ -47,7 +47,7 @@ class Candidates(ByValue):
         Degradation parameters, given or estimated.
     labels : ndarray of int64, shape (n,)
         Bins of the parameters.
-    images : sequence of ndarray, or None
+    images : sequence of ndarray or ImageFile, or None
         For thumbnails.
     """
 
@@ -55,7 +55,7 @@ class Candidates(ByValue):
     embeddings: Float
     parameters: Float
     labels: NDArray[np.int64]
-    images: Sequence[NDArray[Any]] | None = None
+    images: Sequence[NDArray[Any] | ImageFile] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,11 +313,11 @@ def save_run(
         write_report(folder, folder / "report.html")
 
 
-def _write_thumbnails(folder: Path, images: Sequence[NDArray[Any]]) -> None:
+def _write_thumbnails(folder: Path, images: Sequence[NDArray[Any] | ImageFile]) -> None:
     import cv2
 
     folder.mkdir()
-    for rank, image in enumerate(images, start=1):
+    for rank, image in enumerate(map(np.asarray, images), start=1):
         scale = min(1.0, THUMBNAIL / max(image.shape[:2]))
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image

@@ -11,10 +11,13 @@ from fastdeg._threads import signals_as_raised
 from fastdeg._types import Float
 from fastdeg.kernels._jit import driver, kernel
 from fastdeg.kernels.transport.cost_matrix import (
+    ABOVE,
+    RISE,
     below_cap,
     column_minima,
     greedy_basis_of_rows,
     largest_finite,
+    lower_cap,
     price_columns,
     price_matrix,
     regrets,
@@ -42,10 +45,6 @@ from fastdeg.transport.network import (
 TALL = 32  # rows over columns from which on some of the rows tell where to start
 SAMPLED = 8  # rows for each of these
 PARALLEL_ENTRIES = 4_000_000  # entries from which on a matrix is priced in parallel
-ABOVE = 4.0  # a cap, over the costs that matter
-RISE = 1000.0  # of a cap that is too low; how much lower one has to be to be worth another solution
-EPSILON = 2e-16
-CLOSED = 1e-12  # relative gap that is rounding
 LEAST_FORBIDDEN = 1e-9  # mass on forbidden pairs that is no more than totals may differ by
 
 
@@ -166,21 +165,6 @@ def solve_capped(a: Float, b: Float, cost: Float, threads: int | None) -> tuple[
             return u, v, pivots, plan
         lowered = True
         cap = closer
-
-
-@kernel
-def lower_cap(cap, a, b, u, v, value, used, noise):  # type: ignore[no-untyped-def]
-    """A cap nearer to the costs that matter, where rounding may have spoilt the value; else the same."""
-    dual, size = 0.0, 0.0
-    for i in range(a.shape[0]):
-        dual += a[i] * u[i]
-        size += a[i] * abs(u[i])
-    for j in range(b.shape[0]):
-        dual += b[j] * v[j]
-        size += b[j] * abs(v[j])
-    closer = ABOVE * used if used > 0 else cap / RISE**3
-    spoilt = max(value - dual, noise, EPSILON * size) > CLOSED * abs(value)
-    return closer if spoilt and closer * RISE < cap else cap
 
 
 @signals_as_raised()

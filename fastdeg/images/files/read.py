@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from fastdeg._checks import flag, integer, iterable
 from fastdeg._checks import progress as check_progress
 from fastdeg._files import path_of
+from fastdeg._threads import ordered_map
 from fastdeg._types import ByValue, Progress
 from fastdeg.images.files.jpeg import JpegTables
 
@@ -84,7 +88,7 @@ class ImageFile(ByValue):
     """
 
     path: Path
-    pixels: NDArray[np.uint8]
+    _pixels: NDArray[np.uint8] | None = field(repr=False)
     notes: tuple[str, ...] = ()
     jpeg: JpegTables | None = None
     orientation: int = 1
@@ -97,6 +101,16 @@ class ImageFile(ByValue):
         """The pixels as they lie in the file, before they were turned: the grid of a JPEG starts at their corner."""
         back = {6: 8, 8: 6}.get(self.orientation, self.orientation)  # all other turns undo themselves
         return np.ascontiguousarray(TURNS[back](self.pixels)) if back in TURNS else self.pixels
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The pixels; of a file that was only checked, read where they are asked for, and not kept."""
+        return read_image(self.path, max_pixels=sys.maxsize).pixels if self._pixels is None else self._pixels
+
+    @property
+    def kept(self) -> bool:
+        """Whether the pixels are in memory."""
+        return self._pixels is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +140,11 @@ class ImageCollection(ByValue):
         """The files' names; where several have one name, their paths."""
         often = Counter(file.path.name for file in self.files)
         return [file.path.name if often[file.path.name] == 1 else str(file.path) for file in self.files]
+
+    @property
+    def files_by_name(self) -> dict[str, ImageFile]:
+        """The files by `names`."""
+        return dict(zip(self.names, self.files, strict=True))
 
     @property
     def by_name(self) -> dict[str, NDArray[np.uint8]]:
@@ -282,9 +301,10 @@ def read_images(
     max_images: int | None = None,
     max_pixels: int = MAX_PIXELS,
     min_side: int = 1,
+    max_bytes: int | None = None,
     progress: Progress | None = None,
 ) -> ImageCollection:
-    """Read the images of a folder, or the files of a list.
+    """Read the images of a folder, or the files of a list, several at a time.
 
     Parameters
     ----------
@@ -297,6 +317,8 @@ def read_images(
         Refuse, before decoding, files with more pixels.
     min_side : int
         Refuse, before decoding, images with a shorter side, in pixels.
+    max_bytes : int, optional
+        Keep so many bytes of pixels at most: files beyond are checked now, and read again where they are used.
     progress : callable (fraction, message), optional
 
     Raises
@@ -326,17 +348,19 @@ def read_images(
     check_progress(progress)
     files: list[ImageFile] = []
     bad: list[ImageError] = []
-    for i, path in enumerate(paths):
-        try:
-            files.append(read_image(path, max_pixels=max_pixels, min_side=min_side))
-        except ImageError as error:
-            bad.append(error)
-        except FileNotFoundError:
-            if not path.is_symlink():
-                raise
-            bad.append(ImageError(path, "is a link to a file that is not there"))
-        if progress is not None:
-            progress((i + 1) / len(paths), "reading images")
+    left = math.inf if max_bytes is None else integer(max_bytes, "max_bytes", 0)
+    # told to workers, which need not send back what is beyond
+    items = ((path, left >= 0) for path in paths)
+    limits = max_pixels, integer(min_side, "min_side", 1)
+    with closing(ordered_map(_one_of_many, items, *limits)) as results:
+        for i, (found, n_bytes) in enumerate(results):
+            if isinstance(found, ImageError):
+                bad.append(found)
+            else:
+                left -= n_bytes
+                files.append(found if left >= 0 else replace(found, _pixels=None))
+            if progress is not None:
+                progress((i + 1) / len(paths), "reading images")
     if bad and (not skip_bad or not files):
         raise ImageError(bad[0].path, bad[0].reason + _others(bad, bool(files)))
     return ImageCollection(tuple(files), tuple(bad), left_out)
@@ -350,6 +374,20 @@ def _left_out(folder: Path) -> str:
     counts = {"sub-folders": n_folders, "files that are no images": n_others}
     told = " and ".join(f"{what} ({n})" for what, n in counts.items() if n)
     return f"{folder}: left out {told}" if told else ""
+
+
+def _one_of_many(item: tuple[Path, bool], max_pixels: int, min_side: int) -> tuple[ImageFile | ImageError, int]:
+    """Return a file, its pixels if they are wanted, and their bytes; or why it cannot be used."""
+    path, wanted = item
+    try:
+        file = read_image(path, max_pixels=max_pixels, min_side=min_side)
+    except ImageError as error:
+        return error, 0
+    except FileNotFoundError:
+        if not path.is_symlink():
+            raise
+        return ImageError(path, "is a link to a file that is not there"), 0
+    return (file if wanted else replace(file, _pixels=None)), file.pixels.nbytes
 
 
 def _others(bad: Sequence[ImageError], some_good: bool) -> str:

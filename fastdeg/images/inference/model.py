@@ -28,8 +28,9 @@ from fastdeg.images.inference.photo_priors import appearances
 from fastdeg.images.inference.pooling import group_means
 from fastdeg.images.inference.regression import Components
 from fastdeg.images.inference.set_errors import possible_errors
-from fastdeg.images.inference.summaries import N_LEADING, Summaries, Summarizer
+from fastdeg.images.inference.summaries import N_LEADING, Summaries, SummarizedImages, Summarizer
 from fastdeg.images.inference.synthesis import Synthetic
+from fastdeg.images.reasons import reason
 from fastdeg.space import DegradationSpace
 
 N_FOLDS = 4
@@ -214,10 +215,17 @@ class DegradationModel(Arrays):
         """The likelihood of a typical photograph of the space."""
         return (self.jpeg_summarizer or self.summarizer).likelihood
 
-    def tested(self, images: DescribedImages) -> tuple[Summaries, Float, NDArray[np.int64], Float]:
-        """Return the summary statistics of photographs, and what `test_outside` says of each."""
+    def summarized(self, images: DescribedImages) -> SummarizedImages:
+        """Return all that the estimator says of photographs one by one."""
         summaries, by_patch = self.summaries(images)
-        return summaries, *self.test_outside(images, by_patch, summaries)
+        p_values, which, left = self.test_outside(images, by_patch, summaries)
+        x, owners, n = self.discriminants(images.features), images.owners, len(images)
+        means = group_means(x, owners, n)
+        x = x - means[owners]
+        products = np.einsum("pi,pj->pij", x, x).reshape(len(x), -1)
+        covariances = group_means(products, owners, n).reshape(n, x.shape[1], x.shape[1])
+        reasons = np.array([reason(int(k), row) for k, row in zip(which, left, strict=True)], dtype=object)
+        return SummarizedImages(summaries, p_values, reasons, means, covariances, self)
 
     def test_outside(
         self, images: DescribedImages, s: Float, summaries: Summaries

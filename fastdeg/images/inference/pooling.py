@@ -15,14 +15,6 @@ def group_means(x: Float, owners: NDArray[np.int64], n: int) -> Float:
     return totals / np.maximum(np.bincount(owners, minlength=n), 1)[:, None]
 
 
-def group_moments(x: Float, owners: NDArray[np.int64]) -> tuple[Float, Float]:
-    """Return mean (d,) and covariance (d, d) of the rows where each owner weighs the same, however many it has."""
-    weights = 1 / np.bincount(owners)[owners]
-    weights /= weights.sum()
-    mean = weights @ x
-    return mean, ((x - mean) * weights[:, None]).T @ (x - mean)
-
-
 def lower_half_means(x: Float, owners: NDArray[np.int64], n: int) -> Float:
     """Return, column by column, the mean of the lower half (and the middle one) of each owner's rows, (n, d)."""
     counts = np.bincount(owners, minlength=n)

@@ -6,13 +6,13 @@ Fearnhead and Prangle, Constructing summary statistics for approximate Bayesian 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg._types import Float
+from fastdeg._types import ByValue, Float
 from fastdeg.images.inference.arrays import Arrays
 from fastdeg.images.inference.coordinates import Coordinates
 from fastdeg.images.inference.likelihood import Likelihood
@@ -62,8 +62,8 @@ class Summarizer(Arrays):
         return (self.regression(a[:, :N_LEADING]) + self.network(a)) / 2
 
 
-@dataclass(frozen=True)
-class Summaries:
+@dataclass(frozen=True, eq=False)
+class Summaries(ByValue):
     """What is said of photographs."""
 
     values: Float  # (n, m), of each one's patches together
@@ -84,3 +84,60 @@ class Summaries:
     def of(self, which: NDArray[np.bool_] | slice) -> Summaries:
         """Return those of some of the photographs."""
         return Summaries(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    @property
+    def without_comb(self) -> NDArray[np.bool_]:
+        """Which photographs show no quantisation, and are not known to have been compressed."""
+        return ~self.quantized & np.isnan(self.known)
+
+
+@dataclass(frozen=True, eq=False)
+class SummarizedImages(ByValue):
+    """What `DegradationEstimator.summarize` returns and its other methods take in place of images.
+
+    A few hundred numbers for each image, however large it is.
+
+    Attributes
+    ----------
+    summaries : Summaries
+    p_values : ndarray, shape (n,)
+        Probability that an image from inside the space is as unlike its images.
+    reasons : ndarray of str, shape (n,)
+        Why, where that is improbable.
+    means, covariances : ndarray, shape (n, D) and (n, D, D)
+        Of the patches of each image in the discriminant feature space.
+    """
+
+    summaries: Summaries
+    p_values: Float
+    reasons: NDArray[np.object_]
+    means: Float
+    covariances: Float
+    model: Any = field(repr=False, compare=False)  # of the estimator that can take them
+
+    def __len__(self) -> int:
+        return len(self.p_values)
+
+    def __repr__(self) -> str:
+        return f"SummarizedImages({len(self)} images, {self.summaries.n_patches.sum()} patches)"
+
+    @classmethod
+    def joined(cls, parts: Sequence[SummarizedImages]) -> SummarizedImages:
+        """Return the images of several parts, read by one estimator."""
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _OF_EACH}
+        return replace(parts[0], summaries=Summaries.joined([part.summaries for part in parts]), **arrays)
+
+    def of(self, which: NDArray[np.bool_]) -> SummarizedImages:
+        """Return some of the images."""
+        arrays = {name: getattr(self, name)[which] for name in _OF_EACH}
+        return replace(self, summaries=self.summaries.of(which), **arrays)
+
+    @property
+    def moments(self) -> tuple[Float, Float]:
+        """Mean (D,) and covariance (D, D) of all patches, where each image weighs the same, however many it has."""
+        mean = self.means.mean(axis=0)
+        left = self.means - mean
+        return mean, self.covariances.mean(axis=0) + left.T @ left / len(left)
+
+
+_OF_EACH = ("p_values", "reasons", "means", "covariances")

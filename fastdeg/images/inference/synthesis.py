@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product, starmap
-from typing import Any
+from os import PathLike
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from fastdeg.degradations.fast import corrupted_variants, in_tones, noise_pool, 
 from fastdeg.degradations.pixels import check_image, to_float, to_uint8
 from fastdeg.degradations.registry import halves
 from fastdeg.images.features import MANY_IMAGES, N_FEATURES, further_features, luma, luma_features, luma_plane
+from fastdeg.images.files.read import ImageFile, read_image
 from fastdeg.images.inference.photo_priors import PARTLY, out_of_focus
 from fastdeg.images.inference.recipe import Embedding, Recipe
 from fastdeg.space import DegradationSpace
@@ -55,18 +57,35 @@ def drawn_over(space: DegradationSpace, n: int, rng: np.random.Generator) -> Flo
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def pieces_of(images: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+class CleanFile(NamedTuple):
+    """A clean image that is read where it is used: all of it, or one of its halves."""
+
+    path: str | PathLike[str]
+    least_side: int
+    half: int | None = None
+
+    def pixels(self) -> NDArray[Any]:
+        return _half(read_image(self.path, min_side=self.least_side).pixels, self.half)
+
+
+def _half(image: NDArray[Any], half: int | None) -> NDArray[Any]:
+    if half is None:
+        return image
+    return np.array_split(image, 2, axis=0 if image.shape[0] >= image.shape[1] else 1)[half]
+
+
+def pieces_of(images: Sequence[NDArray[Any] | CleanFile]) -> list[NDArray[Any] | CleanFile]:
     """Return pieces of content that share no pixel: the images, or both halves of each where they are few."""
-    if len(images) >= MANY_IMAGES:
-        return list(images)
-    pieces: list[NDArray[Any]] = []
-    for image in images:
-        pieces += np.array_split(image, 2, axis=0 if image.shape[0] >= image.shape[1] else 1)
-    return pieces
+    halves = (None,) if len(images) >= MANY_IMAGES else (0, 1)
+    return [
+        image._replace(half=half) if isinstance(image, CleanFile) else _half(image, half)
+        for image in images
+        for half in halves
+    ]
 
 
 def synthesize(
-    images: Sequence[NDArray[Any]],
+    images: Sequence[NDArray[Any] | CleanFile],
     draw: Callable[[int, np.random.Generator], Float],
     recipe: Recipe,
     n_samples: int,
@@ -91,7 +110,9 @@ def synthesize(
     jobs = list(product(range(0, rounds, ROUNDS_AT_ONCE), range(len(pieces))))  # in one job the piece is sent once
     compressed = [recipe.best_quality is None or i % UNCOMPRESSED_EVERY != 0 for i in range(rounds)]
 
-    def patches_of_job(first: int, piece: int) -> tuple[NDArray[Any], list[tuple[np.random.SeedSequence, bool]]]:
+    def patches_of_job(
+        first: int, piece: int
+    ) -> tuple[NDArray[Any] | CleanFile, list[tuple[np.random.SeedSequence, bool]]]:
         own = range(first, min(rounds, first + ROUNDS_AT_ONCE))
         return pieces[piece], [(seeds[i * len(pieces) + piece], not compressed[i]) for i in own]
 
@@ -136,7 +157,7 @@ def _after_downsampling() -> set[str]:
 
 
 def _samples_of_piece(
-    job: tuple[NDArray[Any], Sequence[tuple[np.random.SeedSequence, bool]]],
+    job: tuple[NDArray[Any] | CleanFile, Sequence[tuple[np.random.SeedSequence, bool]]],
     draw: Callable[[int, np.random.Generator], Float],
     recipe: Recipe,
     normal: NDArray[np.float32],
@@ -144,6 +165,8 @@ def _samples_of_piece(
 ) -> list[tuple[Described, Float]]:
     """Return samples of a piece for each seed, and whether one of them shall be never compressed."""
     piece, patches = job
+    if isinstance(piece, CleanFile):
+        piece = piece.pixels()
     return [
         _samples(piece, draw, recipe, normal, jittered, uncompressed, np.random.default_rng(seed))
         for seed, uncompressed in patches
@@ -200,11 +223,19 @@ def least_side(factor: float) -> int:
     return int(np.ceil(SMALLEST_PATCH * factor))
 
 
-def checked_clean_images(images: Sequence[Any], factor: float) -> list[NDArray[Any]]:
-    """Return clean images that can be downsampled by a factor; one that cannot is an error that names it."""
-    least = least_side(factor)
-    checked = [check_image(image, f"clean_images[{i}]") for i, image in enumerate(images)]
-    for i, image in enumerate(checked):
+def checked_clean_images(images: Sequence[Any], factor: float) -> list[NDArray[Any] | CleanFile]:
+    """Return clean images that can be downsampled by a factor; one that cannot is an error that names it.
+
+    Those that are not in memory are checked where they are read.
+    """
+    least, checked = least_side(factor), list[NDArray[Any] | CleanFile]()
+    for i, given in enumerate(images):
+        source = given.path if isinstance(given, ImageFile) and not given.kept else given
+        if isinstance(source, str | PathLike):
+            checked.append(CleanFile(source, least))
+            continue
+        image = check_image(source.pixels if isinstance(source, ImageFile) else source, f"clean_images[{i}]")
+        checked.append(image)
         if min(image.shape[:2]) < least:
             raise ValueError(
                 f"clean_images[{i}]: expected sides of at least {least:.12g} pixels for a downsampling by {factor:g}, "

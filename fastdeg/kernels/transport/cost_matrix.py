@@ -11,6 +11,12 @@ from fastdeg.kernels.transport.network.simplex import integer_masses
 
 ROWS = 16  # rows of a block of the parallel loop
 ROUNDING = 1e-15  # of sums of masses whose total is one, times the square root of their number
+ABOVE = 4.0  # a cap, over the costs that matter
+RISE = 1000.0  # of a cap that is too low; how much lower one has to be to be worth another solution
+EPSILON = 2e-16
+CLOSED = 1e-12  # relative gap that is rounding
+OPEN = 1e-9  # relative gap from which on a result is not called exact
+NEAR_ZERO = 1e-15  # rounding of potentials, in the gap of a value near 0
 
 
 @driver
@@ -162,3 +168,18 @@ def below_cap(cost, cap, plan, a, b):
         else:
             used = max(used, abs(c))
     return (value, from_[:count], to[:count], amounts[:count]), beyond, used, noise
+
+
+@kernel
+def lower_cap(cap, a, b, u, v, value, used, noise):
+    """A cap nearer to the costs that matter, where rounding may have spoilt the value; else the same."""
+    dual, size = 0.0, 0.0
+    for i in range(a.shape[0]):
+        dual += a[i] * u[i]
+        size += a[i] * abs(u[i])
+    for j in range(b.shape[0]):
+        dual += b[j] * v[j]
+        size += b[j] * abs(v[j])
+    closer = ABOVE * used if used > 0 else cap / RISE**3
+    spoilt = max(value - dual, noise, EPSILON * size) > CLOSED * abs(value)
+    return closer if spoilt and closer * RISE < cap else cap

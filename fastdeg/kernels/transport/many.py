@@ -6,16 +6,14 @@ import numpy as np
 from numba import prange
 
 from fastdeg.kernels._jit import kernel, parallel_kernel
-from fastdeg.kernels.transport.cost_matrix import column_minima, greedy_basis_of_rows
-from fastdeg.kernels.transport.network.initial_basis import tree_of
-from fastdeg.kernels.transport.network.pricing import Arcs
-from fastdeg.kernels.transport.network.simplex import OPTIMAL, search_to_the_end
-from fastdeg.kernels.transport.network.tree import read_plan
+from fastdeg.kernels.transport.cost_matrix import NEAR_ZERO, OPEN, below_cap, lower_cap
+from fastdeg.kernels.transport.network.simplex import OPTIMAL
+from fastdeg.kernels.transport.small import solve_small
 
 
 @kernel
 def _value(a, b, cost, common_stays, tolerance):
-    """Cost of the optimal plan of masses of sum one, NaN where costs are beyond floating point; see `solve_small`."""
+    """Cost of the optimal plan of masses of sum one, NaN where rounding may have spoilt it; see `solve_small`."""
     n_points = a.shape[0]
     rows, columns = np.empty(n_points, np.int64), np.empty(n_points, np.int64)
     left_a, left_b = np.empty(n_points), np.empty(n_points)
@@ -35,33 +33,33 @@ def _value(a, b, cost, common_stays, tolerance):
             m += 1
     if n == 0 or m == 0:
         return 0.0
-    mass_a, mass_b = left_a[:n], left_b[:m]
+    mass_a, mass_b, own = left_a[:n], left_b[:m], np.empty((n, m))
     for i in range(n):
         mass_a[i] /= moved
     for j in range(m):
         mass_b[j] /= taken
-    own, largest = np.empty((n, m)), 0.0
-    tails, heads = np.empty(n * m, np.uint32), np.empty(n * m, np.uint32)
+    largest = -np.inf
     for i in range(n):
         for j in range(m):
-            c = cost[rows[i], columns[j]]
-            own[i, j] = c
-            largest = max(largest, abs(c))
-            tails[i * m + j] = i
-            heads[i * m + j] = n + j
-    v = np.empty(m)
-    column_minima(own, v)
-    tree, _ = tree_of(greedy_basis_of_rows(own, mass_a, mass_b, np.arange(n), v))
-    for k in range(n + m):
-        largest = max(largest, abs(tree.potential[k]))
-    if search_to_the_end(tree, Arcs(tails, heads, own.reshape(n * m)), tolerance < 0, tolerance * largest) != OPTIMAL:
+            own[i, j] = cost[rows[i], columns[j]]
+            largest = max(largest, own[i, j])
+    none, metric, stays = np.empty((0, 0)), np.int64(0), n < 0  # no literals: these were other kernels
+    status, _, u, v, plan = solve_small(mass_a, mass_b, none, none, own, metric, stays, tolerance)
+    (value, _, _, _), _, used, noise = below_cap(own, np.inf, plan, mass_a, mass_b)
+    dual = 0.0
+    for i in range(n):
+        dual += mass_a[i] * u[i]
+    for j in range(m):
+        dual += mass_b[j] * v[j]
+    closed = value - dual <= max(OPEN * abs(value), NEAR_ZERO * largest)
+    if status != OPTIMAL or not closed or lower_cap(largest, mass_a, mass_b, u, v, value, used, noise) != largest:
         return np.nan
-    return read_plan(tree, mass_a, mass_b)[0] * moved
+    return value * moved
 
 
 @parallel_kernel
 def pair_values(p, q, cost, pairs, half, common_stays, tolerance, out):
-    """Write the values of the pairs number first to last - 1 of rows of p and q into out (K, L).
+    """Write the values of the pairs number first to last - 1 of rows of p and q into out (K, L), NaN where in doubt.
 
     ``half``: p and q are the same and costs symmetric; pairs are those of the lower triangle, written on both sides.
     """
