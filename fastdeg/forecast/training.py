@@ -77,8 +77,8 @@ class TrainingForecast(BaseEstimator):
     A super-resolution learner that is linear in fixed features of patches of the degraded image (pixels, pixels by
     noise level, rectified random filters) is trained on a distribution p by one linear solve from second moments of
     each bin; its error in each bin follows from the same moments. It is trained on some clean images and judged on the
-    others (cross-fitting over five groups). Sizes are those of this learner: networks gain and lose in the same order,
-    and within a factor of two (see the documentation).
+    others (cross-fitting over five groups). Sizes are those of this learner: networks gain and lose in nearly the
+    same order, and lose more (see the documentation).
 
     Parameters
     ----------
