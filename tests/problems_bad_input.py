@@ -364,7 +364,9 @@ def of_estimator() -> dict[str, list[Any]]:
     name, found = "DegradationEstimator", estimator()
     images = {"images": low()}
     calls: dict[str, dict[str, Any]] = {
-        **dict.fromkeys(("describe", "log_likelihood", "predict", "predict_proba", "embed", "feature_moments"), images),
+        **dict.fromkeys(
+            ("describe", "log_likelihood", "predict", "predict_proba", "embed", "feature_moments", "summarize"), images
+        ),
         "estimate": images | {"keep_outside": True},
         "infer": images | {"outside_level": 0.01, "keep_outside": True},
         "outside": images | {"level": 0.01},
@@ -572,4 +574,5 @@ TABLE: dict[str, Callable[[], list[tuple[Callable[..., Any], dict[str, Any]]]]] 
         fastdeg.images.read_images, source=[image_file()], skip_bad=False, max_images=1, max_pixels=10**6, min_side=1
     ),
     "DescribedImages.of": lambda: one(estimator().describe(low()).of, which=np.array([True, False, True])),
+    "SummarizedImages.of": lambda: one(estimator().summarize(low()).of, which=np.array([True, False, True])),
 }  # fmt: skip

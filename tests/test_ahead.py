@@ -54,7 +54,10 @@ def test_what_fails_meanwhile_ends_it_at_once(tmp_path):
     assert run(WATCHED.format(before="", within="1 / 0"), tmp_path) == "[-15]"
 
 
-COMPILED = "import fastdeg as fd; fd.GridBins(fd.DegradationSpace.preset('paper')).assign([[1.0, 10.0, 50.0]])"
+COMPILED = (
+    "import logging, fastdeg as fd; logging.getLogger('fastdeg').setLevel('ERROR'); "
+    "fd.GridBins(fd.DegradationSpace.preset('paper')).assign([[1.0, 10.0, 50.0]])"
+)
 CASES = {
     "cached": (COMPILED, {}),
     "no cache": ("", {"FASTDEG_NO_CACHE": "1"}),

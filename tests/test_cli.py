@@ -287,7 +287,7 @@ def photo_folders(tmp_path_factory):
 
 def test_photos_to_an_estimate(photo_folders, tmp_path, capsys):
     folders = ["--references", str(photo_folders / "references"), "--clean", str(photo_folders / "clean")]
-    assert main(["estimate", *folders, "-o", str(tmp_path / "run"), "--json"]) == 0
+    assert main(["estimate", *folders, "--history", "plain", "-o", str(tmp_path / "run"), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary == json.loads((tmp_path / "run" / "run.json").read_text())
     assert summary["n_samples"] == 24

@@ -68,7 +68,7 @@ def test_the_page_answers_first(demo):
     folder, summary = demo
     page = html.unescape((folder / "report.html").read_text())
     photos, p = (summary["quantiles"][name]["noise_sigma"] for name in ("target", "crafted"))
-    assert 8 < p[0] <= photos[0] < 15
+    assert 6 < p[0] <= photos[0] < 15
     order = [
         f"Your photos: blur {summary['quantiles']['target']['blur_sigma'][0]:.2g}",
         "Train on: blur ",

@@ -153,7 +153,7 @@ def test_save_and_load(fitted, second_setting, tmp_path):
     with pytest.raises(FileNotFoundError):
         fd.DegradationEstimator.load(tmp_path / "none.npz")
     with np.load(tmp_path / "estimator.npz") as file:
-        older = {**file, "header": np.array(str(file["header"]).replace('"version": 2', '"version": 1'))}
+        older = {**file, "header": np.array(str(file["header"]).replace('"version": 3', '"version": 1'))}
     np.savez(tmp_path / "older.npz", **older)
     release = re.escape(fd.__version__)
     with pytest.raises(ValueError, match=rf"older\.npz: fitted by another version of fastdeg, {release}"):

@@ -197,7 +197,10 @@ def test_a_file_of_a_space_may_hold_a_history(tmp_path):
         ("history:\n  - {step: JPEG, jpeg_quality: [95, 30]}\n", r"history\[0\]: jpeg_quality: expected low <= high"),
         ("history: tea\n", "history: expected one of 'plain', 'photo', 'realesrgan', got 'tea'"),
         ("history: {steps: 3}\n", "history: expected a list of steps, got 3"),
-        ("history: {tea: 3}\n", "history: expected a mapping with a list 'steps', or with 'preset', got {'tea': 3}"),
+        (
+            "history: {tea: 3}\n",
+            "history: expected a mapping with a list 'steps', or with 'preset', got dict {'tea': 3}",
+        ),
         ("history: 3\n", "history: expected a list of steps, got 3"),
     ):
         file.write_text(axes + bad)

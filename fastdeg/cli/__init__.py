@@ -22,7 +22,7 @@ from fastdeg import __version__
 from fastdeg.cli.examples import examples_text
 
 if TYPE_CHECKING:  # loaded by name: told to what packs programs (PyInstaller)
-    from fastdeg.cli import audit, craft, degrade, demo, estimate, export, info, report, select, warmup  # noqa: F401
+    from fastdeg.cli import audit, craft, degrade, demo, estimate, export, info, report, select, space, warmup  # noqa: F401
 
 # verb: what it does, the options that it needs, and those that it takes
 VERBS = {

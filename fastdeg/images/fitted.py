@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from fastdeg import _checks
 from fastdeg._checks import generator
 from fastdeg._types import Float, Progress
 from fastdeg.bins import Bins, GridBins
@@ -22,7 +23,7 @@ from fastdeg.images.inference.coordinates import Coordinates, first_descriptions
 from fastdeg.images.inference.mixture import MixtureFit, fit_mixture, grid_shape
 from fastdeg.images.inference.model import DegradationModel
 from fastdeg.images.inference.recipe import Recipe, recipe_of
-from fastdeg.images.inference.summaries import Summaries, SummarizedImages
+from fastdeg.images.inference.summaries import Summaries, SummarizedImages, joined
 from fastdeg.space import DegradationSpace
 
 OF_FIT = ("n_samples", "random_state")  # arguments that say how much is learned from, not of what
@@ -41,10 +42,11 @@ class FittedLikelihood(BaseEstimator):
 
     def summarize(self, images: Images, *, progress: Progress | None = None) -> SummarizedImages:
         """Read images (arrays or paths) once, in little memory; all other methods take the result in their place."""
+        _checks.progress(progress)
         self._check_fitted()
         if not isinstance(images, SummarizedImages):
             parts = [self.model_.summarized(x) for x in in_pieces(images, self._recipe(), progress)]
-            return SummarizedImages.joined(parts)
+            return joined(parts)
         if images.model is not self.model_:
             raise ValueError("images: summarized by another estimator")
         return images

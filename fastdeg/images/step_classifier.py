@@ -218,7 +218,8 @@ def _drawn(space: DegradationSpace, n: int, rng: np.random.Generator) -> Float:
 
 def _logarithmic(x: NDArray[Any]) -> NDArray[Any]:
     x = x.copy()
-    x[:, JPEG_EVIDENCE] = np.log1p(x[:, JPEG_EVIDENCE])
+    evidence = x[:, JPEG_EVIDENCE]  # below 0 where a comb speaks against libjpeg's tables
+    x[:, JPEG_EVIDENCE] = np.sign(evidence) * np.log1p(np.abs(evidence))
     x[:, JPEG_QUALITY] *= x[:, JPEG_EVIDENCE] > 1  # without a comb it means nothing
     return x
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdeg._checks import array_of, shown
 from fastdeg._types import ByValue, Float
 from fastdeg.images.inference.arrays import Arrays
 from fastdeg.images.inference.coordinates import Coordinates
@@ -121,14 +122,11 @@ class SummarizedImages(ByValue):
     def __repr__(self) -> str:
         return f"SummarizedImages({len(self)} images, {self.summaries.n_patches.sum()} patches)"
 
-    @classmethod
-    def joined(cls, parts: Sequence[SummarizedImages]) -> SummarizedImages:
-        """Return the images of several parts, read by one estimator."""
-        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _OF_EACH}
-        return replace(parts[0], summaries=Summaries.joined([part.summaries for part in parts]), **arrays)
-
     def of(self, which: NDArray[np.bool_]) -> SummarizedImages:
         """Return some of the images."""
+        which = array_of(which, "which")
+        if which.dtype != np.bool_ or which.shape != (len(self),):
+            raise ValueError(f"which: expected {len(self)} of True and False, got {shown(which)}")
         arrays = {name: getattr(self, name)[which] for name in _OF_EACH}
         return replace(self, summaries=self.summaries.of(which), **arrays)
 
@@ -141,3 +139,9 @@ class SummarizedImages(ByValue):
 
 
 _OF_EACH = ("p_values", "reasons", "means", "covariances")
+
+
+def joined(parts: Sequence[SummarizedImages]) -> SummarizedImages:
+    """Return the images of several parts, read by one estimator."""
+    arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _OF_EACH}
+    return replace(parts[0], summaries=Summaries.joined([part.summaries for part in parts]), **arrays)
