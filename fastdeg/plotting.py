@@ -9,7 +9,7 @@ import base64
 import html
 import io
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +22,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from fastdeg.distribution import BinnedDistribution
-
 TARGET, CRAFTED, PRIOR = "#d1495b", "#00798c", "#9aa0a6"
 MOST_FLOWS = 2_000  # of a plan, the largest ones
 MOST_THUMBNAIL_MARGINALS = 5
 LARGE = 10_000  # points, from which on a notebook shows no picture of a plan unasked
+
+
+class Distribution(Protocol):
+    """What is drawn of a `fastdeg.BinnedDistribution`, which itself calls what stands here."""
+
+    @property
+    def bins(self) -> Bins: ...
+    @property
+    def pmf(self) -> Float: ...
+    @property
+    def n_bins(self) -> int: ...
+    def moments(self) -> tuple[Float, Float]: ...
+    def marginal(self, axis: int) -> Float: ...
+    def effective_bins(self) -> float: ...
 
 
 def new_axes(ax: Axes | None, rows: int = 1, columns: int = 1, size: tuple[float, float] = (4.6, 3.2)) -> NDArray[Any]:
@@ -50,7 +62,7 @@ def label(bins: Bins, axis: int) -> str:
     return f"{bins.names[axis]} ({unit})" if unit else bins.names[axis]
 
 
-def marginal(p: BinnedDistribution, axis: int, ax: Axes, **style: Any) -> None:
+def marginal(p: Distribution, axis: int, ax: Axes, **style: Any) -> None:
     """Draw the probability along one axis."""
     look: dict[str, Any] = {"color": CRAFTED, "linewidth": 1.8} | style
     if p.bins.space is None:
@@ -61,9 +73,7 @@ def marginal(p: BinnedDistribution, axis: int, ax: Axes, **style: Any) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def pair(
-    p: BinnedDistribution, first: int, second: int, ax: Axes, top: float | None = None, color: str = CRAFTED
-) -> Any:
+def pair(p: Distribution, first: int, second: int, ax: Axes, top: float | None = None, color: str = CRAFTED) -> Any:
     """Draw the probability over two axes: a map of a grid, discs of centroids; ``top`` is the end of the colours."""
     bins = p.bins
     ax.set(xlabel=label(bins, first), ylabel=label(bins, second))
@@ -78,7 +88,7 @@ def pair(
     return ax.scatter(bins.centers[:, first], bins.centers[:, second], s=area, color=color, alpha=0.6, lw=0)
 
 
-def pair_mass(p: BinnedDistribution, first: int, second: int) -> Float:
+def pair_mass(p: Distribution, first: int, second: int) -> Float:
     """Return the probability over two axes of a grid, ``first < second``; over the bins themselves otherwise."""
     if not isinstance(p.bins, GridBins):
         return p.pmf
@@ -86,7 +96,7 @@ def pair_mass(p: BinnedDistribution, first: int, second: int) -> Float:
     return p.pmf.reshape(p.bins.space.shape).sum(axis=others)
 
 
-def distribution(p: BinnedDistribution, ax: Axes | None, axis: Any) -> Any:
+def distribution(p: Distribution, ax: Axes | None, axis: Any) -> Any:
     """Draw marginals and pair maps of all axes, or of those chosen; see `BinnedDistribution.plot`."""
     chosen = _chosen_axes(p.bins, axis)
     if ax is not None or len(chosen) == 1:
@@ -296,7 +306,7 @@ def card(title: str, rows: Iterable[tuple[str, str]], draw: Callable[[Figure], A
     return text + "</div>"
 
 
-def marginals_thumbnail(p: BinnedDistribution) -> Callable[[Figure], None]:
+def marginals_thumbnail(p: Distribution) -> Callable[[Figure], None]:
     """Return what draws the marginals of the first axes side by side."""
 
     def draw(figure: Figure) -> None:
@@ -308,7 +318,7 @@ def marginals_thumbnail(p: BinnedDistribution) -> Callable[[Figure], None]:
     return draw
 
 
-def summary(p: BinnedDistribution) -> list[tuple[str, str]]:
+def summary(p: Distribution) -> list[tuple[str, str]]:
     """Return the rows of a card that describe a distribution: mean and standard deviation of each axis."""
     mean, covariance = p.moments()
     spread = np.sqrt(np.diagonal(covariance))

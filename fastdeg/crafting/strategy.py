@@ -18,12 +18,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:  # named in the table only: told to what packs programs (PyInstaller)
-    from fastdeg.crafting import exact_cases  # noqa: F401
-    from fastdeg.crafting.grid import admm, warm_start  # noqa: F401
-    from fastdeg.crafting.interior import method, moment_newton, multilevel  # noqa: F401
+from typing import Any
 
 
 @dataclass(frozen=True)
