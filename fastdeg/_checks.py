@@ -106,6 +106,14 @@ def index_array(
     return indices
 
 
+def mask(value: ArrayLike, name: str, count: int) -> NDArray[np.bool_]:
+    """Return a choice of some of so many things, True and False of each."""
+    array = array_of(value, name)
+    if array.dtype != np.bool_ or array.shape != (count,):
+        raise ValueError(f"{name}: expected {count} of True and False, got {shown(array)}")
+    return array
+
+
 def by_name(value: Any, name: str, columns: Sequence[str]) -> Any:
     """Return a data frame's columns of the given names, in that order; other values, and unnamed columns, as given."""
     named = [column for column in getattr(value, "columns", ()) if isinstance(column, str)]

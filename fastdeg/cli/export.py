@@ -9,6 +9,7 @@ from pathlib import Path
 import fastdeg as fd
 from fastdeg._files import replaced_file
 from fastdeg.cli import console
+from fastdeg.cli.inputs import check_new_file
 from fastdeg.degradations.history import History
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.frameworks import Export
@@ -56,8 +57,7 @@ def _write(export: Export, path: Path | None, *, force: bool) -> list[Path]:
     if len(export.files) > 1:
         paths = [path.with_name(f"{path.stem}-{k}{path.suffix}") for k in range(1, len(export.files) + 1)]
     for target in paths:
-        if target.exists() and not (force and target.is_file()):
-            raise ValueError(f"{target}: exists; pass --force to replace it, or choose another name")
+        check_new_file(target, force=force)
     with ExitStack() as files:  # all are written before the first one is put in place
         for target, text in zip(paths, export.files.values(), strict=True):
             file = files.enter_context(replaced_file(target, "w"))

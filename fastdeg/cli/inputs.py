@@ -65,6 +65,14 @@ def _read_yaml(name: str) -> tuple[Path, Any]:
     return path, read_mapping(path)
 
 
+def check_new_file(path: Path, *, force: bool) -> None:
+    """Refuse to write a file where a folder is, or another file that is not to be replaced."""
+    if path.is_dir():
+        raise ValueError(f"{path}: expected a file to write, got a folder")
+    if path.exists() and not force:
+        raise ValueError(f"{path}: exists; pass --force to replace it, or choose another file")
+
+
 def refuse(options: argparse.Namespace, names: Sequence[str], where: str) -> None:
     """Refuse options that would have no effect."""
     for name in names:

@@ -8,6 +8,7 @@ from typing import Any
 
 import fastdeg as fd
 from fastdeg.cli import console
+from fastdeg.cli.inputs import check_new_file
 from fastdeg.cli.photos import photo_candidates, photo_notes, read_photos
 from fastdeg.distribution import BinnedDistribution
 from fastdeg.images import DegradationEstimator
@@ -19,8 +20,8 @@ from fastdeg.runs.workflow import reference_rows, selection_summary
 
 def run(options: argparse.Namespace) -> None:
     """Select references among the images of a folder, by the estimator and the distributions of an earlier run."""
-    if options.output is not None and options.output.exists() and not options.force:
-        raise ValueError(f"{options.output}: exists; pass --force to replace it, or choose another file")
+    if options.output is not None:
+        check_new_file(options.output, force=options.force)
     estimator, target, crafted = _read_run(options.RUN)
     with console.progress_bar() as progress:
         photos = read_photos(options.images, options, progress)

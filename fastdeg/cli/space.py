@@ -11,6 +11,7 @@ import yaml
 import fastdeg as fd
 from fastdeg._files import replaced_file
 from fastdeg.cli import console
+from fastdeg.cli.inputs import check_new_file
 from fastdeg.degradations.steps.downsampling import DEFAULT_FACTOR
 from fastdeg.images import read_images
 from fastdeg.images.proposal import Proposal, propose
@@ -19,10 +20,7 @@ from fastdeg.images.step_classifier import CRAFTED, StepClassifier
 
 def run(options: argparse.Namespace) -> None:
     """Propose a space and a history, write them as a file, and say what each step buys."""
-    if options.output.is_dir():
-        raise ValueError(f"{options.output}: expected a file to write, got a folder")
-    if options.output.exists() and not options.force:
-        raise ValueError(f"{options.output}: exists; pass --force to replace it, or choose another file")
+    check_new_file(options.output, force=options.force)
     classifier = StepClassifier(DEFAULT_FACTOR if options.downsampling is None else options.downsampling)
     with console.progress_bar() as progress:
         photos = read_images(options.references, skip_bad=options.skip_bad, progress=progress)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdeg._checks import array_of, memory, shown
+from fastdeg._checks import mask, memory
 from fastdeg._threads import ordered_map
 from fastdeg._types import ByValue, Float, Progress
 from fastdeg.degradations.pixels import check_image
@@ -59,9 +59,7 @@ class DescribedImages(ByValue):
 
     def of(self, which: NDArray[np.bool_]) -> DescribedImages:
         """Return some of the images, described."""
-        which = array_of(which, "which")
-        if which.dtype != np.bool_ or which.shape != (self.n_images,):
-            raise ValueError(f"which: expected {self.n_images} of True and False, got {shown(which)}")
+        which = mask(which, "which", self.n_images)
         rows, number = which[self.owners], np.cumsum(which) - 1
         owners, qualities = number[self.owners[rows]], self.qualities[which]
         return DescribedImages(self.features[rows], owners, int(which.sum()), self.described_by, qualities)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from fastdeg.distribution import BinnedDistribution
 
 if TYPE_CHECKING:
     from fastdeg.forecast import Gain, TrainingForecast
+
+Point: TypeAlias = "tuple[float, Gain]"  # tau, and what training on its p gains
 
 _POINTS = 12  # of the path on which the best one is sought
 _HALVINGS = 6  # of the step between two of them, in log tau: to 1 % where they are a factor of 2 apart
@@ -100,10 +102,18 @@ class Search:
         p = self.solver.roughly(tau).p
         return gains(self.solver.setup, self.forecast, [self.solver.setup.full(p / p.sum())])[0]
 
-    def tell(self, done: float, tau: float, gain: Gain) -> None:
-        if self.progress is not None:
-            done = self.done + (_SEARCH - self.done) * done
-            self.progress(done, f"tau {tau:.3g}: {gain.target:+.2f} dB, {gain.prior:+.2f} dB elsewhere")
+    def from_prior(self, enough: Callable[[list[Point]], bool]) -> list[Point]:
+        """Return the points of the path, from the prior on, until those found are enough or the time is up."""
+        found: list[Point] = []
+        for tau in map(float, self.taus[::-1]):
+            gain = self.gain(tau)
+            found.append((tau, gain))
+            if self.progress is not None:
+                done = self.done + (_SEARCH - self.done) * len(found) / len(self.taus)
+                self.progress(done, f"tau {tau:.3g}: {gain.target:+.2f} dB, {gain.prior:+.2f} dB elsewhere")
+            if self.late or enough(found):
+                break
+        return found
 
 
 def within_loss(solver: WarmSolver, forecast: TrainingForecast, loss: float, progress: Progress | None) -> CraftResult:
@@ -113,12 +123,9 @@ def within_loss(solver: WarmSolver, forecast: TrainingForecast, loss: float, pro
     the prior, with a warning.
     """
     search = Search(solver, forecast, progress)
-    found: list[tuple[float, Gain]] = []
-    for tau in search.taus[::-1]:
-        found.append((float(tau), search.gain(float(tau))))
-        search.tell(len(found) / len(search.taus), *found[-1])
-        if search.late or (len(found) > 2 and all(most_lost(gain) > loss for _, gain in found[-2:])):
-            break  # the loss falls with tau
+    found = search.from_prior(  # the loss falls with tau
+        lambda points: len(points) > 2 and all(most_lost(gain) > loss for _, gain in points[-2:])
+    )
     allowed = [point for point in found if most_lost(point[1]) <= loss]
     if not allowed:
         warnings.warn(
@@ -160,12 +167,7 @@ def within_one_error(solver: WarmSolver, rule: str, forecast: TrainingForecast, 
 
     least = solver.tau(rule, told)
     search = Search(solver, forecast, progress, _SEARCH / 2)
-    found: list[tuple[float, Gain]] = []
-    for tau in search.taus[::-1]:
-        found.append((float(tau), search.gain(float(tau))))
-        search.tell(len(found) / len(search.taus), *found[-1])
-        if search.late or tau < least:
-            break
+    found = search.from_prior(lambda points: points[-1][0] < least)
     best = max((gain for _, gain in found), key=lambda gain: gain.target)
     enough = float(np.nansum([best.target, -best.target_error]))
     tau = max(tau for tau, gain in found if gain.target >= enough)

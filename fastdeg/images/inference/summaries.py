@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdeg._checks import array_of, shown
+from fastdeg._checks import mask
 from fastdeg._types import ByValue, Float
 from fastdeg.images.inference.arrays import Arrays
 from fastdeg.images.inference.coordinates import Coordinates
@@ -124,9 +124,7 @@ class SummarizedImages(ByValue):
 
     def of(self, which: NDArray[np.bool_]) -> SummarizedImages:
         """Return some of the images."""
-        which = array_of(which, "which")
-        if which.dtype != np.bool_ or which.shape != (len(self),):
-            raise ValueError(f"which: expected {len(self)} of True and False, got {shown(which)}")
+        which = mask(which, "which", len(self))
         arrays = {name: getattr(self, name)[which] for name in _OF_EACH}
         return replace(self, summaries=self.summaries.of(which), **arrays)
 
